@@ -1,0 +1,1 @@
+"""What runs inside the sandbox: the evaluator, and the model workers it asks."""

@@ -1,0 +1,122 @@
+"""The port every runner implements: submit, poll, cancel and collect runs by id.
+
+A run is one command in its own work folder, on `devices` processes or GPUs. Everything about it can be asked again
+by id after the caller was killed, and nothing assumes that caller and run share a process or a host: a GPU host, a
+container engine and a batch system all fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """All a runner needs to know of a run. Serialisable, so that it can travel."""
+
+    run_id: str
+    """`[a-z0-9][a-z0-9.-]{0,99}`. Submitting the same id again is a no-op, which makes submission safe to repeat."""
+    command: tuple[str, ...]
+    """Argument vector, started in the work folder."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Relative POSIX path to text, laid into the work folder, read-only for the run."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """The run's environment; the runner adds only PATH, HOME, OUT_DIR, INPUT_DIR and the data variables."""
+    data: Mapping[str, str] = field(default_factory=dict)
+    """Environment variable to the name of a data folder the runner keeps (`smoke/train`), read-only for the run."""
+    upstream: str | None = None
+    """Run whose output folder this run finds, read-only, as INPUT_DIR."""
+    devices: int = 1
+    """World size: processes on CPU hosts, GPUs on GPU hosts."""
+    timeout_s: float = 3600.0
+    """Wall-clock deadline in seconds, enforced outside the run's own processes."""
+    memory_mb: int = 8192
+    """Resident memory of all the run's processes together, in MiB."""
+
+    def __post_init__(self) -> None:
+        for name in self.files:
+            path = PurePosixPath(name)
+            assert not path.is_absolute() and ".." not in path.parts, f"path leaves the work folder: {name}"
+
+
+class Phase(StrEnum):
+    UNKNOWN = "unknown"  # never submitted here, or its traces were removed
+    RUNNING = "running"  # submitted; its processes may still be starting
+    ENDED = "ended"  # over: no process of it is left, `Exit` says how
+
+
+class ExitReason(StrEnum):
+    EXITED = "exited"  # the command ended by itself, `code` is its exit status
+    SIGNALLED = "signalled"  # a signal nobody here sent ended it, `code` is the signal's number
+    DEADLINE = "deadline"  # killed at `timeout_s`
+    MEMORY = "memory"  # killed above `memory_mb`
+    CANCELLED = "cancelled"  # killed because `cancel` was called
+    LOST = "lost"  # the runner lost hold of it: our trouble, not the run's
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a run ended, as its host saw it."""
+
+    reason: ExitReason
+    code: int | None = None
+    detail: str = ""
+    """One line for a human, when the reason alone does not tell."""
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Where a run stands. Times are host-measured Unix seconds."""
+
+    phase: Phase
+    started_at: float | None = None
+    ended_at: float | None = None
+    exit: Exit | None = None
+
+    @property
+    def elapsed_s(self) -> float | None:
+        """Wall-clock seconds from start to end; None until both are known."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return self.ended_at - self.started_at
+
+
+class RunnerError(Exception):
+    """The runner itself is in trouble (engine gone, disk full): never the fault of the run."""
+
+
+class Runner(Protocol):
+    """Implemented by the local process runner, the fake and the container runner."""
+
+    name: str
+    """`local`, `fake` or `docker`, as recorded with every result."""
+    slots: int
+    """How many runs it can hold at once."""
+
+    def submit(self, spec: RunSpec) -> None:
+        """Start a run, or do nothing if its id was submitted before. Raises RunnerError."""
+
+    def poll(self, run_id: str) -> RunState:
+        """Where the run stands now. Raises RunnerError."""
+
+    def log(self, run_id: str, stream: str, offset: int, limit: int = 1 << 20) -> bytes:
+        """Up to `limit` bytes of `stdout` or `stderr` from `offset`; empty when there is nothing more yet."""
+
+    def collect(self, run_id: str, name: str, limit: int = 1 << 20) -> bytes | None:
+        """One file of the run's output folder; None if it is missing, not a plain file, or longer than `limit`."""
+
+    def cancel(self, run_id: str) -> None:
+        """Kill every process of the run. Returns at once; `poll` tells when it is over."""
+
+    def remove(self, run_id: str) -> None:
+        """Forget an ended run and delete its folders."""
+
+    def run_ids(self) -> list[str]:
+        """Every run it has traces of, running or ended: what a restarted caller has to reconcile."""
+
+    def describe(self) -> dict[str, str]:
+        """Hardware and versions, for the record of a result: cpu, gpus, python, torch, runner."""

@@ -1,0 +1,1 @@
+"""What an agent is asked: a task folder in, a validated task with its fenced file out."""

@@ -1,0 +1,105 @@
+"""A task as plain values, after every check has passed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command of a test.
+
+    `train` stages run the agent's code and leave a checkpoint, which the evaluator then scores; `evaluate` stages
+    are the operator's own code, run on the checkpoint of the train stage before them.
+    """
+
+    label: str
+    script: str
+    """Path as the agent sees it, e.g. `scripts/gpt_smoke.sh`."""
+    script_text: str
+    role: Literal["train", "evaluate"] = "train"
+    timeout_s: float = 3600.0
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A size to run at: stages in order, and the settings their scripts find in the environment."""
+
+    name: str
+    stages: tuple[Stage, ...]
+    settings: Mapping[str, str]
+    """Upper-case environment variable to value, e.g. `MAX_ITERS` to `12030`."""
+    data: Mapping[str, str]
+    """Environment variable to data folder name, for train stages (`DATA_DIR` to `smoke/train`)."""
+    evaluation_data: Mapping[str, str]
+    """The same for evaluation: only the evaluator sees these folders."""
+    world_size: int = 2
+    memory_mb: int = 8192
+    summary: str = ""
+    """One paragraph for the prompt: model, data set, iterations, hardware."""
+
+    @property
+    def seed(self) -> int | None:
+        value = self.settings.get("SEED")
+        return None if value is None else int(value)
+
+
+@dataclass(frozen=True)
+class Budget:
+    tests: int = 3
+    steps: int = 0
+    """Tool calls per session; 0 means no limit."""
+    checks: int = 10
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an agent is asked to do, complete: nothing is read from disk after loading."""
+
+    id: str
+    title: str
+    description: str
+    """Markdown, from `description.md`."""
+    filename: str
+    """The editable file's path as the agent sees it, POSIX, relative."""
+    text: str
+    """The rendered template, ending in a newline."""
+    editable: tuple[tuple[int, int], ...]
+    """1-based inclusive line ranges, ascending, at least one fixed line between neighbours."""
+    scales: Mapping[str, Scale]
+    budget: Budget = Budget()
+    allow_create: bool = False
+    override_keys: tuple[str, ...] = ()
+    """Keys that CONFIG_OVERRIDES may carry; empty when the script has no such dictionary."""
+    max_file_bytes: int = 65536
+    """Size cap of the edited file, UTF-8 bytes."""
+
+    @property
+    def lines(self) -> list[str]:
+        return self.text.split("\n")[:-1]
+
+    @cached_property
+    def version(self) -> str:
+        """SHA-256 over everything above: two rows with one version were asked the same question."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+    @staticmethod
+    def from_json(text: str) -> Task:
+        """The inverse of `to_json`."""
+        raw = json.loads(text)
+        raw["editable"] = tuple((a, b) for a, b in raw["editable"])
+        raw["override_keys"] = tuple(raw["override_keys"])
+        raw["budget"] = Budget(**raw["budget"])
+        raw["scales"] = {
+            name: Scale(**{**scale, "stages": tuple(Stage(**stage) for stage in scale["stages"])})
+            for name, scale in raw["scales"].items()
+        }
+        return Task(**raw)

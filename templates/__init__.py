@@ -1,0 +1,1 @@
+"""The training script, its variants as strict diffs, and the scales it runs at."""
