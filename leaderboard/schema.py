@@ -1,0 +1,129 @@
+"""The leaderboard's tables, as its statements see them. `migrations/` builds them; a test holds the two together."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime, stored and read back as UTC; SQLite itself would drop the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        assert value.tzinfo is not None, "a naive time has no place on the leaderboard"
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class JsonText(TypeDecorator[Any]):
+    """A JSON value as ASCII text; NaN and infinities, which JSON lacks, become null.
+
+    Escaping everything else lets lone surrogates and NUL, which no database takes in text, pass through unharmed.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str:  # noqa: ARG002
+        return json.dumps(_finite(value), ensure_ascii=True, allow_nan=False)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002
+        return None if value is None else json.loads(value)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
+
+
+metadata = MetaData()
+
+results = Table(
+    "results",
+    metadata,
+    Column("run_key", String, primary_key=True),
+    Column("task_id", String, nullable=False),
+    Column("agent", String, nullable=False),
+    Column("session_id", String, nullable=False),
+    Column("test", Integer, nullable=False),
+    Column("status", String, nullable=False),
+    Column("scale", String, nullable=False),
+    Column("seed", BigInteger),
+    Column("finished_at", UtcDateTime, nullable=False),
+    Column("task_version", String, nullable=False),
+    # Long texts last: SQLite then lists the columns before them without reading a row's overflow pages.
+    Column("record", JsonText, nullable=False),
+    Column("code", JsonText, nullable=False),
+    Index("results_by_scale", "task_id", "scale", "status"),
+    Index("results_by_status", "task_id", "status"),
+    Index("results_by_agent", "task_id", "agent"),
+)
+"""One row per finished test. Rows are added, never changed."""
+
+result_values = Table(
+    "result_values",
+    metadata,
+    Column("run_key", String, ForeignKey("results.run_key"), primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("value", Double),
+    sqlite_with_rowid=False,
+)
+"""A result's metrics and elapsed times, one number per row, so that the database itself can sort by any of them.
+
+`kind` is `metric` or `elapsed`; a null value was not finite; `position` keeps the order they were recorded in.
+"""
+
+result_columns = Table(
+    "result_columns",
+    metadata,
+    Column("task_id", String, primary_key=True),
+    Column("scale", String, primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("position", Integer, nullable=False),
+)
+"""Which names occur in `result_values` per task and scale: the columns of a table without a look at every row."""
+
+submissions = Table(
+    "submissions",
+    metadata,
+    Column("session_id", String, primary_key=True),
+    Column("run_key", String, ForeignKey("results.run_key"), nullable=False, unique=True),
+    Column("submitted_at", UtcDateTime, nullable=False),
+)
+"""The one result a session chose as final."""

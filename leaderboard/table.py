@@ -1,0 +1,123 @@
+"""What is asked of a leaderboard and what it answers, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+FIXED_COLUMNS = ("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score")
+"""Every table starts with these; the task's metrics and elapsed times follow."""
+
+MAX_LIMIT = 10_000
+MAX_OFFSET = 2**31 - 1
+
+Cell = str | int | float | bool | None
+
+
+class QueryError(ValueError):
+    """A query that has no answer; its text says what would have one."""
+
+
+class UnknownColumn(QueryError):
+    """`sort` names no column of this table."""
+
+    def __init__(self, column: str, columns: tuple[str, ...]) -> None:
+        super().__init__(f"no column {column!r} to sort by; the columns are: {', '.join(columns)}")
+        self.column = column
+        self.columns = columns
+
+
+class BadPage(QueryError):
+    """`limit` or `offset` out of its range."""
+
+    def __init__(self, field: str, value: int, lowest: int, highest: int) -> None:
+        super().__init__(f"{field} must be {lowest} to {highest}, not {value}")
+        self.field = field
+        self.value = value
+        self.lowest = lowest
+        self.highest = highest
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which rows of a task, in which order. Raises BadPage."""
+
+    scale: str | None = None
+    status: str | None = None
+    agent: str | None = None
+    final: bool = True
+    """True: submitted results only; False: every result."""
+    sort: str | None = None
+    """A column, with a leading `-` for descending; rows that have no value in it come last either way.
+
+    None: best first, by the first metric named `val_loss_*`; by time where there is none.
+    """
+    limit: int | None = 100
+    """Rows of a page, 1 to MAX_LIMIT; None takes them all."""
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and not 1 <= self.limit <= MAX_LIMIT:
+            raise BadPage("limit", self.limit, 1, MAX_LIMIT)
+        if not 0 <= self.offset <= MAX_OFFSET:
+            raise BadPage("offset", self.offset, 0, MAX_OFFSET)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A page of a task's leaderboard."""
+
+    task_id: str
+    columns: tuple[str, ...]
+    """All keys of every row, in order: FIXED_COLUMNS, metrics, elapsed times (seconds)."""
+    metric_columns: tuple[str, ...]
+    rows: tuple[Mapping[str, Cell], ...]
+    """`timestamp` is ISO 8601 in UTC; what a row lacks, and what was not finite, is None.
+
+    `score` is None in every row: scores need a task's anchors, which nothing provides yet.
+    """
+    total: int
+    """Rows that match the query, on this page and off it."""
+    limit: int | None
+    offset: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The table as JSON values."""
+        return {
+            "task_id": self.task_id,
+            "columns": list(self.columns),
+            "metric_columns": list(self.metric_columns),
+            "rows": [dict(row) for row in self.rows],
+            "total": self.total,
+            "limit": self.limit,
+            "offset": self.offset,
+        }
+
+
+@dataclass(frozen=True)
+class Board:
+    """One task's leaderboard at a glance."""
+
+    task_id: str
+    rows: int
+    sessions: int
+    submissions: int
+    last: datetime
+    """When its latest result was finished, UTC."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {
+            "task_id": self.task_id,
+            "rows": self.rows,
+            "sessions": self.sessions,
+            "submissions": self.submissions,
+            "last": iso(self.last),
+        }
+
+
+def iso(at: datetime) -> str:
+    """An aware time as ISO 8601 in UTC with milliseconds, e.g. `2026-11-03T12:34:56.789Z`."""
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

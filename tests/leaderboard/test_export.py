@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import Connection
+
+from leaderboard import store
+from leaderboard.export import to_csv
+from leaderboard.model import Result
+from leaderboard.table import Query
+
+Add = Callable[..., Result]
+
+
+def cells(connection: Connection) -> list[list[str]]:
+    text = to_csv(store.rows(connection, "task", Query(final=False)))
+    return list(csv.reader(io.StringIO(text, newline="")))
+
+
+def test_the_text_of_a_small_table(connection: Connection, add: Add) -> None:
+    add(1, agent='a "b", c', metrics={"val_loss_x": -2.5e-07, "ppl_x": float("nan")}, elapsed={"elapsed_x": 7.0})
+    assert to_csv(store.rows(connection, "task", Query(final=False))) == (
+        "timestamp,agent,session_id,test,is_final,status,scale,seed,score,val_loss_x,ppl_x,elapsed_x\r\n"
+        '2026-11-03T12:00:01.000Z,"a ""b"", c",s,1,false,succeeded,gpt-345m,42,,-2.5e-07,,7.0\r\n'
+    )
+
+
+def test_an_empty_table_still_has_its_header(connection: Connection) -> None:
+    [header] = cells(connection)
+    assert header[:2] == ["timestamp", "agent"]
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        "=1+1",
+        "+cmd|' /C calc'!A0",
+        "-2+3",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        '=HYPERLINK("http://x","y")',
+        "-",
+        "+1_0",
+    ],
+)
+def test_formulas_are_made_harmless(connection: Connection, add: Add, agent: str) -> None:
+    add(1, agent=agent)
+    assert cells(connection)[1][1] == "'" + agent
+
+
+@pytest.mark.parametrize("agent", ["-5", "+1.5e-3", "-.5", "a=b", "claude-opus", "'quoted", "line\r\nbreak", "модель"])
+def test_other_text_is_left_alone(connection: Connection, add: Add, agent: str) -> None:
+    add(1, agent=agent)
+    assert cells(connection)[1][1] == agent
+
+
+def test_a_metrics_name_is_no_formula_either(connection: Connection, add: Add) -> None:
+    add(1, metrics={"=evil_x": -1.0})
+    header, row = cells(connection)
+    assert (header[9], row[9]) == ("'=evil_x", "-1.0")

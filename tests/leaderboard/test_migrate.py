@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+
+from leaderboard import migrate
+from leaderboard.schema import metadata
+
+TABLES = {"results", "result_values", "result_columns", "submissions"}
+
+SLOW_REVISION = """
+import time
+import sqlalchemy as sa
+from alembic import op
+
+revision = "slow"
+down_revision = None
+
+
+def upgrade():
+    op.create_table("slow", sa.Column("id", sa.Integer, primary_key=True))
+    time.sleep(0.5)
+    op.execute("INSERT INTO slow VALUES (1)")
+"""
+
+SERVICE = """
+import sys
+from pathlib import Path
+from sqlalchemy import create_engine
+import alembic.command
+from leaderboard import migrate
+
+engine = create_engine("sqlite:///" + sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+with engine.connect() as connection:
+    migrate.upgrade(connection, Path(sys.argv[2]), "alembic_version_slow")
+    migrate.upgrade(connection, migrate.MIGRATIONS, migrate.VERSION_TABLE)
+"""
+
+
+def upgrade(connection: Connection) -> None:
+    migrate.upgrade(connection, migrate.MIGRATIONS, migrate.VERSION_TABLE)
+
+
+def versions(connection: Connection, table: str = migrate.VERSION_TABLE) -> list[str]:
+    return list(connection.execute(text(f"SELECT version_num FROM {table}")).scalars())
+
+
+def folder_with(tmp_path: Path, revision: str) -> Path:
+    folder = tmp_path / "100% mine"
+    (folder / "versions").mkdir(parents=True)
+    (folder / "versions" / "0001_slow.py").write_text(revision)
+    return folder
+
+
+def test_an_empty_database_gets_the_schema_the_statements_expect(file_engine: Engine) -> None:
+    with file_engine.connect() as connection:
+        upgrade(connection)
+    with file_engine.connect() as connection:
+        assert set(inspect(connection).get_table_names()) == TABLES | {migrate.VERSION_TABLE}
+        context = MigrationContext.configure(connection, opts={"version_table": migrate.VERSION_TABLE})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_migrating_again_changes_nothing(file_engine: Engine) -> None:
+    with file_engine.connect() as connection:
+        upgrade(connection)
+        before = connection.execute(text("SELECT sql FROM sqlite_master")).all()
+        connection.rollback()
+        upgrade(connection)
+        assert connection.execute(text("SELECT sql FROM sqlite_master")).all() == before
+        assert versions(connection) == ["0001"]
+
+
+def test_an_engine_that_begins_its_own_transactions_is_fine(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'board.db'}")
+
+    @event.listens_for(engine, "connect")
+    def leave_it_to_us(connection: object, _: object) -> None:
+        connection.isolation_level = None  # type: ignore[attr-defined]
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    with engine.connect() as connection:
+        upgrade(connection)
+        upgrade(connection)
+        assert versions(connection) == ["0001"]
+    engine.dispose()
+
+
+def test_two_histories_live_in_one_database(file_engine: Engine, tmp_path: Path) -> None:
+    other = folder_with(tmp_path, SLOW_REVISION.replace("0.5", "0"))
+    with file_engine.connect() as connection:
+        upgrade(connection)
+        migrate.upgrade(connection, other, "alembic_version_slow")
+        assert (versions(connection), versions(connection, "alembic_version_slow")) == (["0001"], ["slow"])
+
+
+def test_two_services_on_one_new_file_migrate_it_once(tmp_path: Path) -> None:
+    file, folder = tmp_path / "board.db", folder_with(tmp_path, SLOW_REVISION)
+    command = [sys.executable, "-c", SERVICE, str(file), str(folder)]
+    services = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    try:
+        for service in services:
+            assert service.stdout is not None
+            assert service.stdout.readline() == "ready\n"
+        for service in services:
+            assert service.stdin is not None
+            service.stdin.write("go\n")
+            service.stdin.flush()
+        errors = [service.communicate(timeout=30)[1] for service in services]
+    finally:
+        for service in services:
+            service.kill()
+            service.communicate()
+    assert [service.returncode for service in services] == [0, 0], errors
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM slow")).scalar_one() == 1
+        assert versions(connection) == ["0001"]
+    engine.dispose()
+
+
+def test_a_database_of_a_newer_version_is_refused_untouched(file_engine: Engine) -> None:
+    with file_engine.connect() as connection:
+        upgrade(connection)
+        with connection.begin():
+            connection.execute(text(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '0099'"))
+        with pytest.raises(migrate.NewerDatabase) as refusal:
+            upgrade(connection)
+        assert (refusal.value.found, refusal.value.known) == (("0099",), ("0001",))
+        assert "newer" in str(refusal.value)
+        assert versions(connection) == ["0099"]
+
+
+def test_a_migration_that_fails_leaves_no_trace(file_engine: Engine, tmp_path: Path) -> None:
+    broken = folder_with(tmp_path, SLOW_REVISION.replace("INTO slow", "INTO nowhere").replace("0.5", "0"))
+    with file_engine.connect() as connection:
+        with pytest.raises(Exception, match="nowhere"):
+            migrate.upgrade(connection, broken, "alembic_version_slow")
+        assert inspect(connection).get_table_names() == []
+
+
+def test_alembic_is_imported_only_to_migrate() -> None:
+    code = "import sys, leaderboard.migrate, leaderboard.store; sys.exit('alembic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
