@@ -1,1 +1,1 @@
-"""The environment an agent acts in: sessions and their rules, HTTP tools, and the command line that wires all rooms together."""
+"""The environment an agent acts in: sessions and their rules, HTTP tools, and the command that wires it all."""

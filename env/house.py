@@ -1,0 +1,74 @@
+"""The wired service: every room built once, from settings."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from env.lifecycle.loop import Lifecycle, utc_now
+from env.service.access import Access
+from env.service.live import LiveSessions
+from env.service.opening import Opening
+from env.service.steps import Steps
+from env.service.tools import Tools
+from env.service.views import Views
+from env.store.engine import open_database
+from env.store.store import Store
+from runner.protocol import Runner
+from tasks.model import Task
+
+
+@dataclass(frozen=True)
+class Settings:
+    db: str
+    """SQLAlchemy URL, e.g. `sqlite:///.ringfence/ringfence.db`."""
+    state_dir: Path
+    """Where the service keeps its secret."""
+    keys: Sequence[str] = ()
+    """Operators' keys; empty means anyone who reaches the service may open a session."""
+    default_scale: str | None = None
+    """Of sessions that name none."""
+
+
+@dataclass(frozen=True)
+class House:
+    engine: Engine
+    tasks: Mapping[str, Task]
+    runner: Runner
+    lifecycle: Lifecycle
+    opening: Opening
+    tools: Tools
+    views: Views
+
+
+def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner) -> House:
+    engine, store = open_database(settings.db), Store()
+    access = Access(_secret(settings.state_dir), settings.keys)
+    live = LiveSessions(engine, store)
+    lifecycle = Lifecycle(engine, store, runner, utc_now)
+    steps = Steps(engine, store, live, access, utc_now)
+    return House(
+        engine,
+        tasks,
+        runner,
+        lifecycle,
+        Opening(engine, store, live, tasks, access, lambda: secrets.token_hex(8), utc_now, settings.default_scale),
+        Tools(engine, store, live, steps, lifecycle, access, utc_now),
+        Views(engine, store, live, lifecycle, access),
+    )
+
+
+def _secret(folder: Path) -> bytes:
+    """What session tokens are derived from: made once, readable by the service's user only."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "secret"
+    if not file.exists():
+        fresh = folder / f"secret.{secrets.token_hex(4)}"
+        fresh.touch(mode=0o600)
+        fresh.write_bytes(secrets.token_bytes(32))
+        fresh.rename(file)
+    return file.read_bytes()

@@ -1,0 +1,63 @@
+"""The HTTP application over a wired service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from env.house import House
+from env.http.catalogue import catalogue_router
+from env.http.health import health_router
+from env.http.limits import BodyLimit
+from env.http.responses import on_http_error, on_invalid, on_refusal
+from env.http.sessions import sessions_router
+from env.refusal import Refusal
+
+_ABOUT = """\
+Open a session on a task, edit the file inside its editable ranges, test it, and submit one result.
+
+Calls in a session carry its token as `Authorization: Bearer`. POSTs accept an `Idempotency-Key` header: the same call
+under the same key gets the first answer again and spends nothing."""
+
+
+def create_app(house: House) -> FastAPI:
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        loop = asyncio.create_task(house.lifecycle.run())
+        yield
+        loop.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await loop
+        house.engine.dispose()
+
+    app = FastAPI(title="Ringfence", version=version("ringfence"), description=_ABOUT, lifespan=lifespan)
+    app.add_middleware(BodyLimit)
+    app.add_exception_handler(Refusal, on_refusal)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.include_router(sessions_router(house))
+    app.include_router(catalogue_router(house))
+    app.include_router(health_router(house))
+    _describe_headers(app)
+    return app
+
+
+def _describe_headers(app: FastAPI) -> None:
+    """Adds what handlers read from headers to the OpenAPI document, once, instead of resolving it on every call."""
+    document: dict[str, Any] = app.openapi()
+    document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+    key = {"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string", "maxLength": 200}}
+    for path, operations in document["paths"].items():
+        if not path.startswith("/v1/sessions"):
+            continue
+        for method, operation in operations.items():
+            operation["security"] = [{"bearer": []}]
+            if method == "post" and not path.endswith("/cancel"):
+                operation.setdefault("parameters", []).append(key)

@@ -1,0 +1,30 @@
+"""Liveness and readiness."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from sqlalchemy import text
+from starlette.responses import Response
+
+from env.house import House
+from env.http.responses import json_response
+
+
+def health_router(house: House) -> APIRouter:
+    router = APIRouter(tags=["health"])
+
+    @router.get("/healthz")
+    async def healthz() -> Response:
+        """The process answers."""
+        return json_response({"ok": True})
+
+    @router.get("/readyz")
+    async def readyz() -> Response:
+        """The database answers and tests are being taken."""
+        with house.engine.begin() as conn:
+            conn.execute(text("SELECT 1"))
+        ready = house.lifecycle.alive
+        body = {"ok": ready, "runner": house.runner.name, "slots": house.runner.slots, "tests": house.views.counts()}
+        return json_response(body, 200 if ready else 503)
+
+    return router

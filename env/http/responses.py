@@ -1,0 +1,91 @@
+"""Answers and refusals as HTTP responses. Whatever goes wrong, the body has the same shape."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from env.arguments import TOOLS
+from env.http.schema import OpenSession
+from env.refusal import Kind, Refusal
+from env.service.answer import Answer
+
+STATUS = {
+    Kind.MALFORMED: 400,
+    Kind.UNAUTHENTICATED: 401,
+    Kind.FORBIDDEN: 403,
+    Kind.NOT_FOUND: 404,
+    Kind.CONFLICT: 409,
+    Kind.TOO_LARGE: 413,
+    Kind.INVALID: 422,
+    Kind.EXHAUSTED: 429,
+}
+_CODES = {404: "not_found", 405: "method_not_allowed"}
+
+
+def json_response(body: Any, status: int = 200) -> Response:
+    # A lone surrogate can't be UTF-8; as a backslash escape it is what JSON itself writes for it.
+    text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return Response(text.encode("utf-8", "backslashreplace"), status, headers, "application/json")
+
+
+def answer_response(answer: Answer, status: int = 200) -> Response:
+    return json_response(answer.body, status if answer.kind is None else STATUS[answer.kind])
+
+
+def refusal_response(refusal: Refusal) -> Response:
+    body = {"ok": False, "observation": refusal.observation, "code": refusal.code}
+    return json_response(body, STATUS[refusal.kind])
+
+
+async def on_refusal(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    return refusal_response(error)
+
+
+async def on_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = error.errors()
+    if any(item["type"] == "json_invalid" for item in errors):
+        return refusal_response(Refusal(Kind.MALFORMED, "bad_json", "The body is not valid JSON."))
+    wrong = "; ".join(dict.fromkeys(map(_in_words, errors[:5])))
+    return refusal_response(Refusal(Kind.INVALID, "invalid_arguments", f"{wrong}.{_allowed(request)}"))
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 400:
+        return refusal_response(Refusal(Kind.MALFORMED, "bad_body", "The body is not JSON text in UTF-8."))
+    where = f"{request.method} {request.url.path[:200]}"
+    body = {
+        "ok": False,
+        "observation": f"ERROR: {error.detail}: {where}. GET /openapi.json lists what there is.",
+        "code": _CODES.get(error.status_code, "http_error"),
+    }
+    response = json_response(body, error.status_code)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _in_words(item: Any) -> str:
+    place = ".".join(str(part)[:64] for part in item["loc"][1:]) or "the body"
+    if item["type"] == "extra_forbidden":
+        return f"{place!r} is not an argument of this call"
+    if item["type"] == "model_attributes_type":
+        return "The body must be a JSON object, sent as Content-Type: application/json"
+    return f"{place}: {item['msg']}"
+
+
+def _allowed(request: Request) -> str:
+    last = request.url.path.rstrip("/").rsplit("/", 1)[-1]
+    model = OpenSession if last == "sessions" else TOOLS.get(last)
+    if model is None or request.method != "POST":
+        return ""
+    names = ", ".join(model.model_fields)
+    return f" Allowed arguments: {names}." if names else f" {last} takes no arguments."

@@ -1,0 +1,131 @@
+"""Sessions and their tools over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response, StreamingResponse
+
+from env.arguments import EditArguments, SubmitArguments, TestArguments, UndoArguments, ViewArguments
+from env.house import House
+from env.http import schema
+from env.http.responses import answer_response, json_response
+
+KEEP_ALIVE_S = 15.0
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": schema.Refused} for status in (400, 401, 403, 404, 409, 413, 422, 429)
+}
+Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to hold the answer, until the test is over.")]
+TestNumber = Annotated[int, Path(ge=1, le=1_000_000, description="The test's number, as in `[Test #n]`.")]
+
+
+def bearer(request: Request) -> str | None:
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" else None
+
+
+def key(request: Request) -> str | None:
+    return request.headers.get("idempotency-key")
+
+
+def sessions_router(house: House) -> APIRouter:
+    router = APIRouter(prefix="/v1/sessions", responses=_REFUSALS, tags=["sessions"])
+    tools, views, lifecycle = house.tools, house.views, house.lifecycle
+
+    @router.post("", status_code=201, response_model=schema.Opened)
+    async def open_session(body: schema.OpenSession, request: Request) -> Response:
+        """Open a session on a task. The answer holds the prompt, the tools, the files and the bearer token."""
+        opened = house.opening.open_session(
+            bearer(request), body.task, body.agent, body.scale, body.metadata, key(request)
+        )
+        return json_response(opened, 201)
+
+    @router.get("/{session_id}", response_model=schema.SessionView)
+    async def read_session(session_id: str, request: Request) -> Response:
+        """State, budget left, files, tests and submission."""
+        return json_response(views.session(bearer(request), session_id))
+
+    @router.post("/{session_id}/edit", response_model=schema.Edited)
+    async def edit(session_id: str, body: EditArguments, request: Request) -> Response:
+        """Change the file inside its editable ranges."""
+        return answer_response(tools.edit(bearer(request), session_id, body, key(request)))
+
+    @router.post("/{session_id}/view", response_model=schema.Edited)
+    async def view(session_id: str, request: Request, body: ViewArguments | None = None) -> Response:
+        """Show the file with line numbers."""
+        return answer_response(tools.view(bearer(request), session_id, body or ViewArguments(), key(request)))
+
+    @router.post("/{session_id}/undo", response_model=schema.Edited)
+    async def undo(session_id: str, request: Request, body: UndoArguments | None = None) -> Response:
+        """Take back the last edits."""
+        return answer_response(tools.undo(bearer(request), session_id, body or UndoArguments(), key(request)))
+
+    @router.post("/{session_id}/test", status_code=202, response_model=schema.Started)
+    async def test(session_id: str, request: Request, body: TestArguments | None = None, wait: Wait = 0) -> Response:
+        """Spend a test on the file as it is. With `wait`, the answer may already hold the result."""
+        answer = tools.test(bearer(request), session_id, body or TestArguments(), key(request))
+        if answer.kind is None and wait:
+            n = answer.body["test"]["n"]
+            await lifecycle.wait(session_id, n, wait)
+            answer = tools.progressed(answer, views.test(bearer(request), session_id, n))
+        return answer_response(answer, 202)
+
+    @router.get("/{session_id}/tests/{n}", response_model=schema.TestView)
+    async def read_test(session_id: str, n: TestNumber, request: Request, wait: Wait = 0) -> Response:
+        """Status, progress and result of a test."""
+        seen = views.test(bearer(request), session_id, n)
+        if wait:
+            await lifecycle.wait(session_id, n, wait)
+            seen = views.test(bearer(request), session_id, n)
+        return json_response(seen)
+
+    @router.get("/{session_id}/tests/{n}/events", response_class=StreamingResponse)
+    async def events(session_id: str, n: TestNumber, request: Request) -> StreamingResponse:
+        """Server-sent events: `status` and `metrics` as they come, then `result`."""
+        token = bearer(request)
+        views.test(token, session_id, n)  # refuses before the stream begins
+        return StreamingResponse(_events(house, token, session_id, n), media_type="text/event-stream")
+
+    @router.post("/{session_id}/tests/{n}/cancel", response_model=schema.TestView)
+    async def cancel(session_id: str, n: TestNumber, request: Request, wait: Wait = 10) -> Response:
+        """Stop a test and free its devices. A test that was still queued is refunded."""
+        tools.cancel(bearer(request), session_id, n)
+        await lifecycle.wait(session_id, n, wait)
+        return json_response(views.test(bearer(request), session_id, n))
+
+    @router.post("/{session_id}/submit", response_model=schema.Submitted)
+    async def submit(session_id: str, body: SubmitArguments, request: Request) -> Response:
+        """Make a test's result the final answer. Closes the session."""
+        return answer_response(tools.submit(bearer(request), session_id, body, key(request)))
+
+    @router.get("/{session_id}/trajectory", response_model=schema.TrajectoryView)
+    async def trajectory(session_id: str, request: Request) -> Response:
+        """Every step with its tool, input, observation and time, and the final files."""
+        return json_response(views.trajectory(bearer(request), session_id))
+
+    return router
+
+
+async def _events(house: House, token: str | None, session_id: str, n: int) -> AsyncIterator[str]:
+    status, shown = None, 0
+    while True:
+        seen = house.views.test(token, session_id, n)
+        if seen["status"] != status:
+            status = seen["status"]
+            yield _event("status", {"n": n, "status": status})
+        series = seen["progress"]["series"]
+        for point in series[shown:]:
+            yield _event("metrics", point)
+        shown = max(shown, len(series))
+        if seen["ended_at"] is not None:
+            yield _event("result", seen)
+            return
+        if not await house.lifecycle.changed(session_id, n, KEEP_ALIVE_S):
+            yield ": still running\n\n"
+
+
+def _event(name: str, data: Any) -> str:
+    return f"event: {name}\ndata: {json.dumps(data, allow_nan=False)}\n\n"

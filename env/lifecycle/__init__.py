@@ -1,0 +1,1 @@
+"""A test's way from queued to a final status."""

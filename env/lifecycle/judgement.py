@@ -1,0 +1,82 @@
+"""From how a run ended to what it means for its test. Pure: no runner, no clock, no database."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from runner.exits import in_words
+
+from env.session import Status
+from runner.metrics import TrainMetrics
+from runner.protocol import Exit, ExitReason
+
+_METRIC_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+MAX_METRICS = 64
+
+
+@dataclass(frozen=True)
+class Judgement:
+    status: Status
+    reason: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+def judge_training(ended: Exit, series: Sequence[TrainMetrics], cancel_requested: bool) -> Judgement:
+    """A training run succeeds by ending well: whether it left a usable checkpoint is for the evaluator to find."""
+    diverged = next((point for point in series if not point.finite), None)
+    if cancel_requested and ended.reason is ExitReason.CANCELLED:
+        return Judgement(Status.CANCELLED)
+    if diverged is not None and ended.reason in (ExitReason.CANCELLED, ExitReason.EXITED, ExitReason.SIGNALLED):
+        return Judgement(Status.DIVERGED, f"loss is not finite at step {diverged.step}; training was stopped early")
+    return _judge_exit(ended)
+
+
+def judge_evaluation(ended: Exit, metrics_file: bytes | None, cancel_requested: bool) -> Judgement:
+    """An evaluation succeeds with metrics in its output folder; what it printed does not matter."""
+    if cancel_requested and ended.reason is ExitReason.CANCELLED:
+        return Judgement(Status.CANCELLED)
+    judged = _judge_exit(ended)
+    if judged.status is not Status.SUCCEEDED:
+        return judged
+    metrics = None if metrics_file is None else _read_metrics(metrics_file)
+    if metrics is None:
+        return Judgement(Status.FAILED, "the evaluation wrote no valid metrics.json")
+    if not all(map(math.isfinite, metrics.values())):
+        return Judgement(Status.DIVERGED, "an evaluated metric is not finite", metrics)
+    return Judgement(Status.SUCCEEDED, metrics=metrics)
+
+
+def _judge_exit(ended: Exit) -> Judgement:
+    match ended.reason:
+        case ExitReason.EXITED if ended.code == 0:
+            return Judgement(Status.SUCCEEDED)
+        case ExitReason.DEADLINE:
+            status = Status.TIMED_OUT
+        case ExitReason.LOST | ExitReason.CANCELLED:  # a cancel that nobody asked for is ours to answer for
+            status = Status.INFRA_FAILED
+        case _:
+            status = Status.FAILED
+    return Judgement(status, in_words(ended))
+
+
+def _read_metrics(raw: bytes) -> dict[str, float] | None:
+    try:
+        metrics = json.loads(raw)["metrics"]
+        pairs = list(metrics.items())
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    if not 0 < len(pairs) <= MAX_METRICS:
+        return None
+    read: dict[str, float] = {}
+    for name, value in pairs:
+        if not _METRIC_NAME.fullmatch(name) or isinstance(value, bool) or not isinstance(value, int | float | None):
+            return None
+        try:
+            read[name] = math.nan if value is None else float(value)
+        except OverflowError:
+            return None
+    return read

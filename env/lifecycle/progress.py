@@ -1,0 +1,83 @@
+"""What a test that is running can tell of itself, and how others wait for news of it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from runner.metrics import TrainMetrics, parse_train_metrics
+
+MAX_POINTS = 10_000
+MAX_LINE_BYTES = 4096
+
+
+class Pulse:
+    """Wakes everyone who waits, each time it beats."""
+
+    def __init__(self) -> None:
+        self._next: asyncio.Future[None] | None = None
+
+    def beat(self) -> None:
+        waiting, self._next = self._next, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+
+    async def wait(self, seconds: float) -> bool:
+        """True at the next beat, False when `seconds` pass without one."""
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_future()
+        done, _ = await asyncio.wait([self._next], timeout=max(seconds, 0))
+        return bool(done)
+
+
+class MetricsTail:
+    """Collects TRAIN_METRICS lines from chunks of output; anything else, however long, costs no memory."""
+
+    def __init__(self) -> None:
+        self.series: list[TrainMetrics] = []
+        self._partial = b""
+        self._skipping = False
+
+    def feed(self, chunk: bytes) -> bool:
+        """True when the chunk held news."""
+        before = len(self.series)
+        *lines, rest = (self._partial + chunk).split(b"\n")
+        for line in lines:
+            point = None if self._skipping else parse_train_metrics(line.decode("utf-8", "replace"))
+            self._skipping = False
+            if point is not None and len(self.series) < MAX_POINTS:
+                self.series.append(point)
+        self._skipping = self._skipping or len(rest) > MAX_LINE_BYTES
+        self._partial = b"" if self._skipping else rest
+        return len(self.series) > before
+
+    @property
+    def diverged(self) -> bool:
+        return any(not point.finite for point in self.series)
+
+
+@dataclass
+class Progress:
+    """Of the run under way. Self-reported: shown, never scored."""
+
+    total_steps: int | None
+    label: str = ""
+    evaluating: bool = False
+    started_at: float | None = None
+    """Host-measured Unix seconds of the current run's start."""
+    tail: MetricsTail = field(default_factory=MetricsTail)
+    earlier: tuple[TrainMetrics, ...] = ()
+    """Points of runs that are over."""
+    cancel_requested: bool = False
+
+    @property
+    def series(self) -> tuple[TrainMetrics, ...]:
+        return (*self.earlier, *self.tail.series)
+
+    def eta_s(self, now: float) -> float | None:
+        """Seconds until training ends at the rate so far; None before the first point."""
+        points = self.tail.series
+        if self.total_steps is None or self.started_at is None or not points or points[-1].step <= 0:
+            return None
+        step = min(points[-1].step, self.total_steps)
+        return round((now - self.started_at) * (self.total_steps - step) / step, 1)

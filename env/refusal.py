@@ -1,0 +1,32 @@
+"""A call that is turned down: what the caller sees, and what kind of no it is."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """Why a call was turned down; a transport maps each to a status of its own."""
+
+    MALFORMED = "malformed"  # not readable at all
+    UNAUTHENTICATED = "unauthenticated"  # no or unknown secret
+    FORBIDDEN = "forbidden"  # known caller, not allowed
+    NOT_FOUND = "not_found"  # nothing of that name
+    CONFLICT = "conflict"  # not in this state
+    TOO_LARGE = "too_large"  # over a size limit
+    INVALID = "invalid"  # understood, but the values are wrong
+    EXHAUSTED = "exhausted"  # a budget is spent
+
+
+class Refusal(Exception):
+    """Raised before anything is spent. `message` says what is allowed; `code` is stable, for programs."""
+
+    def __init__(self, kind: Kind, code: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.code = code
+        self.message = message
+
+    @property
+    def observation(self) -> str:
+        return f"ERROR: {self.message}"

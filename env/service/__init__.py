@@ -1,0 +1,1 @@
+"""What agents and readers can ask of sessions, whatever the transport."""

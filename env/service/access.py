@@ -1,0 +1,62 @@
+"""Who may do what: operators' keys open sessions and read everything, a session's token works in that session."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+
+from env.refusal import Kind, Refusal
+from env.session import Session
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Access:
+    def __init__(self, secret: bytes, keys: Sequence[str] = ()) -> None:
+        self._secret = secret
+        self._keys = frozenset(map(sha256, keys))
+
+    @property
+    def open_to_all(self) -> bool:
+        """No keys are configured: anyone who reaches the service may open a session."""
+        return not self._keys
+
+    def token(self, session_id: str) -> str:
+        """The session's bearer token. Derived, so that a repeated call can be given it again; stored only hashed."""
+        digest = hmac.digest(self._secret, f"session:{session_id}".encode(), "sha256")
+        return "rf_" + urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+    def is_operator(self, bearer: str | None) -> bool:
+        return bearer is not None and sha256(bearer) in self._keys
+
+    def require_opener(self, bearer: str | None) -> None:
+        if not self.open_to_all and not self.is_operator(bearer):
+            raise Refusal(
+                Kind.UNAUTHENTICATED,
+                "operator_key_required",
+                "Opening a session needs an operator key: send it as 'Authorization: Bearer <key>'.",
+            )
+
+    def require_agent(self, bearer: str | None, session: Session) -> None:
+        """The session's own token, for calls that act in it."""
+        self._require_some(bearer)
+        assert bearer is not None
+        if not hmac.compare_digest(sha256(bearer), session.token_sha256):
+            raise Refusal(Kind.FORBIDDEN, "wrong_token", "This token does not belong to this session.")
+
+    def require_reader(self, bearer: str | None, session: Session) -> None:
+        """The session's token or an operator's key, for calls that read it or stop a test."""
+        if not self.is_operator(bearer):
+            self.require_agent(bearer, session)
+
+    def _require_some(self, bearer: str | None) -> None:
+        if not bearer:
+            raise Refusal(
+                Kind.UNAUTHENTICATED,
+                "token_required",
+                "Send the session's token as 'Authorization: Bearer <token>'. Opening the session returned it.",
+            )

@@ -1,0 +1,92 @@
+"""Sessions in use, held in memory; everything here can be read again from the store."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from env.refusal import Kind, Refusal
+from env.service.workspace import Workspace
+from env.session import Session, Step, Submission
+from env.store.store import Store
+
+MAX_LIVE = 2048
+SESSION_ID = re.compile(r"[a-z0-9]{1,32}")
+
+
+@dataclass
+class LiveSession:
+    session: Session
+    history: list[Workspace]
+    """The files as opened, then after each edit that was not undone."""
+    seq: int = 0
+    """Number of the last step."""
+    revision: int = 0
+    """Counts every change of the files, an undo included."""
+    submission: Submission | None = None
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.history[-1]
+
+    def advance(self, step: Step, workspace: Workspace | None) -> None:
+        """Follow a step that is committed."""
+        self.seq = step.seq
+        if workspace is not None:
+            self.history.append(workspace)
+            self.revision += 1
+        if step.undone:
+            del self.history[-step.undone :]
+            self.revision += 1
+
+
+class LiveSessions:
+    """The most recently used ones; `Refusal` for ids that do not exist."""
+
+    def __init__(self, engine: Engine, store: Store) -> None:
+        self._engine = engine
+        self._store = store
+        self._sessions: OrderedDict[str, LiveSession] = OrderedDict()
+
+    def add(self, live: LiveSession) -> None:
+        self._sessions[live.session.id] = live
+        if len(self._sessions) > MAX_LIVE:
+            self._sessions.popitem(last=False)
+
+    def get(self, session_id: str) -> LiveSession:
+        live = self._sessions.get(session_id)
+        if live is None:
+            if not SESSION_ID.fullmatch(session_id):
+                raise unknown_session(session_id)
+            live = self._load(session_id)
+            self.add(live)
+        else:
+            self._sessions.move_to_end(session_id)
+        return live
+
+    def _load(self, session_id: str) -> LiveSession:
+        with self._engine.begin() as conn:
+            session = self._store.session(conn, session_id)
+            if session is None:
+                raise unknown_session(session_id)
+            changes = self._store.changes(conn, session_id)
+            live = LiveSession(
+                session,
+                [Workspace.open(session.task)],
+                self._store.last_seq(conn, session_id),
+                len(changes),
+                self._store.submission(conn, session_id),
+            )
+        for editables, undone in changes:
+            if editables is not None:
+                live.history.append(live.history[0].restored(editables))
+            else:
+                del live.history[-undone:]
+        return live
+
+
+def unknown_session(session_id: str) -> Refusal:
+    return Refusal(Kind.NOT_FOUND, "unknown_session", f"There is no session {session_id[:64]!r}.")

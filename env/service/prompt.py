@@ -1,0 +1,61 @@
+"""What an agent is told, generated from the task, so that it can't disagree with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from env.document import Document, listing
+from tasks.model import Budget, Scale, Task
+
+_HOW = """\
+Work through the tools: `edit` changes the file inside its editable ranges, `view` shows it, `undo` takes edits back,
+`test` runs it, `submit(n=N)` makes the result of test #N your final answer and ends the session. Line numbers move with
+your edits: the answer to every edit shows the current ranges. `test` takes no arguments and runs the file as it is."""
+
+
+def prompt(task: Task, scale: str | None) -> str:
+    return "\n\n".join(_parts(task, None if scale is None else task.scales[scale])) + "\n"
+
+
+def _parts(task: Task, scale: Scale | None) -> Iterator[str]:
+    yield f"# Task: {task.id}"
+    yield task.description.strip()
+    yield "## Your tools"
+    yield _HOW
+    yield "## Evaluation"
+    yield "\n".join(_evaluation(scale))
+    yield "## Budget"
+    yield "\n".join(_budget(task.budget))
+    if task.override_keys:
+        yield f"`CONFIG_OVERRIDES` may carry the keys {', '.join(task.override_keys)}, and no others."
+    yield "## The file"
+    yield listing(Document.open(task.filename, task.text, task.editable))
+
+
+def _evaluation(scale: Scale | None) -> Iterator[str]:
+    if scale is None:
+        yield "This task can be edited but not tested: it has no scales."
+        return
+    if scale.summary:
+        yield f"Scale `{scale.name}`: {scale.summary.strip()}"
+        yield ""
+    yield "Each test trains from scratch and runs, in order:"
+    for stage in scale.stages:
+        yield f"- `{stage.label}`: `bash {stage.script}`, at most {_duration(stage.timeout_s)}"
+    yield ""
+    yield (
+        "TRAIN_METRICS lines are your own process's word and are shown as progress. The final metrics are computed "
+        "afterwards, by a separate process, on held-out data."
+    )
+
+
+def _budget(budget: Budget) -> Iterator[str]:
+    yield f"- {budget.tests} test(s). A test that is refused for a mistake in the file costs nothing."
+    if budget.steps:
+        yield f"- {budget.steps} tool calls in all."
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,40 @@
+"""Idempotency-Key: the same call under the same key gets the first answer again and spends nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from env.refusal import Kind, Refusal
+from env.service.access import sha256
+from env.service.answer import Answer
+from env.store.store import Store
+
+
+class Repeats:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def find(self, conn: Connection, scope: str, key: str | None, call: Mapping[str, Any]) -> Answer | None:
+        """The answer given before under this key, if any."""
+        found = None if key is None else self._store.answer(conn, scope, sha256(key))
+        if found is None:
+            return None
+        if found["fingerprint"] != _fingerprint(call):
+            raise Refusal(
+                Kind.INVALID,
+                "idempotency_key_reused",
+                "This Idempotency-Key was used for another call before. Use a new key for a new call.",
+            )
+        return Answer.from_json(found["body"])
+
+    def remember(self, conn: Connection, scope: str, key: str | None, call: Mapping[str, Any], answer: Answer) -> None:
+        if key is not None:
+            self._store.add_answer(conn, scope, sha256(key), _fingerprint(call), answer.to_json())
+
+
+def _fingerprint(call: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(call, sort_keys=True))

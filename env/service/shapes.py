@@ -1,0 +1,66 @@
+"""JSON shapes that several answers share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from env.refusal import Kind, Refusal
+from env.service.workspace import Workspace
+from env.session import Test
+from tasks.model import Task
+
+
+def unknown_task(task_id: str, tasks: Iterable[str]) -> Refusal:
+    return Refusal(
+        Kind.NOT_FOUND, "unknown_task", f"There is no task {task_id[:64]!r}. Tasks: {', '.join(sorted(tasks))}."
+    )
+
+
+def unknown_test(session_id: str, n: int) -> Refusal:
+    return Refusal(Kind.NOT_FOUND, "unknown_test", f"Session {session_id} has no test #{n}.")
+
+
+def budget(task: Task, tests: list[Test]) -> dict[str, int]:
+    """What the session may spend, and what is left of it."""
+    used = sum(not test.refunded for test in tests)
+    return {"tests": task.budget.tests, "tests_remaining": task.budget.tests - used, "steps": task.budget.steps}
+
+
+def files(workspace: Workspace) -> list[dict[str, Any]]:
+    return [
+        {
+            "filename": document.filename,
+            "text": document.text,
+            "editable": [list(pair) for pair in document.ranges],
+            "total_lines": document.total_lines,
+        }
+        for document in workspace.documents.values()
+    ]
+
+
+def task_brief(task: Task) -> dict[str, Any]:
+    return {"id": task.id, "title": task.title, "scales": list(task.scales), "filename": task.filename}
+
+
+def task_whole(task: Task) -> dict[str, Any]:
+    return task_brief(task) | {
+        "version": task.version,
+        "description": task.description,
+        "editable": [list(pair) for pair in task.editable],
+        "text": task.text,
+        "budget": {"tests": task.budget.tests, "steps": task.budget.steps, "checks": task.budget.checks},
+        "override_keys": list(task.override_keys),
+        "scale_details": {
+            name: {
+                "summary": scale.summary,
+                "world_size": scale.world_size,
+                "settings": dict(scale.settings),
+                "stages": [
+                    {"label": stage.label, "script": stage.script, "role": stage.role, "timeout_s": stage.timeout_s}
+                    for stage in scale.stages
+                ],
+            }
+            for name, scale in task.scales.items()
+        },
+    }

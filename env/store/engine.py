@@ -1,0 +1,52 @@
+"""Opening the database: SQLite (WAL) by default, PostgreSQL by URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
+
+from leaderboard.migrate import upgrade as upgrade_schema
+
+_HERE = Path(__file__).parent
+_LEADERBOARD = Path(__file__).parents[2] / "leaderboard"
+
+
+def open_database(url: str) -> Engine:
+    """An engine on an up-to-date schema. The service's one thread is the only user of it."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = _sqlite(url, parsed.database)
+    else:
+        engine = create_engine(url, pool_pre_ping=True)
+    with engine.connect() as connection:
+        upgrade_schema(connection, _HERE / "migrations", "alembic_version_env")
+        upgrade_schema(connection, _LEADERBOARD / "migrations", "alembic_version_leaderboard")
+    return engine
+
+
+def _sqlite(url: str, file: str | None) -> Engine:
+    if file and file != ":memory:":
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        # The driver's own transaction handling is switched off, so that BEGIN below is ours.
+        connection.isolation_level = None  # type: ignore[attr-defined]
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        # A commit survives the death of the process at any moment; a power cut may cost the last ones.
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute("PRAGMA busy_timeout=10000")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection) -> None:  # type: ignore[no-untyped-def]
+        # Takes the write lock at once: a transaction that read before it writes can't lose a race.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine

@@ -1,0 +1,105 @@
+"""Tables of sessions and tests. Times are ISO 8601 UTC texts, JSON is text: both dialects read them alike."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+task_versions = Table(
+    "task_versions",
+    metadata,
+    Column("version", String(64), primary_key=True),
+    Column("task_id", String(64), nullable=False),
+    # The whole task as it was when the first session opened it: later changes to the folder do not reach it.
+    Column("definition", Text, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("task_version", ForeignKey("task_versions.version"), nullable=False),
+    Column("agent", String(200), nullable=False),
+    Column("scale", String(64)),
+    Column("metadata", Text, nullable=False),
+    Column("token_sha256", String(64), nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("submitted_test", Integer),
+    Column("submitted_at", String(32)),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("session_id", ForeignKey("sessions.id"), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("tool", String(32), nullable=False),
+    Column("input", Text, nullable=False),
+    Column("ok", Boolean, nullable=False),
+    Column("code", String(64)),
+    Column("observation", Text, nullable=False),
+    Column("at", String(32), nullable=False),
+    Column("test", Integer),
+    # What the files' editable segments hold after an edit; an undo says how many of these it took back instead.
+    Column("editables", Text),
+    Column("undone", Integer, nullable=False),
+)
+
+tests = Table(
+    "tests",
+    metadata,
+    Column("session_id", ForeignKey("sessions.id"), primary_key=True),
+    Column("n", Integer, primary_key=True, autoincrement=False),
+    Column("status", String(32), nullable=False),
+    Column("files", Text, nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("started_at", String(32)),
+    Column("ended_at", String(32)),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("refunded", Boolean, nullable=False),
+    Column("observation", Text),
+    Index("tests_by_status", "status", "created_at"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", String(100), primary_key=True),
+    Column("session_id", String(32), nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("label", String(64), nullable=False),
+    Column("script", String(200), nullable=False),
+    Column("status", String(32), nullable=False),
+    Column("started_at", Float),
+    Column("ended_at", Float),
+    Column("reason", Text, nullable=False),
+    Column("output", Text, nullable=False),
+    Column("series", Text, nullable=False),
+    Column("metrics", Text, nullable=False),
+    ForeignKeyConstraint(["session_id", "n"], ["tests.session_id", "tests.n"]),
+    Index("runs_by_test", "session_id", "n", "position"),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    # A session's id, or the creating caller for calls that open one.
+    Column("scope", String(100), primary_key=True),
+    Column("key", String(200), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("body", Text, nullable=False),
+)
