@@ -40,7 +40,8 @@ class RunSpec:
     def __post_init__(self) -> None:
         for name in self.files:
             path = PurePosixPath(name)
-            assert not path.is_absolute() and ".." not in path.parts, f"path leaves the work folder: {name}"
+            assert not path.is_absolute(), f"path leaves the work folder: {name}"
+            assert ".." not in path.parts, f"path leaves the work folder: {name}"
 
 
 class Phase(StrEnum):
@@ -54,6 +55,7 @@ class ExitReason(StrEnum):
     SIGNALLED = "signalled"  # a signal nobody here sent ended it, `code` is the signal's number
     DEADLINE = "deadline"  # killed at `timeout_s`
     MEMORY = "memory"  # killed above `memory_mb`
+    LIMIT = "limit"  # killed above another limit of the host (processes, disk): `detail` says which
     CANCELLED = "cancelled"  # killed because `cancel` was called
     LOST = "lost"  # the runner lost hold of it: our trouble, not the run's
 
@@ -65,7 +67,8 @@ class Exit:
     reason: ExitReason
     code: int | None = None
     detail: str = ""
-    """One line for a human, when the reason alone does not tell."""
+    """The limit that was exceeded, as in `600 s`, `8192 MiB`, `512 processes`; otherwise one line for a human, when the
+    reason alone does not tell."""
 
 
 @dataclass(frozen=True)

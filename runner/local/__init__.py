@@ -1,0 +1,1 @@
+"""Runs as plain processes of this machine: for development and hosts without a container engine."""

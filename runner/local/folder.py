@@ -1,0 +1,145 @@
+"""A run's folder: the names in it, its state files, and the lock that says whether a supervisor lives.
+
+Everything the local runner knows is here, so that a runner object made after a crash knows as much as the one before.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.protocol import Exit, ExitReason
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the host allows every run, beside the time and memory of its own spec."""
+
+    processes: int = 512
+    disk_mb: int = 20_480
+    """Output and scratch folder together, in MiB; also the largest single file."""
+    stream_bytes: int = 16 << 20
+    """Kept of stdout and of stderr each, before only the end is kept."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a supervisor is told: the run's spec with every name resolved."""
+
+    command: tuple[str, ...]
+    env: dict[str, str]
+    timeout_s: float
+    memory_mb: int
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    path: Path
+
+    @property
+    def work(self) -> Path:
+        return self.path / "work"
+
+    @property
+    def out(self) -> Path:
+        return self.path / "out"
+
+    @property
+    def scratch(self) -> Path:
+        return self.path / "scratch"
+
+    @property
+    def cancel(self) -> Path:
+        """There as soon as somebody wants the run to stop."""
+        return self.path / "cancel"
+
+    @property
+    def supervisor(self) -> Path:
+        """Written by the supervisor before it starts anything: from then on the run is never started again."""
+        return self.path / "supervisor"
+
+    @property
+    def supervisor_log(self) -> Path:
+        """What a supervisor that breaks down has to say."""
+        return self.path / "supervisor.log"
+
+    def stream(self, name: str) -> Path:
+        assert name in ("stdout", "stderr"), name
+        return self.path / name
+
+    @property
+    def laid_out(self) -> bool:
+        return (self.path / "spec.json").exists()
+
+    def write_order(self, order: Order) -> None:
+        write_state(self.path / "spec.json", asdict(order))
+
+    def read_order(self) -> Order:
+        raw = json.loads((self.path / "spec.json").read_bytes())
+        return Order(**{**raw, "command": tuple(raw["command"]), "limits": Limits(**raw["limits"])})
+
+    def write_started(self, at: float, session: int) -> None:
+        write_state(self.path / "started", {"at": at, "session": session})
+
+    def started(self) -> tuple[float, int] | None:
+        """Start of the command in Unix seconds, and its session id."""
+        raw = read_state(self.path / "started")
+        return None if raw is None else (raw["at"], raw["session"])
+
+    def write_exit(self, end: Exit, started_at: float | None, ended_at: float) -> None:
+        write_state(self.path / "exit", {**asdict(end), "started_at": started_at, "ended_at": ended_at})
+
+    def exit(self) -> tuple[Exit, float | None, float] | None:
+        """How the run ended, when it started and when it ended; None while it goes on."""
+        raw = read_state(self.path / "exit")
+        if raw is None:
+            return None
+        return Exit(ExitReason(raw["reason"]), raw["code"], raw["detail"]), raw["started_at"], raw["ended_at"]
+
+    def try_lock(self) -> int | None:
+        """A file descriptor that holds the run's lock, or None when somebody else has it.
+
+        The supervisor inherits the descriptor from whoever starts it and so has the lock from its first moment to its
+        last, however it ends: a free lock means that no supervisor lives.
+        """
+        return self._flock(fcntl.LOCK_EX)
+
+    def held(self) -> bool:
+        fd = self._flock(fcntl.LOCK_SH)
+        if fd is None:
+            return True
+        os.close(fd)
+        return False
+
+    def _flock(self, operation: int) -> int | None:
+        fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, operation | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        return fd
+
+
+def write_state(path: Path, value: dict[str, Any]) -> None:
+    """All of it or nothing, also when the machine goes down."""
+    draft = path.with_name(f".{path.name}.draft")
+    with draft.open("w", encoding="utf-8") as file:
+        json.dump(value, file)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def read_state(path: Path) -> dict[str, Any] | None:
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    value: dict[str, Any] = json.loads(raw)
+    return value

@@ -1,0 +1,74 @@
+"""Look at what a run uses, and say when it is more than it may."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from pathlib import Path
+
+import psutil
+
+from runner.local.folder import Order, RunFolder
+from runner.local.reap import descendants
+from runner.protocol import Exit, ExitReason
+
+_PERIOD_S = 0.1
+_SHARE = 20  # a look that took t seconds is followed by a pause of 20 t: at most 5 % of one core
+_ENTRY_BYTES = 32 << 10  # charged for every file and folder: empty ones fill a disk too, and take long to count
+
+
+class LimitWatch:
+    """Samples processes, memory and disk of one run; the supervisor's descendants are the run."""
+
+    def __init__(self, run: RunFolder, order: Order) -> None:
+        self._order = order
+        self._folders = [run.out, run.scratch]
+        self._next = time.monotonic() + _PERIOD_S
+
+    def breach(self) -> Exit | None:
+        """Why the run has to be killed, if it has to. Cheap when it is too early for another look."""
+        begin = time.monotonic()
+        if begin < self._next:
+            return None
+        end = self._look()
+        now = time.monotonic()
+        self._next = now + max(_PERIOD_S, _SHARE * (now - begin))
+        return end
+
+    def _look(self) -> Exit | None:
+        limits = self._order.limits
+        processes = descendants()
+        if len(processes) > limits.processes:
+            return Exit(ExitReason.LIMIT, detail=f"{limits.processes} processes")
+        if sum(map(_resident, processes)) > self._order.memory_mb << 20:
+            return Exit(ExitReason.MEMORY, detail=f"{self._order.memory_mb} MiB")
+        if disk_use(self._folders, limits.disk_mb << 20) > limits.disk_mb << 20:
+            return Exit(ExitReason.LIMIT, detail=f"{limits.disk_mb} MiB of files")
+        return None
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0  # ended meanwhile
+
+
+def disk_use(folders: list[Path], enough: int) -> float:
+    """Bytes on disk under `folders`; counting stops above `enough`. Infinite when part of it is hidden from us."""
+    total = 0
+    pending = [str(folder) for folder in folders]
+    while pending and total <= enough:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    total += _ENTRY_BYTES + entry.stat(follow_symlinks=False).st_blocks * 512
+                    if total > enough:
+                        break
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR):  # not gone meanwhile: unreadable, or nested too deep
+                return float("inf")
+    return total

@@ -1,0 +1,118 @@
+"""Find and kill every process of a run, whatever it did to get away."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from runner.local.folder import RunFolder
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends: a double fork leads here, not to init."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the one that started it ends."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
+
+
+def reap() -> dict[int, int]:
+    """Take leave of every dead child: pid to wait status."""
+    ended: dict[int, int] = {}
+    with contextlib.suppress(ChildProcessError):
+        while (child := os.waitpid(-1, os.WNOHANG)) != (0, 0):
+            ended[child[0]] = child[1]
+    return ended
+
+
+def descendants() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+def kill_descendants() -> None:
+    """Kill and reap until the kernel says that this process, which adopts orphans, has no child left."""
+
+    def living() -> list[psutil.Process]:
+        reap()
+        return descendants()
+
+    while _has_children():
+        _kill_all(living)
+
+
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def kill_strays(run: RunFolder) -> None:
+    """Kill what is left of a run whose supervisor is gone, and with it the kinship to tell its processes by."""
+    started_at, session = run.started() or (None, None)
+    if started_at is not None and session is not None:
+        if started_at < psutil.boot_time():
+            return  # all of it went down with the machine
+        if _is_younger(session, started_at):
+            session = None  # the number is somebody else's by now
+    marker = f"OUT_DIR={run.out}".encode()
+    _kill_all(lambda: [process for process in psutil.process_iter() if _belongs(process, marker, session)])
+
+
+def _is_younger(pid: int, moment: float) -> bool:
+    try:
+        return psutil.Process(pid).create_time() > moment + 2  # the kernel's start times are rounded
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _belongs(process: psutil.Process, marker: bytes, session: int | None) -> bool:
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        if os.getsid(process.pid) == session:
+            return True
+        return marker in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+    except (psutil.Error, OSError):
+        return False  # ended meanwhile, or another user's
+
+
+def _kill_all(find: Callable[[], list[psutil.Process]]) -> None:
+    """Kill what `find` finds until it finds nothing.
+
+    Frozen first, until nobody new turns up: a frozen process can neither fork nor run away between two looks.
+    """
+    while True:
+        frozen: set[psutil.Process] = set()
+        while fresh := set(find()) - frozen:
+            _signal(fresh, signal.SIGSTOP)
+            frozen |= fresh
+        if not frozen:
+            return
+        _signal(frozen, signal.SIGKILL)
+        time.sleep(0.002)
+
+
+def _signal(processes: set[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(number)

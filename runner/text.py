@@ -1,0 +1,110 @@
+"""What a run printed, as text: made harmless, and of a failure the part that helps."""
+
+from __future__ import annotations
+
+import re
+
+from runner.tracebacks import BANNER, LAUNCHER_WARNING, Traceback, find_tracebacks
+
+MAX_LINE = 2000
+"""Characters of a line that are kept."""
+_LOOK_BACK = 256 << 10  # bytes of a stream in which the error is looked for
+_STDOUT_LINES = 5
+
+# Terminal control sequences (ECMA-48), each bounded by its own alphabet, so that matching takes linear time. A string
+# sequence that is never closed ends at its line: what comes after is wanted more than a title.
+_SEQUENCES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]?"  # CSI: colours, cursor movements
+    r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"  # OSC, DCS, SOS, PM, APC: titles, links, device strings
+    r"|\x1b[ -/]*[0-~]?"  # everything else
+)
+# Control characters but newline and tab, characters that only change how others are shown (zero width, writing
+# direction, tags), and the line separators that are not newlines.
+_INVISIBLE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    r"\U000e0000-\U000e0fff]"
+)
+
+
+def readable(raw: bytes) -> str:
+    """Text of bytes from a hostile process: UTF-8, no control characters or escapes, no line over MAX_LINE.
+
+    Of a line that was overwritten after carriage returns, as progress bars do, the last state is left.
+    """
+    text = _SEQUENCES.sub("", raw.decode("utf-8", errors="replace"))
+    if "\r" in text:
+        text = "\n".join(_last_state(line) for line in text.split("\n"))
+    return "\n".join(_capped(line) for line in _INVISIBLE.sub("", text).split("\n"))
+
+
+def _last_state(line: str) -> str:
+    line = line.rstrip("\r")
+    return line[line.rfind("\r") + 1 :]
+
+
+def _capped(line: str) -> str:
+    if len(line) <= MAX_LINE:
+        return line
+    return f"{line[:MAX_LINE]} [... {len(line) - MAX_LINE} more characters]"
+
+
+def useful_end(stdout: bytes, stderr: bytes, limit_chars: int) -> str:
+    """At most `limit_chars` characters, readable, of what helps most with a failed run.
+
+    The traceback of the script itself, if there is one: not the launcher's, and not that of a process which only
+    noticed the end of another. With it, if there is room, the last few lines of stdout: people debug with print.
+    Otherwise the last lines, without the launcher's logging.
+    """
+    printed, errors = _Stream(stdout), _Stream(stderr)
+    if (traceback := errors.of_the_script()) is None:
+        if traceback := printed.of_the_script():
+            return _fitted(traceback, limit_chars)
+        return _last("\n".join(errors.without_launcher() or printed.without_launcher()), limit_chars)
+    text = _fitted(traceback, limit_chars)
+    lines = printed.without_launcher()[-_STDOUT_LINES:]
+    addition = "\n".join(["", "", "Last lines of stdout:", *lines])
+    return text + addition if lines and len(text) + len(addition) <= limit_chars else text
+
+
+class _Stream:
+    """The end of stdout or stderr, and the tracebacks in it."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._lines = readable(raw[-_LOOK_BACK:]).split("\n")
+        self._tracebacks = find_tracebacks(self._lines)
+
+    def of_the_script(self) -> Traceback | None:
+        candidates = [traceback for traceback in self._tracebacks if not traceback.from_launcher]
+        return min(candidates, key=lambda traceback: traceback.consequence, default=None)
+
+    def without_launcher(self) -> list[str]:
+        """The lines but blank ones at the end, the launcher's warnings, its own traceback and the report below that."""
+        lines = self._lines
+        for wrapper in [traceback for traceback in self._tracebacks if traceback.from_launcher][:1]:
+            lines = lines[: wrapper.begin] + _after_report(lines[wrapper.end :])
+        kept = [line for line in lines if not LAUNCHER_WARNING.match(line)]
+        while kept and not kept[-1].strip():
+            kept.pop()
+        return kept
+
+
+def _after_report(lines: list[str]) -> list[str]:
+    """The launcher's report on its processes stands between two banners."""
+    banners = [at for at, line in enumerate(lines) if BANNER.match(line)][:2]
+    return lines[banners[-1] + 1 :] if banners else lines
+
+
+def _fitted(traceback: Traceback, limit: int) -> str:
+    """The exception from its beginning, and before it as many frames, innermost first, as there is room for."""
+    frames, message = "\n".join(traceback.frames), "\n".join(traceback.message)
+    message = message[: max(limit // 2, limit - len(frames) - 1)]
+    return f"{_last(frames, limit - len(message) - 1)}\n{message}"
+
+
+def _last(text: str, limit: int) -> str:
+    """The last whole lines of `text` in `limit` characters, and a word on what is missing."""
+    if len(text) <= limit:
+        return text
+    mark = "[... earlier lines left out]\n"
+    end = text[len(text) - limit + len(mark) :]
+    return mark + end[end.find("\n") + 1 :]

@@ -1,0 +1,165 @@
+"""Find Python tracebacks in output that several processes wrote at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+_RANK = re.compile(r"\[(?:rank|default)(\d{1,5})\]: ?")
+_START = re.compile(r"[ +|]*(?:Original |Exception Group )?Traceback \(most recent call last\):$")
+_EXCEPTION = re.compile(r"[^\W\d][\w.<>]*(?:: |:?$)")
+_SYNTAX_FRAME = re.compile(r'  File "[^"]*", line \d+$')
+_SYNTAX_ERROR = re.compile(r"(?:SyntaxError|IndentationError|TabError): ")
+_LINKS = (
+    "During handling of the above exception, another exception occurred:",
+    "The above exception was the direct cause of the following exception:",
+)
+_LAUNCHER = re.compile(r"torch\.distributed\.elastic\.|subprocess\.CalledProcessError|SystemExit")
+_CONSEQUENCE = re.compile(
+    r"KeyboardInterrupt|torch\.distributed\.Dist"
+    r"|.{0,300}?(?:[Cc]onnection (?:closed|reset|refused)|Broken pipe|[Tt]imed out)"
+)
+BANNER = re.compile(r"={20,}$")
+"""Opens and closes the launcher's report on its processes."""
+LAUNCHER_WARNING = re.compile(r"\[?[IW]\d{3,4} \d\d:\d\d:\d\d")
+"""What launcher and communication library log without being asked: `W0414 22:14:20…`, `[W414 22:14:20…`."""
+_LOGGED = re.compile(r"\[?[IWE]\d{3,4} \d\d:\d\d:\d\d")
+_MAX_MESSAGE_LINES = 20
+
+
+class Line(NamedTuple):
+    at: int
+    """Position in the whole output."""
+    text: str
+
+
+@dataclass(frozen=True)
+class Traceback:
+    frames: tuple[str, ...]
+    """Everything before the last exception, earlier exceptions of a chain included."""
+    message: tuple[str, ...]
+    """The last exception, over one or more lines."""
+    begin: int
+    end: int
+    """Positions of the first line and after the last one."""
+
+    @property
+    def from_launcher(self) -> bool:
+        """It tells only that another process failed."""
+        return _LAUNCHER.match(self.message[0]) is not None
+
+    @property
+    def consequence(self) -> bool:
+        """It may be due to the end of another process, which knows more."""
+        return _CONSEQUENCE.match(self.message[0]) is not None
+
+
+def find_tracebacks(lines: Sequence[str]) -> list[Traceback]:
+    """Every complete traceback, in the order in which they begin; `[rank0]: ` and the like are taken off.
+
+    One pass: the time is linear in the output, whatever it holds.
+    """
+    found = [traceback for stream in _by_rank(lines) for traceback in _in_stream(stream)]
+    return sorted(found, key=lambda traceback: traceback.begin)
+
+
+def _by_rank(lines: Iterable[str]) -> Iterable[list[Line]]:
+    streams: dict[str, list[Line]] = {}
+    for at, text in enumerate(lines):
+        rank = _RANK.match(text)
+        streams.setdefault(rank[1] if rank else "", []).append(Line(at, text[rank.end() :] if rank else text))
+    return streams.values()
+
+
+def _in_stream(lines: list[Line]) -> list[Traceback]:
+    found: list[Traceback] = []
+    i = 0
+    while i < len(lines):
+        if _START.match(lines[i].text):
+            reader = _Reader(lines, i)
+            found += reader.read()
+            i = reader.i
+        elif _SYNTAX_FRAME.match(lines[i].text) and (error := _syntax_error(lines, i)) is not None:
+            frames = dict.fromkeys(line.text for line in lines[i:error])  # ranks print it at the same time
+            found.append(Traceback(tuple(frames), (lines[error].text,), lines[i].at, lines[error].at + 1))
+            i = error + 1
+        else:
+            i += 1
+    return found
+
+
+def _syntax_error(lines: list[Line], i: int) -> int | None:
+    """Where the error is of a script that can't be compiled: Python prints place and error, but no `Traceback` line."""
+    near = range(i + 1, min(i + 10, len(lines)))
+    return next((j for j in near if _SYNTAX_ERROR.match(lines[j].text)), None)
+
+
+class _Reader:
+    """Reads one traceback, chained exceptions included, from position `i`; leaves `i` behind it."""
+
+    def __init__(self, lines: list[Line], i: int) -> None:
+        self._lines = lines
+        self._begin = lines[i].at
+        self.i = i
+
+    def read(self) -> list[Traceback]:
+        frames: list[str] = []
+        while True:
+            part, message = self._one()
+            if not message:
+                return []  # cut off
+            following = self._next_in_chain()
+            frames += part
+            if following is None:
+                end = self._lines[self.i - 1].at + 1
+                return [Traceback(tuple(frames), tuple(message), self._begin, end)]
+            frames += message
+            frames += [line.text for line in self._lines[self.i : following]]
+            self.i = following
+
+    def _one(self) -> tuple[list[str], list[str]]:
+        """Frames and message of one exception, or of equal ones that ranks print line between line."""
+        frames: list[str] = []
+        exceptions: list[str] = []
+        copies = 0
+        while len(exceptions) < max(copies, 1) and self.i < len(self._lines):
+            text = self._lines[self.i].text
+            self.i += 1
+            if _START.match(text):
+                copies += 1
+                frames.append(text)
+            elif not text or text[0].isspace():
+                frames.append(text)
+            elif _EXCEPTION.match(text):
+                exceptions.append(text)
+        if not exceptions:
+            return [], []
+        if copies > 1:
+            frames = list(dict.fromkeys(frames))
+        return frames, [exceptions[0], *self._rest_of_message()]
+
+    def _rest_of_message(self) -> list[str]:
+        rest: list[str] = []
+        while self.i < len(self._lines) and len(rest) < _MAX_MESSAGE_LINES:
+            text = self._lines[self.i].text
+            if not text.strip() or _START.match(text) or _LOGGED.match(text) or BANNER.match(text):
+                break
+            rest.append(text)
+            self.i += 1
+        return rest
+
+    def _next_in_chain(self) -> int | None:
+        """Where the next traceback of the chain starts, if this one is not the last."""
+        i, linked = self.i, False
+        while i < len(self._lines):
+            text = self._lines[i].text
+            if _START.match(text):
+                return i if linked or text.startswith("Original") else None
+            if text in _LINKS:
+                linked = True
+            elif text.strip():
+                return None
+            i += 1
+        return None
