@@ -1,0 +1,5 @@
+"""The data folders a runner keeps: which exist, and the smoke data, which every machine can make for itself."""
+
+from runner.data.smoke import DataError, is_prepared, prepare_smoke
+
+__all__ = ["DataError", "is_prepared", "prepare_smoke"]

@@ -1,0 +1,132 @@
+"""The evaluator's side of a worker: asks, waits so long and no longer, and believes nothing it can check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.inside.faults import ModelFault, ReplyRefused, SetupFault, WorkerDied, WorkerTimedOut
+from runner.inside.process import WorkerProcess
+from runner.inside.settings import Settings
+from runner.inside.wire import Array, WireClosed, WireError, WireGarbage, WireTimeout
+
+ROUNDING = 1e-3
+"""A log-probability may exceed zero by this much."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a worker claims of tokens (B, T): both arrays are (B, T-1), for the tokens from the second on."""
+
+    logprobs: NDArray[np.float32]
+    """Natural log-probability of the token that follows. -inf is possible, NaN is not."""
+    greedy: NDArray[np.int32]
+    """The likeliest token there."""
+
+
+class ModelClient:
+    """One worker with the agent's model in it. A context manager: leaving it kills the worker.
+
+    Every method raises an AgentFault: ModelFault (the model failed), WorkerDied, WorkerTimedOut or ReplyRefused.
+    """
+
+    def __init__(self, settings: Settings, start_timeout_s: float = 180, request_timeout_s: float = 300) -> None:
+        """Start the worker and return at once; it imports its framework meanwhile."""
+        self._vocab_size = settings.model.vocab_size
+        self._device = settings.model.device
+        self._start_timeout_s = start_timeout_s
+        self._request_timeout_s = request_timeout_s
+        self._process = WorkerProcess()
+        self._loading = {
+            "op": "load",
+            "script": str(settings.script),
+            "checkpoint": str(settings.checkpoint.absolute()),
+            "model": asdict(settings.model),
+        }
+        self._ready = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.close()
+
+    def wait_ready(self) -> None:
+        """Until the model is loaded. Raises SetupFault when the worker fails before it meets the agent's code."""
+        if self._ready:
+            return
+        try:
+            hello, _ = self._process.wire.receive(0, self._start_timeout_s)
+        except WireError:
+            raise SetupFault("model worker", ", ".join(self._process.post_mortem())) from None
+        if self._device == "cuda" and not hello["cuda"]:
+            raise SetupFault("DEVICE", f"torch {hello['torch']} finds no usable CUDA device")
+        self._ask(self._loading, [], [], "loading the model", self._start_timeout_s)
+        self._ready = True
+
+    def score(self, tokens: NDArray[np.int32]) -> Scores:
+        """Log-probabilities of tokens[:, 1:] (B, T-1), each given the tokens before it in its row of (B, T)."""
+        self.wait_ready()
+        doing = "scoring tokens"
+        rows, length = tokens.shape
+        shape = (rows, length - 1)
+        reply = self._ask({"op": "score"}, [tokens], [("<f4", shape), ("<i4", shape)], doing, self._request_timeout_s)
+        logprobs, greedy = reply[0].astype(np.float32, copy=False), reply[1].astype(np.int32, copy=False)
+        _check_logprobs(logprobs, doing)
+        if greedy.min(initial=0) < 0 or greedy.max(initial=0) >= self._vocab_size:
+            raise ReplyRefused(doing, "it names tokens outside the vocabulary")
+        return Scores(logprobs, greedy)
+
+    def distribution(self, tokens: NDArray[np.int32], positions: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Log-probabilities over the vocabulary (N, V) of what follows tokens[row, :position + 1].
+
+        tokens (B, T), positions (N, 2) of (row, position). That they sum to one is for the caller to check.
+        """
+        self.wait_ready()
+        doing = "showing its distributions"
+        expected = [("<f4", (len(positions), self._vocab_size))]
+        reply = self._ask({"op": "distribution"}, [tokens, positions], expected, doing, self._request_timeout_s)
+        logprobs = reply[0].astype(np.float32, copy=False)
+        _check_logprobs(logprobs, doing)
+        return logprobs
+
+    def _ask(
+        self,
+        request: dict[str, Any],
+        arrays: Sequence[Array],
+        expected: Sequence[tuple[str, tuple[int, ...]]],
+        doing: str,
+        timeout_s: float,
+    ) -> list[Array]:
+        limit = sum(4 * int(np.prod(shape)) for _, shape in expected)
+        wire = self._process.wire
+        try:
+            wire.send(request, arrays, timeout_s)
+            header, reply = wire.receive(limit, timeout_s)
+        except WireClosed:
+            raise WorkerDied(doing, *(_one_line(text) for text in self._process.post_mortem())) from None
+        except WireTimeout:
+            raise WorkerTimedOut(doing, timeout_s) from None
+        except WireGarbage as error:
+            raise ReplyRefused(doing, str(error)) from None
+        if header.get("ok") is not True:
+            raise ModelFault(_one_line(str(header.get("fault"))))
+        if [(array.dtype.str, array.shape) for array in reply] != list(expected):
+            raise ReplyRefused(doing, f"expected arrays {expected}")
+        return reply
+
+
+def _check_logprobs(logprobs: NDArray[np.float32], doing: str) -> None:
+    if np.isnan(logprobs).any():
+        raise ReplyRefused(doing, "its log-probabilities are not numbers (NaN)")
+    if logprobs.max(initial=-1.0) > ROUNDING:
+        raise ReplyRefused(doing, "its log-probabilities are above zero")
+
+
+def _one_line(text: str) -> str:
+    """Text the agent's process wrote, harmless in a terminal, a log and an observation."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text[:2000]).split())

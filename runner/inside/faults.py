@@ -1,0 +1,60 @@
+"""What can go wrong in an evaluation, and whose fault it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class AgentFault(Exception):
+    """The agent's model cannot be scored. The text is one line and enough to act upon."""
+
+
+class ModelFault(AgentFault):
+    """The worker reported a failure while it imported, built, loaded or ran the model."""
+
+
+class CheckpointFault(AgentFault):
+    """The checkpoint is missing or is not a file of plain tensors."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"checkpoint {path.name}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class WorkerDied(AgentFault):
+    """The worker process went away without answering."""
+
+    def __init__(self, doing: str, ending: str, last_words: str) -> None:
+        said = f": {last_words}" if last_words else ""
+        super().__init__(f"the model's process died while {doing} ({ending}){said}")
+        self.doing = doing
+        self.ending = ending
+        self.last_words = last_words
+
+
+class WorkerTimedOut(AgentFault):
+    """The worker did not answer in time. Times in seconds."""
+
+    def __init__(self, doing: str, timeout_s: float) -> None:
+        super().__init__(f"the model's process gave no answer within {timeout_s:g} s while {doing}")
+        self.doing = doing
+        self.timeout_s = timeout_s
+
+
+class ReplyRefused(AgentFault):
+    """The worker answered with something that cannot be the truth."""
+
+    def __init__(self, doing: str, reason: str) -> None:
+        super().__init__(f"the model's answer was refused while {doing}: {reason}")
+        self.doing = doing
+        self.reason = reason
+
+
+class SetupFault(Exception):
+    """Settings or evaluation data are wrong: the operator's trouble, never the agent's."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+        self.reason = reason

@@ -1,0 +1,121 @@
+"""The worker's side of a model: import the agent's script, build its GPT, load the checkpoint into it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from runner.inside.settings import ModelSettings
+
+MODULE_NAME = "agent_script"
+"""Never `__main__`: the script's training part must not run."""
+
+
+class ModelError(Exception):
+    """The agent's model cannot be used; one line that says why."""
+
+
+def load_model(script: Path, checkpoint: Path, settings: ModelSettings) -> torch.nn.Module:
+    """The agent's GPT with the checkpoint's weights, in evaluation mode on its device. Raises ModelError."""
+    module = _import_script(script)
+    for name in ("GPT", "GPTConfig"):
+        if not hasattr(module, name):
+            raise ModelError(f"{script.name} defines no {name}")
+    torch.manual_seed(settings.seed)
+    with blamed("building the model", script):
+        config = module.GPTConfig(
+            block_size=settings.block_size,
+            vocab_size=settings.vocab_size,
+            n_layer=settings.n_layer,
+            n_head=settings.n_head,
+            n_embd=settings.n_embd,
+            dropout=0.0,
+            bias=settings.bias,
+        )
+        model = module.GPT(config)
+    if not isinstance(model, torch.nn.Module):
+        raise ModelError(f"GPT in {script.name} is not a torch.nn.Module")
+    with blamed("loading the checkpoint", script):
+        _load_checkpoint(model, checkpoint)
+        return model.to(settings.device).eval()
+
+
+@contextmanager
+def blamed(doing: str, script: Path) -> Iterator[None]:
+    """Turn whatever the agent's code raises, SystemExit included, into a ModelError."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except BaseException as error:
+        raise ModelError(f"{doing} failed: {_describe(error, script)}") from error
+
+
+def _describe(error: BaseException, script: Path) -> str:
+    """The exception in one line, with the innermost place in the agent's script."""
+    text = " ".join(str(error).split()) or "no message"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == script]
+    place = f" ({script.name}, line {frames[-1].lineno}, in {frames[-1].name})" if frames else ""
+    return f"{type(error).__name__}: {text[:1000]}{place}"
+
+
+def _import_script(script: Path) -> ModuleType:
+    """Run the script's top level as a module, its folder importable as it is when it is run directly."""
+    spec = importlib.util.spec_from_file_location(MODULE_NAME, script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(script.parent))
+    sys.modules[MODULE_NAME] = module  # dataclasses look their module up by name
+    with blamed(f"importing {script.name}", script):
+        spec.loader.exec_module(module)
+    return module
+
+
+def _load_checkpoint(model: torch.nn.Module, checkpoint: Path) -> None:
+    """Strict: every tensor of the model from the file and every tensor of the file into the model.
+
+    Of tensors that share memory (tied weights) the file needs only one, as safetensors stores them.
+    """
+    try:
+        stored = load_file(checkpoint)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"checkpoint {checkpoint.name} cannot be read: {' '.join(str(error).split())}") from error
+    wanted = model.state_dict()
+    covered = {_memory(wanted[name]) for name in stored if name in wanted}
+    complaints = [
+        _complaint("missing", [name for name, tensor in wanted.items() if _memory(tensor) not in covered]),
+        _complaint("unexpected", [name for name in stored if name not in wanted]),
+        _complaint(
+            "of another shape",
+            [
+                f"{name} {tuple(tensor.shape)} instead of {tuple(wanted[name].shape)}"
+                for name, tensor in stored.items()
+                if name in wanted and tensor.shape != wanted[name].shape
+            ],
+        ),
+    ]
+    if any(complaints):
+        raise ModelError(f"checkpoint {checkpoint.name} does not fit the model: {'; '.join(filter(None, complaints))}")
+    model.load_state_dict(stored, strict=False)
+
+
+def _memory(tensor: torch.Tensor) -> Any:
+    return tensor.data_ptr(), tensor.shape, tensor.stride()
+
+
+def _complaint(what: str, names: list[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"{len(names)} tensor(s) {what}: {', '.join(sorted(names)[:5])}{more}"

@@ -1,0 +1,96 @@
+"""What to evaluate and on what, read from the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.inside.faults import SetupFault
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """How the worker builds the agent's model. Dropout is absent: an evaluation never drops anything."""
+
+    n_layer: int
+    n_head: int
+    n_embd: int
+    block_size: int
+    """Longest input in tokens."""
+    vocab_size: int
+    bias: bool
+    seed: int
+    device: str
+    """`cpu` or `cuda`."""
+    dtype: str
+    """`float32`, or the type of the autocast the model runs under: `bfloat16` or `float16`."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One evaluation."""
+
+    script: Path
+    """The agent's file, absolute."""
+    checkpoint: Path
+    out_dir: Path
+    data_dir: Path
+    tokenizer: str
+    """`bytes` or `gpt2`."""
+    eval_tokens: int | None
+    """At most this many held-out tokens are scored; None scores them all."""
+    model: ModelSettings
+
+
+def read_settings(env: Mapping[str, str], work_dir: Path) -> Settings:
+    """The settings in `env`, with SCRIPT taken relative to `work_dir`. Raises SetupFault naming the variable."""
+    model = ModelSettings(
+        n_layer=_positive(env, "N_LAYER"),
+        n_head=_positive(env, "N_HEAD"),
+        n_embd=_positive(env, "N_EMBD"),
+        block_size=_positive(env, "BLOCK_SIZE"),
+        vocab_size=_positive(env, "VOCAB_SIZE"),
+        bias=_one_of(env, "BIAS", "0", "1") == "1",
+        seed=_integer(env, "SEED"),
+        device=_one_of(env, "DEVICE", "cpu", "cuda"),
+        dtype=_one_of(env, "DTYPE", "float32", "bfloat16", "float16"),
+    )
+    return Settings(
+        script=work_dir / _text(env, "SCRIPT"),
+        checkpoint=Path(_text(env, "INPUT_DIR")) / "model.safetensors",
+        out_dir=Path(_text(env, "OUT_DIR")),
+        data_dir=Path(_text(env, "EVAL_DATA_DIR")),
+        tokenizer=_one_of(env, "TOKENIZER", "bytes", "gpt2"),
+        eval_tokens=_positive(env, "EVAL_TOKENS") if env.get("EVAL_TOKENS") else None,
+        model=model,
+    )
+
+
+def _text(env: Mapping[str, str], name: str) -> str:
+    value = env.get(name, "")
+    if not value:
+        raise SetupFault(name, "not set")
+    return value
+
+
+def _integer(env: Mapping[str, str], name: str) -> int:
+    value = _text(env, name)
+    try:
+        return int(value)
+    except ValueError:
+        raise SetupFault(name, f"not a whole number: {value!r}") from None
+
+
+def _positive(env: Mapping[str, str], name: str) -> int:
+    value = _integer(env, name)
+    if value < 1:
+        raise SetupFault(name, f"must be at least 1, is {value}")
+    return value
+
+
+def _one_of(env: Mapping[str, str], name: str, *allowed: str) -> str:
+    value = _text(env, name)
+    if value not in allowed:
+        raise SetupFault(name, f"must be {' or '.join(allowed)}, is {value!r}")
+    return value
