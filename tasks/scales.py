@@ -1,0 +1,97 @@
+"""From a checked scale table to a Scale: built-in values beneath, script texts read."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tasks.errors import TaskError
+from tasks.fields import LABEL
+from tasks.model import Scale, Stage
+from tasks.schema import ScaleTable
+from tasks.source import read_source, with_plain_lines
+from templates.render import scale, script
+
+
+def on_builtin_scales(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The raw task tables with every scale that has a built-in's name laid over that built-in.
+
+    Tables are merged key by key, everything else, `stages` among it, is replaced whole. What has the wrong type is
+    passed through for the check that follows.
+    """
+    scales = raw.get("scales")
+    if not isinstance(scales, dict):
+        return dict(raw)
+    return {**raw, "scales": {name: _on_builtin(name, table) for name, table in scales.items()}}
+
+
+def _on_builtin(name: str, own: Any) -> Any:
+    # The name is checked first because it becomes part of a path.
+    text = scale(name) if LABEL.fullmatch(name) else None
+    if text is None or not isinstance(own, dict):
+        return own
+    base = tomllib.loads(text)
+    return base | {key: _over(base.get(key), value) for key, value in own.items()}
+
+
+def _over(base: Any, own: Any) -> Any:
+    if not isinstance(base, dict) or not isinstance(own, dict):
+        return own
+    # Setting names count the same in either case, so that `batch_size` replaces `BATCH_SIZE`.
+    replaced = {name.upper() for name in own}
+    return {name: value for name, value in base.items() if name.upper() not in replaced} | own
+
+
+def build_scale(file: Path, name: str, table: ScaleTable, filename: str) -> Scale:
+    """The scale with its stage scripts read: beside task.toml, else built-in. Raises TaskError."""
+    key = f"scales.{name}"
+    _check_variables(file, key, table)
+    stages: list[Stage] = []
+    for i, stage in enumerate(table.stages):
+        at = f"{key}.stages[{i}]"
+        if any(stage.label == other.label for other in stages):
+            raise TaskError(file, f"{at}.label", f"{stage.label} is taken by a stage before; labels must differ")
+        if stage.script == filename:
+            raise TaskError(file, f"{at}.script", f"{filename} is the editable file; a script needs a path of its own")
+        text, is_own = _script(file, f"{at}.script", stage.script)
+        if stage.role == "evaluate" and not is_own and not any(other.role == "train" for other in stages):
+            message = f"the built-in {stage.script} scores a checkpoint; put a stage with role train before it"
+            raise TaskError(file, f"{at}.role", message)
+        stages.append(Stage(stage.label, stage.script, text, stage.role, stage.timeout_s))
+    return Scale(
+        name=name,
+        stages=tuple(stages),
+        settings=table.settings,
+        data=table.data,
+        evaluation_data=table.evaluation_data,
+        world_size=table.world_size,
+        memory_mb=table.memory_mb,
+        summary=table.summary.strip(),
+    )
+
+
+def _script(file: Path, key: str, name: str) -> tuple[str, bool]:
+    """The text of a stage script, and whether it is the task's own."""
+    source = read_source(file.parent, name, blame=(file, key))
+    if source is not None:
+        return with_plain_lines(source), True
+    text = script(name)
+    if text is None:
+        raise TaskError(file, key, f"no file {name} beside task.toml, and no built-in script has that path")
+    return text, False
+
+
+def _check_variables(file: Path, key: str, table: ScaleTable) -> None:
+    seed = table.settings.get("SEED", "0")
+    if not (seed.isascii() and seed.isdigit() and int(seed) < 1 << 63):
+        raise TaskError(file, f"{key}.settings.SEED", f"must be a whole number below 2^63, not {seed}")
+    for name in sorted(table.settings.keys() & (table.data.keys() | table.evaluation_data.keys())):
+        raise TaskError(file, f"{key}.settings.{name}", "is also the variable of a data folder; rename one of them")
+    trained_on = [PurePosixPath(folder) for folder in table.data.values()]
+    for name, folder in table.evaluation_data.items():
+        held_out = PurePosixPath(folder)
+        if any(held_out.is_relative_to(seen) or seen.is_relative_to(held_out) for seen in trained_on):
+            message = f"{folder} can be read in training as well; held-out data needs a folder apart from those in data"
+            raise TaskError(file, f"{key}.evaluation_data.{name}", message)
