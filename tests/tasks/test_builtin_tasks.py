@@ -1,0 +1,129 @@
+"""The five tasks that come with the product, against the table of outside landmarks."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import pytest
+
+from tasks.load import load_tasks
+from tasks.model import Task
+
+KEYS = ("learning_rate", "weight_decay", "warmup_iters", "min_lr", "grad_clip")
+OVERRIDES = ("# CONFIG_OVERRIDES", "CONFIG_OVERRIDES = {}")
+
+
+class Landmark(NamedTuple):
+    first: int
+    last: int
+    begins: str
+    """How the first line begins that is no comment rule."""
+    ends: str
+    """How the last line begins; empty for a blank one."""
+
+
+LAYOUT: dict[str, tuple[int, list[Landmark]]] = {
+    "normalization": (
+        437,
+        [
+            Landmark(22, 31, "class LayerNorm(", ""),
+            Landmark(88, 100, "class Block(", ""),
+            Landmark(245, 247, *OVERRIDES),
+        ],
+    ),
+    "embedding": (473, [Landmark(115, 140, "class TokenEmbedding(", ""), Landmark(265, 267, *OVERRIDES)]),
+    "residual": (
+        441,
+        [
+            Landmark(88, 99, "class Block(", "return x"),
+            Landmark(128, 130, "# ", "# "),
+            Landmark(162, 164, "# ", "x = block(x)"),
+            Landmark(175, 192, "def configure_optimizers(", "return optimizer"),
+            Landmark(251, 251, "CONFIG_OVERRIDES = {}", "CONFIG_OVERRIDES = {}"),
+        ],
+    ),
+    "loss": (439, [Landmark(188, 191, "def compute_loss(logits, targets)", ""), Landmark(247, 249, *OVERRIDES)]),
+    "linear-attention": (
+        438,
+        [
+            Landmark(33, 70, "class CausalSelfAttention(", "return self."),
+            Landmark(88, 100, "class Block(", "return x"),
+            Landmark(246, 248, *OVERRIDES),
+        ],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def tasks() -> dict[str, Task]:
+    return load_tasks()
+
+
+@pytest.fixture(params=LAYOUT)
+def variant(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def task(tasks: dict[str, Task], variant: str) -> Task:
+    return tasks[f"llm-pretrain-{variant}"]
+
+
+def test_the_five_are_there(tasks):
+    assert tasks.keys() == {f"llm-pretrain-{variant}" for variant in LAYOUT}
+
+
+def test_totals_and_ranges(task, variant):
+    total, landmarks = LAYOUT[variant]
+    assert len(task.lines) == total
+    assert task.editable == tuple((landmark.first, landmark.last) for landmark in landmarks)
+
+
+def test_ranges_begin_and_end_at_their_landmarks(task, variant):
+    for first, last, begins, ends in LAYOUT[variant][1]:
+        lines = [line.strip() for line in task.lines[first - 1 : last]]
+        if lines[0].startswith("# ──") and not begins.startswith("#"):
+            lines = lines[1:]
+        assert lines[0].startswith(begins)
+        assert lines[-1].startswith(ends) if ends else lines[-1] == ""
+
+
+def test_rules_of_play_are_the_defaults(task):
+    assert task.filename == "nanoGPT/custom_pretrain.py"
+    assert (task.budget.tests, task.budget.steps, task.budget.checks) == (3, 0, 10)
+    assert task.override_keys == KEYS
+    assert not task.allow_create
+
+
+def test_every_scale_trains_then_evaluates(task):
+    assert task.scales.keys() == {"smoke", "gpt-345m"}
+    for name, size in (("smoke", "smoke"), ("gpt-345m", "345m")):
+        stages = task.scales[name].stages
+        assert [(stage.label, stage.script, stage.role) for stage in stages] == [
+            (f"gpt-{size}", f"scripts/gpt_{size}.sh", "train"),
+            (f"lm-eval-{size}", f"scripts/lm_eval_{size}.sh", "evaluate"),
+        ]
+        assert all(stage.script_text for stage in stages)
+        assert task.scales[name].world_size == 2
+        assert task.scales[name].seed == 42
+
+
+def test_training_tokens_at_gpt_345m(task, variant):
+    settings = task.scales["gpt-345m"].settings
+    shape = tuple(int(settings[name]) for name in ("MAX_ITERS", "BATCH_SIZE", "GRAD_ACCUM"))
+    assert shape == ((12030, 96, 6) if variant in ("normalization", "embedding") else (13535, 32, 16))
+    tokens = shape[0] * shape[1] * shape[2] * int(settings["BLOCK_SIZE"])
+    assert tokens == pytest.approx(7.1e9, rel=0.01)
+    assert settings["COMPILE"] == ("0" if variant == "linear-attention" else "1")
+
+
+def test_description_names_exactly_the_editable_lines(task):
+    named = re.findall(r"^- Lines? (\d+)(?:–(\d+))?,", task.description, flags=re.MULTILINE)
+    assert tuple((int(first), int(last or first)) for first, last in named) == task.editable
+
+
+@pytest.mark.parametrize("word", ["Research question", "Interfaces to keep", "What is fixed", "How it is evaluated"])
+def test_description_has_every_section(task, word):
+    assert f"## {word}\n" in task.description

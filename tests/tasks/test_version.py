@@ -1,0 +1,71 @@
+"""The version: the same for the same question, another one when anything that is asked changes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tasks.load import load_task, load_tasks
+from tasks.model import Task
+
+OWN_SCRIPT = {"scripts/gpt_smoke.sh": "exec true\n", "description.md": "Do it.\n"}
+
+
+def test_json_round_trip():
+    for task in load_tasks().values():
+        again = Task.from_json(task.to_json())
+        assert again == task
+        assert again.version == task.version
+
+
+def test_version_is_stable_across_processes(write_task):
+    folder = write_task(OWN_SCRIPT)
+    program = "import sys, pathlib, tasks.load as l; print(l.load_task(pathlib.Path(sys.argv[1])).version)"
+    answers = [
+        subprocess.run(
+            [sys.executable, "-c", program, str(folder)],
+            env={"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in ("1", "2")
+    ]
+    assert answers == [load_task(folder).version] * 2
+
+
+@pytest.mark.parametrize("name", ["custom.py", *OWN_SCRIPT])
+def test_version_changes_with_every_file(write_task, template, name):
+    before = load_task(write_task(OWN_SCRIPT)).version
+    changed = {"custom.py": template, **OWN_SCRIPT}[name] + "# more\n"
+    assert load_task(write_task({**OWN_SCRIPT, name: changed})).version != before
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("my-task", "our-task"),
+        ("one's own", "our own"),
+        ("pkg/custom.py", "pkg/other.py"),
+        ("[3, 14]", "[3, 15]"),
+        ("tests = 3", "tests = 4"),
+        ("[budget]", "allow_create = true\n[budget]"),
+        ("[budget]", "max_file_bytes = 5000\n[budget]"),
+        ('label = "gpt-smoke"', 'label = "gpt-tiny"'),
+        ('label = "gpt-smoke"', 'label = "gpt-smoke"\ntimeout_s = 60'),
+        ("[[scales", "[scales.smoke.settings]\nseed = 7\n[[scales"),
+    ],
+)
+def test_version_changes_with_every_value(write_task, minimal, old, new):
+    before = load_task(write_task(OWN_SCRIPT)).version
+    assert old in minimal
+    after = load_task(write_task({**OWN_SCRIPT, "task.toml": minimal.replace(old, new, 1)}))
+    assert after.version != before
+
+
+def test_version_ignores_how_task_toml_is_written(write_task, minimal):
+    before = load_task(write_task(OWN_SCRIPT)).version
+    again = write_task({**OWN_SCRIPT, "task.toml": "# a comment\n" + minimal.replace(" = ", "=")})
+    assert load_task(again).version == before
