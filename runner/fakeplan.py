@@ -1,0 +1,144 @@
+"""What a fake run does from start to end, decided when it is submitted: from its command and its files alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from runner.metrics import TrainMetrics
+from runner.protocol import Exit, ExitReason, RunSpec
+
+_DIRECTIVE = re.compile(r"^[ \t]*#[ \t]*fake:[ \t]*([a-z.-]+)(?:=(\d{1,6}(?:\.\d{1,6})?))?[ \t]*$", re.MULTILINE)
+_DONE = Exit(ExitReason.EXITED, 0)
+_CRASH = """\
+W0101 00:00:00.000000 1 site-packages/torch/distributed/run.py:792] *****************************************
+Traceback (most recent call last):
+  File "{script}", line 1, in <module>
+    main()
+{error}
+"""
+
+
+@dataclass(frozen=True)
+class FakePlan:
+    end: Exit
+    lines: tuple[str, ...] = ()
+    """Printed to stdout one by one, evenly over the duration."""
+    duration_s: float = 0.0
+    """Infinite for a run that has to be stopped."""
+    printing_s: float = 0.0
+    stderr: str = ""
+    """Printed at the end."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """The output folder, at the end."""
+
+
+def make_plan(spec: RunSpec, step_s: float, steps: int) -> FakePlan:
+    """A training run prints `steps` TRAIN_METRICS lines, `step_s` apart; an evaluation takes one step.
+
+    A comment in the files, `# fake: exit=1`, has a training run misbehave, `# fake: evaluate.exit=1` an evaluation:
+    - `exit=N`: a traceback and exit status N; `cuda-oom`: the same with CUDA's out-of-memory error and status 1
+    - `signal=N`: killed by signal N; `oom`: killed above the memory limit; `lost`: lost by the runner
+    - `hang`: goes silent and never ends; `seconds=S`: takes that long
+    - `nan`: the loss is not finite from the middle on; `no-result`: exit status 0 without any file
+    """
+    suite = _suite(spec.command)
+    wishes = _wishes(spec, "evaluate." if suite else "")
+    seconds = float(wishes.get("seconds") or step_s * (1 if suite else steps))
+    if suite:
+        metrics = {} if "no-result" in wishes else {"metrics.json": _metrics_file(suite, _quality(spec))}
+        plan = FakePlan(_DONE, duration_s=seconds, printing_s=seconds, files=metrics)
+    else:
+        lines = _curve(spec, steps, diverges="nan" in wishes)
+        plan = FakePlan(_DONE, lines, seconds, seconds)
+    return _disturbed(plan, spec, wishes)
+
+
+def _disturbed(plan: FakePlan, spec: RunSpec, wishes: Mapping[str, str]) -> FakePlan:
+    half = replace(
+        plan,
+        lines=plan.lines[: len(plan.lines) // 2],
+        duration_s=plan.duration_s / 2,
+        printing_s=plan.duration_s / 2,
+        files={},
+    )
+    script = spec.env.get("SCRIPT", spec.command[-1])
+    if "hang" in wishes:
+        return replace(half, duration_s=math.inf)
+    if "lost" in wishes:
+        return replace(half, end=Exit(ExitReason.LOST, detail="as asked for"))
+    if "oom" in wishes:
+        return replace(half, end=Exit(ExitReason.MEMORY, detail=f"{spec.memory_mb} MiB"))
+    if "signal" in wishes:
+        return replace(half, end=Exit(ExitReason.SIGNALLED, _integer(wishes["signal"], 9)))
+    if "cuda-oom" in wishes:
+        error = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+        return replace(half, end=Exit(ExitReason.EXITED, 1), stderr=_CRASH.format(script=script, error=error))
+    if "exit" in wishes:
+        error = "RuntimeError: this run was asked to fail"
+        code = _integer(wishes["exit"], 1)
+        return replace(half, end=Exit(ExitReason.EXITED, code), stderr=_CRASH.format(script=script, error=error))
+    return plan
+
+
+def _integer(wish: str, default: int) -> int:
+    return int(float(wish)) if wish else default
+
+
+def _suite(command: tuple[str, ...]) -> str | None:
+    """What an evaluation measures; None for a training run."""
+    last = command[-1].rpartition("/")[2]
+    if last == "language-modelling":
+        return last
+    return "lm-eval" if last == "lm-eval" or last.startswith("lm_eval") else None
+
+
+def _wishes(spec: RunSpec, prefix: str) -> dict[str, str]:
+    found = {name: value for text in spec.files.values() for name, value in _DIRECTIVE.findall(text)}
+    return {name.removeprefix(prefix): value for name, value in found.items() if ("." in name) == bool(prefix)}
+
+
+def _quality(spec: RunSpec) -> float:
+    """Between 0 and 1, by the code: the stages of a test differ in their shell scripts only."""
+    code = sorted((name, text) for name, text in spec.files.items() if not name.endswith(".sh"))
+    return int.from_bytes(hashlib.sha256(json.dumps(code).encode()).digest()[:6], "big") / (1 << 48)
+
+
+def _final_loss(quality: float) -> float:
+    return 2.35 - 0.15 * quality
+
+
+def _curve(spec: RunSpec, steps: int, diverges: bool) -> tuple[str, ...]:
+    """A loss that falls from that of a uniform guess to its final value, by a power of the step."""
+    settings = spec.env.get("MAX_ITERS", "")
+    iterations = int(settings) if settings.isdecimal() else 100 * steps
+    floor, start = _final_loss(_quality(spec)), math.log(50304)
+    points = []
+    for i in range(1, steps + 1):
+        loss = floor + (start - floor) * ((1 / i**0.7 - 1 / steps**0.7) if steps > 1 else 0.0)
+        if diverges and 2 * i > steps:
+            loss = math.nan
+        points.append(TrainMetrics(iterations * i // steps, loss + 0.01, loss))
+    return tuple(f"{point}\n" for point in points)
+
+
+def _metrics_file(suite: str, quality: float) -> bytes:
+    loss = _final_loss(quality)
+    if suite == "lm-eval":
+        metrics = {
+            "arc_easy": 54.0 + 3 * quality,
+            "hellaswag": 32.5 + 2 * quality,
+            "piqa": 63.0 + 2 * quality,
+            "winogrande": 50.5 + 2 * quality,
+        }
+    else:
+        metrics = {
+            "val_loss": loss,
+            "wikitext2_ppl": 4.6 * math.exp(loss),
+            "lambada_ppl": 7.0 * math.exp(loss),
+        }
+    return json.dumps({"metrics": {name: round(value, 4) for name, value in metrics.items()}}).encode()
