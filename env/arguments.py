@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
-OPS = ("replace", "insert", "str_replace", "create")
-Op = Literal["replace", "insert", "str_replace", "create"]
+OpName = Literal["replace", "insert", "str_replace", "create"]
 
 _FILENAME = Field(None, description="The file, as named in the prompt. May be left out: the task's file is meant then.")
 
@@ -19,7 +18,7 @@ class _Arguments(BaseModel):
 class EditArguments(_Arguments):
     """Change the file inside its editable ranges. Line numbers are 1-based and those of the file as it is now."""
 
-    op: Op | None = Field(
+    op: OpName | None = Field(
         None,
         description="replace: start_line, end_line, content. insert: after_line, content. str_replace: old_str (must "
         "occur exactly once in the editable ranges), new_str. create: a new file, where the task allows it.",

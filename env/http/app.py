@@ -15,8 +15,7 @@ from starlette.exceptions import HTTPException
 from env.house import House
 from env.http.catalogue import catalogue_router
 from env.http.health import health_router
-from env.http.limits import BodyLimit
-from env.http.responses import on_http_error, on_invalid, on_refusal
+from env.http.responses import MAX_BODY_BYTES, on_http_error, on_invalid, on_refusal
 from env.http.sessions import sessions_router
 from env.refusal import Refusal
 
@@ -37,8 +36,13 @@ def create_app(house: House) -> FastAPI:
             await loop
         house.engine.dispose()
 
-    app = FastAPI(title="Ringfence", version=version("ringfence"), description=_ABOUT, lifespan=lifespan)
-    app.add_middleware(BodyLimit)
+    app = FastAPI(
+        title="Ringfence",
+        version=version("ringfence"),
+        description=_ABOUT,
+        lifespan=lifespan,
+        max_body_size=MAX_BODY_BYTES,
+    )
     app.add_exception_handler(Refusal, on_refusal)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http_error)

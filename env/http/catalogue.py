@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -18,6 +19,7 @@ from leaderboard.export import to_csv
 from leaderboard.table import MAX_LIMIT, MAX_OFFSET, QueryError, Table
 from leaderboard.table import Query as BoardQuery
 
+PAGE = 100
 _REFUSALS: dict[int | str, dict[str, Any]] = {404: {"model": schema.Refused}, 422: {"model": schema.Refused}}
 
 
@@ -57,7 +59,7 @@ def catalogue_router(house: House) -> APIRouter:
     @router.get("/leaderboards/{task_id}")
     async def read_leaderboard(task_id: str, query: Annotated[BoardQuery, Depends(_query)]) -> Response:
         """A task's results, best first; submitted ones only unless `final=false`."""
-        return json_response(_table(house, task_id, query).to_dict())
+        return json_response(_table(house, task_id, replace(query, limit=query.limit or PAGE)).to_dict())
 
     return router
 
@@ -68,7 +70,7 @@ def _query(
     agent: str | None = None,
     final: bool = True,
     sort: Annotated[str | None, Query(description="A column; `-` in front sorts descending.")] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 100,
+    limit: Annotated[int | None, Query(ge=1, le=MAX_LIMIT, description="100 by default; all rows as CSV.")] = None,
     offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
 ) -> BoardQuery:
     return BoardQuery(scale, status, agent, final, sort, limit, offset)

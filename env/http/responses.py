@@ -25,6 +25,7 @@ STATUS = {
     Kind.INVALID: 422,
     Kind.EXHAUSTED: 429,
 }
+MAX_BODY_BYTES = 1 << 20
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
@@ -62,6 +63,10 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 400:
         return refusal_response(Refusal(Kind.MALFORMED, "bad_body", "The body is not JSON text in UTF-8."))
+    if error.status_code == 413:
+        return refusal_response(
+            Refusal(Kind.TOO_LARGE, "body_too_large", f"The body may have at most {MAX_BODY_BYTES} bytes.")
+        )
     where = f"{request.method} {request.url.path[:200]}"
     body = {
         "ok": False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from env.arguments import EditArguments
-from env.document import Insert, Operation, Replace, StrReplace
+from env.document import Insert, Op, Replace, StrReplace
 from env.refusal import Kind, Refusal
 
 _NEEDS = {
@@ -14,7 +14,7 @@ _NEEDS = {
 }
 
 
-def operation(arguments: EditArguments) -> Operation | None:
+def operation(arguments: EditArguments) -> Op | None:
     """The operation asked for; None for `create`, which is about a file that is not there yet. Raises Refusal."""
     op = arguments.op or _implied(arguments)
     missing = [name for name in _NEEDS[op] if getattr(arguments, name) is None]

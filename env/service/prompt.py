@@ -18,7 +18,7 @@ def prompt(task: Task, scale: str | None) -> str:
 
 
 def _parts(task: Task, scale: Scale | None) -> Iterator[str]:
-    yield f"# Task: {task.id}"
+    yield f"# Task: {task.id}\n\n{task.title}"
     yield task.description.strip()
     yield "## Your tools"
     yield _HOW
@@ -38,6 +38,9 @@ def _evaluation(scale: Scale | None) -> Iterator[str]:
         return
     if scale.summary:
         yield f"Scale `{scale.name}`: {scale.summary.strip()}"
+        yield ""
+    if scale.settings:
+        yield "Settings: " + ", ".join(f"{name}={value}" for name, value in scale.settings.items())
         yield ""
     yield "Each test trains from scratch and runs, in order:"
     for stage in scale.stages:

@@ -128,4 +128,4 @@ def _answer(effect: Effect, refusal: Refusal | None, revision: int) -> Answer:
     body["editable"] = [list(pair) for pair in effect.document.ranges]
     body["total_lines"] = effect.document.total_lines
     body["revision"] = revision
-    return Answer(body | effect.fields, None if refusal is None else refusal.kind)
+    return Answer(body | dict(effect.fields), None if refusal is None else refusal.kind)

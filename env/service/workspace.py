@@ -45,7 +45,7 @@ class Workspace:
     def with_document(self, document: Document) -> Workspace:
         return Workspace(MappingProxyType({**self.documents, document.filename: document}))
 
-    def with_created(self, filename: str, content: str) -> Workspace:
+    def with_created(self, filename: str, content: str, max_bytes: int) -> Workspace:
         """With a new, wholly editable file in the script's folder. Raises Refusal, EditRefused."""
         folder = PurePosixPath(next(iter(self.documents))).parent
         given = PurePosixPath(filename)
@@ -62,7 +62,7 @@ class Workspace:
             raise Refusal(
                 Kind.CONFLICT, "too_many_files", f"At most {MAX_CREATED_FILES} files may be created in a session."
             )
-        return self.with_document(Document.created(path, content))
+        return self.with_document(Document.created(path, content, max_bytes))
 
     @property
     def texts(self) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, func, insert, select, update
@@ -186,7 +185,5 @@ class Store:
 
     def counts(self, conn: Connection) -> dict[str, int]:
         """Tests by status."""
-        rows: Iterable[tuple[str, int]] = conn.execute(
-            select(tests.c.status, func.count()).group_by(tests.c.status)
-        ).tuples()
-        return dict(rows)
+        counted = conn.execute(select(tests.c.status, func.count()).group_by(tests.c.status))
+        return {status: count for status, count in counted.tuples()}  # noqa: C416 - a cursor is no iterable of pairs

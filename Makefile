@@ -1,0 +1,42 @@
+# Each target does what it needs first. `make demo` and `make test` are the two a newcomer needs.
+PYTHON ?= python3
+BIN := .venv/bin
+# uv does not read pip's configuration: hand over where wheels are kept, if anywhere.
+LINKS = $${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(BIN)/pip config get global.find-links 2>/dev/null)}}
+
+.PHONY: setup demo test check bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo   play a scripted agent on this machine (no GPU, no Docker, no data to download)"
+	@echo "make test   every test and check"
+	@echo "make check  formatting, lint, types and layering only"
+	@echo "make bench  speed, as ratios measured in one run"
+	@echo "make setup  the virtual environment in .venv, which all of them use"
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/pip install --quiet uv==0.13.8; }
+	@echo "Installing into .venv (a minute on a cold machine)"
+	@UV_FIND_LINKS="$(LINKS)" UV_COMPILE_BYTECODE=1 $(BIN)/uv pip install --quiet --python $(BIN)/python \
+		-c constraints.txt -e '.[trainer,dev]'
+	@touch $@
+
+demo: setup
+	@$(BIN)/ringfence demo
+
+check: setup
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+test: check
+	@$(BIN)/pytest -n 2 --dist loadfile
+
+bench: setup
+	@$(BIN)/pytest -p no:xdist -q -s --timeout 900 tests/bench
+
+clean:
+	rm -rf .venv .ringfence

@@ -1,0 +1,5 @@
+"""The `ringfence` command."""
+
+from env.cli.main import app
+
+__all__ = ["app"]

@@ -1,0 +1,157 @@
+"""Commands and their options. Every option can also come from a RINGFENCE_* variable."""
+
+from __future__ import annotations
+
+import os
+import socket
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from env.cli.wiring import CannotStart, Options, load, wire
+
+app = typer.Typer(
+    name="ringfence",
+    help="An agent-facing, sandboxed benchmark for LLM-pretraining research.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+task_app = typer.Typer(help="Tools for people who write tasks.", no_args_is_help=True)
+app.add_typer(task_app, name="task")
+
+errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+
+
+class RunnerName(StrEnum):
+    DOCKER = "docker"
+    LOCAL = "local"
+    FAKE = "fake"
+
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+State = Annotated[
+    Path, typer.Option(envvar="RINGFENCE_STATE", help="Folder for database, runs and secret.", file_okay=False)
+]
+TaskFolders = Annotated[
+    list[Path] | None, typer.Option("--tasks", envvar="RINGFENCE_TASKS", help="Folder with tasks of your own.")
+]
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(envvar="RINGFENCE_HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="RINGFENCE_PORT", min=0, max=65535, help="0 picks a free one.")] = 8080,
+    db: Annotated[
+        str | None, typer.Option(envvar="RINGFENCE_DB", help="SQLAlchemy URL; by default SQLite in the state folder.")
+    ] = None,
+    runner: Annotated[RunnerName, typer.Option(envvar="RINGFENCE_RUNNER", help="What runs tests.")] = RunnerName.DOCKER,
+    tasks: TaskFolders = None,
+    data: Annotated[
+        Path | None, typer.Option(envvar="RINGFENCE_DATA", help="Data folder; by default in the state folder.")
+    ] = None,
+    state: State = Path(".ringfence"),
+    scale: Annotated[
+        str | None, typer.Option(envvar="RINGFENCE_SCALE", help="Scale of sessions that name none.")
+    ] = "smoke",
+    slots: Annotated[
+        int | None, typer.Option(envvar="RINGFENCE_SLOTS", min=1, help="Tests at once; by default cores / 2.")
+    ] = None,
+    key: Annotated[
+        list[str] | None, typer.Option("--key", envvar="RINGFENCE_KEYS", help="Operator key; may be repeated.")
+    ] = None,
+) -> None:
+    """Run the service."""
+    if not key and host not in _LOOPBACK:
+        _fail(
+            f"refusing to listen on {host} without operator keys: anyone who reaches it could run code here. "
+            "Give --key (or RINGFENCE_KEYS), or listen on 127.0.0.1."
+        )
+    options = Options(db, runner.value, tuple(tasks or ()), data, state, scale, slots, tuple(key or ()))
+    try:
+        house = wire(options)
+    except CannotStart as error:
+        _fail(str(error))
+    listening = _listen(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    typer.echo(f"ringfence serves {len(house.tasks)} tasks at http://{shown}:{listening.getsockname()[1]}")
+
+    import uvicorn  # the other commands do without the server
+
+    from env.http.app import create_app
+
+    config = uvicorn.Config(create_app(house), log_level="warning", access_log=False, timeout_graceful_shutdown=3)
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+@app.command()
+def demo(
+    state: State = Path(".ringfence/demo"),
+    stay: Annotated[
+        bool | None, typer.Option("--stay/--no-stay", help="Keep serving at the end; by default in a terminal.")
+    ] = None,
+) -> None:
+    """Play a scripted agent against a service of its own: edit, test, submit, and the leaderboard."""
+    from env.demo.play import play
+
+    try:
+        house = wire(Options(None, "local", (), None, state, "smoke", None, ()))
+    except CannotStart as error:
+        _fail(str(error))
+    raise typer.Exit(play(house, _listen("127.0.0.1", 0), stay))
+
+
+@app.command("tasks")
+def list_tasks(tasks: TaskFolders = None) -> None:
+    """List the tasks, with their editable ranges and scales."""
+    try:
+        found = load(tuple(tasks or ()))
+    except CannotStart as error:
+        _fail(str(error))
+    width = max(map(len, found))
+    for task in found.values():
+        ranges = ", ".join(f"{first}–{last}" for first, last in task.editable)
+        scales = ", ".join(task.scales) or "none"
+        typer.echo(f"{task.id:<{width}}  {task.title}")
+        typer.echo(f"{'':<{width}}  lines {ranges} of {len(task.lines)}; scales: {scales}")
+
+
+@task_app.command("check")
+def check_task(
+    folder: Annotated[Path, typer.Argument(help="The task's folder, with task.toml in it.")],
+    prompt: Annotated[bool, typer.Option("--prompt", help="Print the whole prompt as an agent would read it.")] = False,
+) -> None:
+    """Validate a task, render it and show its editable ranges."""
+    from env.cli.check import report
+
+    try:
+        lines = report(folder, whole_prompt=prompt)
+    except CannotStart as error:
+        _fail(str(error))
+    for line in lines:
+        typer.echo(line)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        _fail(f"cannot listen on {host} port {port}: {error.strerror}. Choose another --port; 0 picks a free one.")
+    listening.listen(2048)
+    os.set_inheritable(listening.fileno(), False)
+    return listening
+
+
+def _fail(message: str) -> NoReturn:
+    errors.print(f"ERROR: {message}")
+    raise typer.Exit(2)
+
+
+if __name__ == "__main__":
+    app()

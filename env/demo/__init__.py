@@ -1,0 +1,1 @@
+"""A scripted agent that plays a whole session over HTTP."""

@@ -1,0 +1,147 @@
+"""The demo's script: one refused edit, one good one, a test with live progress, a submission, the leaderboard."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import uvicorn
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from env.demo.agent import Agent
+from env.house import House
+from env.http.app import create_app
+
+TASK = "llm-pretrain-normalization"
+RMSNORM = '''\
+class LayerNorm(nn.Module):
+    """RMSNorm: no mean, no bias, only the scale."""
+    def __init__(self, ndim, bias):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(ndim))
+
+    def forward(self, input):
+        x = input.float()
+        x = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5)
+        return x.type_as(input) * self.weight
+'''
+
+
+def play(house: House, listening: socket.socket, stay: bool | None) -> int:
+    """Exit status: 0 when both tests succeeded and were submitted."""
+    console = Console(highlight=False, soft_wrap=True)
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    with _served(house, listening, url):
+        worked = _session(console, url)
+        board = f"{url}/v1/leaderboards/{TASK}"
+        console.print(f"\nLeaderboard: {board}  ({board}.csv)", markup=False)
+        if stay if stay is not None else sys.stdin.isatty() and sys.stdout.isatty():
+            console.print("Serving until Ctrl-C.")
+            _until_interrupted()
+    return 0 if worked else 1
+
+
+def _session(console: Console, url: str) -> bool:
+    agent = Agent(url, TASK, "demo-rmsnorm")
+    template = Agent(url, TASK, "demo-template")
+    _say(console, f"Session {agent.session['session_id']} on {TASK}; the prompt ends:")
+    console.print("\n".join(agent.session["prompt"].splitlines()[-6:]), markup=False)
+
+    _say(console, "edit(replace lines 1..15): outside the fence")
+    refused = agent.call("edit", op="replace", start_line=1, end_line=15, content="import os\n")
+    console.print(refused["observation"], markup=False)
+
+    first, last = agent.session["files"][0]["editable"][0]
+    _say(console, f"edit(replace lines {first}..{last}): LayerNorm becomes RMSNorm")
+    edited = agent.call("edit", op="replace", start_line=first, end_line=last, content=RMSNORM)
+    console.print(edited["observation"], markup=False)
+
+    _say(console, "test()")
+    for player in (agent, template):
+        player.call("test")
+    results = [_follow(console, agent, "rmsnorm"), _follow(console, template, "unedited template")]
+    console.print(results[0]["observation"], markup=False)
+
+    _say(console, "submit(n=1)")
+    submitted = agent.call("submit", n=1)
+    console.print(submitted["observation"], markup=False)
+    template.call("submit", n=1)
+
+    console.print(_table(agent.leaderboard(TASK)))
+    for player in (agent, template):
+        player.close()
+    return submitted["ok"] and all(result["status"] == "succeeded" for result in results)
+
+
+def _follow(console: Console, agent: Agent, title: str) -> dict[str, Any]:
+    """Shows a test's progress as it comes, and returns its result."""
+    columns = (
+        TextColumn("{task.description:<18}"),
+        BarColumn(40),
+        TextColumn("{task.fields[news]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        shown = bar.add_task(title, total=None, news="queued")
+        for name, data in agent.events(1):
+            if name == "metrics":
+                now = agent.progress(1)["progress"]
+                left = "" if now["eta_s"] is None else f"  {now['eta_s']:4.0f} s left"
+                news = f"step {data['step']:>4}  val_loss {data['val_loss']:.4f}{left}"
+                bar.update(shown, completed=data["step"], total=now["total_steps"], news=news)
+                if not console.is_terminal:
+                    console.print(f"{title}: {news}", markup=False)
+            elif name == "status":
+                bar.update(shown, news=data["status"])
+            elif name == "result":
+                bar.update(shown, news=f"{data['status']:<28}")
+                return data
+    raise AssertionError("the event stream ended without a result")
+
+
+def _table(board: dict[str, Any]) -> Table:
+    """A column for each result: metrics are many, and a terminal is narrow."""
+    table = Table("", *(row["agent"] for row in board["rows"]), title=f"Leaderboard: {board['task_id']}")
+    elapsed = [name for name in board["columns"] if name.startswith("elapsed_")]
+    for name in ("status", *board["metric_columns"], *elapsed):
+        table.add_row(name, *(_cell(row[name]) for row in board["rows"]))
+    return table
+
+
+def _cell(value: Any) -> str:
+    return f"{value:,.4f}" if isinstance(value, float) else str(value)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(f"\n--- {text}", style="bold", markup=False)
+
+
+@contextmanager
+def _served(house: House, listening: socket.socket, url: str) -> Iterator[None]:
+    config = uvicorn.Config(create_app(house), log_level="warning", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    assert httpx.get(f"{url}/readyz").is_success
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+def _until_interrupted() -> None:
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print()
