@@ -1,0 +1,144 @@
+"""A small model of our own, its checkpoint, and everything an evaluation finds around it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_model
+
+from runner.inside.settings import Settings, read_settings
+
+BLOCK_SIZE = 16
+
+TINY_SCRIPT = """
+from dataclasses import dataclass
+import torch
+from torch import nn
+
+@dataclass
+class GPTConfig:
+    block_size: int
+    vocab_size: int
+    n_layer: int
+    n_head: int
+    n_embd: int
+    dropout: float
+    bias: bool
+
+class GPT(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
+        self.wpe = nn.Embedding(config.block_size, config.n_embd)
+        self.mix = nn.Linear(config.n_embd, config.n_embd)
+        self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        self.lm_head.weight = self.wte.weight
+
+    def forward(self, idx, targets=None):
+        x = self.wte(idx) + self.wpe(torch.arange(idx.shape[1]))
+        return self.lm_head(x + torch.tanh(self.mix(x.cumsum(1)))), None
+
+if __name__ == "__main__":
+    raise SystemExit("the training part must not run")
+"""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Folders of one evaluation, and how to run it."""
+
+    root: Path
+    env: dict[str, str]
+
+    @property
+    def script(self) -> Path:
+        return self.root / "work" / self.env["SCRIPT"]
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.root / "in" / "model.safetensors"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def settings(self) -> Settings:
+        return read_settings(self.env, self.root / "work")
+
+    def build_model(self) -> torch.nn.Module:
+        """The script's model, in this process, with weights large enough for probabilities that differ."""
+        spec = importlib.util.spec_from_file_location("script_under_test", self.script)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["script_under_test"] = module
+        spec.loader.exec_module(module)
+        torch.manual_seed(7)
+        names = ("block_size", "vocab_size", "n_layer", "n_head", "n_embd")
+        shape = {name: int(self.env[name.upper()]) for name in names}
+        model: torch.nn.Module = module.GPT(module.GPTConfig(**shape, dropout=0.0, bias=False))
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(2.0)
+        return model.eval()
+
+    def save_checkpoint(self) -> torch.nn.Module:
+        """The script's model, also saved where a training run would leave it."""
+        model = self.build_model()
+        save_model(model, str(self.checkpoint))
+        return model
+
+    def report(self) -> dict[str, dict[str, float]]:
+        content: dict[str, dict[str, float]] = json.loads((self.root / "out" / "metrics.json").read_text())
+        return content
+
+
+@pytest.fixture
+def tiny_script() -> str:
+    return TINY_SCRIPT
+
+
+@pytest.fixture
+def make_bench(tmp_path: Path) -> Callable[[str], Bench]:
+    """A bench for a script: settings of a tiny model, little data, no checkpoint yet."""
+
+    def make(script: str) -> Bench:
+        for name in ("work/pkg", "in", "out", "data"):
+            (tmp_path / name).mkdir(parents=True)
+        env = {
+            "SCRIPT": "pkg/custom.py",
+            "INPUT_DIR": str(tmp_path / "in"),
+            "OUT_DIR": str(tmp_path / "out"),
+            "EVAL_DATA_DIR": str(tmp_path / "data"),
+            "TOKENIZER": "bytes",
+            **{"N_LAYER": "1", "N_HEAD": "2", "N_EMBD": "8", "BLOCK_SIZE": str(BLOCK_SIZE), "VOCAB_SIZE": "256"},
+            **{"BIAS": "0", "SEED": "1", "DEVICE": "cpu", "DTYPE": "float32"},
+        }
+        bench = Bench(tmp_path, env)
+        bench.script.write_text(script)
+        rng = np.random.default_rng(0)
+        rng.integers(256, size=10 * (BLOCK_SIZE + 1) + 5).astype("<u2").tofile(bench.data / "heldout.bin")
+        documents = ["one two  three\nfour five, which is longer than a block", "short", "exactly sixteen!"]
+        passages = ["a passage that is far longer than the block of the model", "no block is full"]
+        for name, texts in {"wikitext2": documents, "lambada": passages}.items():
+            (bench.data / f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+        return bench
+
+    return make
+
+
+@pytest.fixture
+def bench(make_bench: Callable[[str], Bench]) -> Bench:
+    """The tiny script and a checkpoint that fits it."""
+    made = make_bench(TINY_SCRIPT)
+    made.save_checkpoint()
+    return made

@@ -1,0 +1,122 @@
+"""What the evaluator reports, against plain torch computations one token at a time."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from runner.data import prepare_smoke
+
+TEMPLATE = Path(__file__).parents[2] / "templates" / "custom_pretrain.py"
+
+
+def run(bench, what):
+    """The evaluator as it is started in a sandbox."""
+    command = [sys.executable, "-P", "-m", "runner.inside.evaluate", what]
+    environment = {**os.environ, **bench.env}
+    return subprocess.run(command, cwd=bench.root / "work", env=environment, capture_output=True, text=True)
+
+
+def logprob(model: torch.nn.Module, context: Sequence[int], token: int) -> float:
+    with torch.inference_mode():
+        logits = model(torch.tensor([list(context)]))[0][0, -1].double()
+    return float(torch.log_softmax(logits, dim=0)[token])
+
+
+@pytest.fixture(params=["tiny", "template"])
+def any_bench(request, make_bench, tiny_script):
+    bench = make_bench(tiny_script if request.param == "tiny" else TEMPLATE.read_text())
+    bench.env["EVAL_TOKENS"] = str(8 * bench.settings.model.block_size + 3)  # of ten blocks
+    return bench
+
+
+def test_losses_and_perplexities_equal_direct_computations(any_bench):
+    model = any_bench.save_checkpoint()
+    size = any_bench.settings.model.block_size
+
+    ended = run(any_bench, "language-modelling")
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    report = any_bench.report()
+    assert set(report["metrics"]) == {"val_loss", "wikitext2_ppl", "lambada_ppl"}
+
+    tokens = np.fromfile(any_bench.data / "heldout.bin", dtype="<u2")[: 8 * (size + 1)].astype(np.int64)
+    blocks = torch.from_numpy(tokens).view(8, size + 1)
+    with torch.inference_mode():
+        loss = functional.cross_entropy(model(blocks[:, :-1])[0].flatten(0, 1), blocks[:, 1:].flatten())
+    assert report["metrics"]["val_loss"] == pytest.approx(float(loss), abs=1e-4)
+    assert report["details"]["val_tokens"] == 8 * size
+
+    total = words = 0.0
+    for line in (any_bench.data / "wikitext2.jsonl").read_text().splitlines():
+        text = json.loads(line)["text"]
+        ids = [10, *text.encode()]
+        words += len(text.split())
+        for i in range(1, len(ids)):
+            window_end = min((i - 1) // size * size + size, len(ids) - 1)
+            start = max(0, window_end - size)
+            total += logprob(model, ids[start:i], ids[i])
+    assert report["metrics"]["wikitext2_ppl"] == pytest.approx(math.exp(-total / words), rel=1e-4)
+    assert report["details"]["wikitext2_words"] == words
+
+    total = 0.0
+    passages = [json.loads(line)["text"] for line in (any_bench.data / "lambada.jsonl").read_text().splitlines()]
+    for passage in passages:
+        ids = list(passage.encode())
+        start = max(0, len(ids) - size - 1)
+        for i in range(passage.rindex(" "), len(ids)):
+            total += logprob(model, ids[start:i], ids[i])
+    assert report["metrics"]["lambada_ppl"] == pytest.approx(math.exp(-total / len(passages)), rel=1e-4)
+
+    distinct = {parameter.data_ptr(): parameter.numel() for parameter in model.parameters()}
+    assert report["parameters"] == sum(distinct.values())
+    assert report["details"]["distributions_checked"] > 0
+
+
+def test_the_harness_scores_the_smoke_data_as_one_would_by_hand(bench):
+    prepare_smoke(bench.root)
+    bench.env["EVAL_DATA_DIR"] = str(bench.root / "smoke" / "heldout")
+    size = bench.settings.model.block_size
+
+    ended = run(bench, "lm-eval")
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    report = bench.report()
+    assert set(report["metrics"]) == {"arc_easy", "hellaswag", "piqa", "winogrande"}
+    assert all(0 <= value <= 100 for value in report["metrics"].values())
+
+    model = bench.build_model()
+
+    def choose(prompt: str, endings: Sequence[str]) -> int:
+        sums = []
+        for ending in endings:
+            ids = list(f"{prompt} {ending}".encode())
+            start, first = max(0, len(ids) - size - 1), max(len(prompt.encode()), len(ids) - size)
+            sums.append(sum(logprob(model, ids[start:i], ids[i]) for i in range(first, len(ids))))
+        return int(np.argmax(sums))
+
+    def accuracy(name: str, is_right) -> float:
+        lines = (bench.root / "smoke" / "heldout" / f"{name}.jsonl").read_text().splitlines()
+        right = [is_right(json.loads(line)) for line in lines]
+        assert report["details"][f"{name}_items"] == len(right) == 25
+        return 100 * sum(right) / len(right)
+
+    def arc_easy(item) -> bool:
+        chosen = choose(f"Question: {item['question']}\nAnswer:", item["choices"]["text"])
+        return item["choices"]["label"][chosen] == item["answerKey"]
+
+    def piqa(item) -> bool:
+        return choose(f"Question: {item['goal']}\nAnswer:", [item["sol1"], item["sol2"]]) == item["label"]
+
+    assert report["metrics"]["arc_easy"] == pytest.approx(accuracy("arc_easy", arc_easy))
+    assert report["metrics"]["piqa"] == pytest.approx(accuracy("piqa", piqa))

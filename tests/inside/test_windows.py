@@ -1,0 +1,64 @@
+"""How texts are cut, and how large losses are reported."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lm_eval.utils import get_rolling_token_windows
+
+from runner.inside.language import continuation, rolling_windows, truncated, word_perplexity
+from runner.inside.report import Report, write_report
+from runner.inside.sequences import PassageScore
+from runner.inside.tokens import ByteTokenizer
+
+
+@given(st.lists(st.integers(0, 255), max_size=60), st.integers(1, 20))
+def test_rolling_windows_are_those_of_the_harness(tokens, block_size):
+    ours = [(list(window.tokens), window.scored) for window in rolling_windows(tokens, 10, block_size)]
+    theirs = get_rolling_token_windows(tokens, prefix_token=10, max_seq_len=block_size, context_len=1)
+    assert ours == [([*inputs, scored[-1]], len(scored)) for inputs, scored in theirs]
+
+
+@given(st.text(max_size=30), st.text(min_size=1, max_size=30), st.integers(1, 40))
+def test_a_continuation_keeps_its_end_and_at_least_one_token_of_context(context, text, block_size):
+    passage = continuation(ByteTokenizer(), context, text, block_size)
+    whole = (context.encode() or b"\n") + text.encode()
+    assert bytes(passage.tokens) == whole[-(block_size + 1) :]
+    assert passage.scored == min(len(text.encode()), len(passage.tokens) - 1)
+
+
+def test_a_short_continuation_of_a_long_context_is_scored_whole():
+    passage = truncated([1, 2, 3, 4, 5], [6, 7], block_size=4)
+    assert (list(passage.tokens), passage.scored) == ([3, 4, 5, 6, 7], 2)
+
+
+class Certain:
+    """A scorer that gives every passage the same log-probability."""
+
+    def __init__(self, logprob):
+        self._logprob = logprob
+
+    def score(self, passages):
+        return [PassageScore(self._logprob, True) for _ in passages]
+
+
+@pytest.mark.parametrize(("logprob", "perplexity"), [(-1.0, math.e), (-1e6, sys.float_info.max), (-math.inf, math.inf)])
+def test_a_perplexity_is_infinite_only_for_a_probability_of_zero(logprob, perplexity):
+    assert word_perplexity(Certain(logprob), ByteTokenizer(), ["word"], 16) == pytest.approx(perplexity)
+
+
+def test_a_report_is_strict_json_and_replaces_an_older_one(tmp_path):
+    for loss in (1.0, 2.5):
+        write_report(Report({"val_loss": loss, "ppl": math.inf}, 3, {"tokens": 7}), tmp_path)
+    text = (tmp_path / "metrics.json").read_text()
+    assert json.loads(text) == {
+        "metrics": {"val_loss": 2.5, "ppl": None},
+        "parameters": 3,
+        "details": {"tokens": 7},
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]

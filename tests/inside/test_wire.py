@@ -1,0 +1,99 @@
+"""Frames: what is sent arrives, and nothing else can make the reader wait, allocate or fail in another way."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.inside.wire import Wire, WireClosed, WireError, WireGarbage, WireTimeout
+
+
+@pytest.fixture
+def ends():
+    """A wire, and the other side's bare descriptors: what to read from and what to write to."""
+    to_other, from_wire = os.pipe()
+    to_wire, from_other = os.pipe()
+    wire = Wire(to_wire, from_wire)
+    open_ends = {to_other, from_other}
+    yield wire, to_other, from_other
+    wire.close()
+    for fd in open_ends:
+        try:
+            os.close(fd)
+        except OSError:
+            continue  # the test closed it
+
+
+def test_arrays_arrive_as_they_were_sent():
+    read_fd, write_fd = os.pipe()
+    wire = Wire(read_fd, write_fd)
+    tokens = np.arange(6, dtype=np.int32).reshape(2, 3)
+    wire.send({"op": "score"}, [tokens, np.float32([[0.5]]), np.zeros((0, 4), np.int32)])
+    header, arrays = wire.receive(limit=28)
+    assert header == {"op": "score"}
+    assert [(array.dtype.str, array.shape) for array in arrays] == [("<i4", (2, 3)), ("<f4", (1, 1)), ("<i4", (0, 4))]
+    assert (arrays[0] == tokens).all()
+    wire.close()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[" * 60000,
+        b"{}",
+        b'{"arrays": 3}',
+        b'{"arrays": [["<i4"]]}',
+        b'{"arrays": [["|O", [1]]]}',
+        b'{"arrays": [[["<i4"], [1]]]}',
+        b'{"arrays": [["<i4", [-1]]]}',
+        b'{"arrays": [["<i4", [1e9]]]}',
+        b'{"arrays": [["<i4", [true]]]}',
+        b'{"arrays": [["<f4", [2000000000, 2000000000]]]}',
+        b'{"arrays": [["<f4", [26]]]}',
+        b"\xff\xfe",
+    ],
+)
+def test_a_header_that_was_not_agreed_on_is_refused_before_its_arrays_are_read(ends, header):
+    wire, _, write_fd = ends
+    os.write(write_fd, len(header).to_bytes(4, "little") + header)
+    with pytest.raises(WireGarbage):
+        wire.receive(limit=100, timeout_s=5)
+
+
+@given(st.binary(max_size=80))
+def test_no_bytes_at_all_raise_anything_but_a_wire_error(data):
+    read_fd, write_fd = os.pipe()
+    os.write(write_fd, data)
+    wire = Wire(read_fd, os.dup(write_fd))
+    os.close(write_fd)
+    try:
+        wire.receive(limit=100, timeout_s=0)
+    except WireError:
+        pass
+    finally:
+        wire.close()
+
+
+def test_a_silent_reader_and_a_silent_writer_both_time_out(ends):
+    wire, _, write_fd = ends
+    with pytest.raises(WireTimeout):
+        wire.receive(limit=100, timeout_s=0.05)
+    os.write(write_fd, b"\x10\0")  # half a length
+    with pytest.raises(WireTimeout):
+        wire.receive(limit=100, timeout_s=0.05)
+    with pytest.raises(WireTimeout):
+        wire.send({}, [np.zeros(1 << 20, np.float32)], timeout_s=0.05)
+
+
+def test_an_end_that_is_gone_is_noticed_at_once(ends):
+    wire, read_fd, write_fd = ends
+    os.close(write_fd)
+    os.close(read_fd)
+    with pytest.raises(WireClosed):
+        wire.receive(limit=100, timeout_s=5)
+    with pytest.raises(WireClosed):
+        wire.send({}, timeout_s=5)
