@@ -1,0 +1,86 @@
+"""Python's own verdict on a file, safe for hostile text of the size an edit may have."""
+
+from __future__ import annotations
+
+import ast
+import io
+import tokenize
+import warnings
+from bisect import bisect_left
+from threading import Lock
+
+from env.document import Document
+from env.fence.violation import FenceViolation, quoted
+
+# The compiler writes a `finally` body once per way out of its `try`, nested ones once per copy: 400 bytes can take
+# minutes and gigabytes. Counted in nodes of the syntax tree, copies included.
+_MOST_COPIED = 200_000
+
+# The list of warning filters belongs to the process, not to the thread.
+_QUIET = Lock()
+
+
+def parse(document: Document) -> ast.Module:
+    """The syntax tree. Raises FenceViolation (encoding, syntax, too_complex)."""
+    _check_encoding(document)
+    try:
+        with _QUIET, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(document.text, document.filename)
+            _check_copies(tree)
+            compile(document.text, document.filename, "exec", dont_inherit=True)
+    except SyntaxError as error:
+        raise _syntax_violation(document, error) from None
+    except (RecursionError, MemoryError):
+        raise FenceViolation(
+            "too_complex", document.ranges[0][0], "The file is nested too deeply for Python to compile. Simplify it."
+        ) from None
+    except ValueError as error:
+        raise FenceViolation("syntax", document.ranges[0][0], f"The file is not valid Python: {error}.") from None
+    return tree
+
+
+def _check_encoding(document: Document) -> None:
+    # The text is checked as it is, but a run would decode its bytes as the first two lines say.
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(document.text.encode()).readline)
+    except SyntaxError:
+        encoding = "unknown"
+    if encoding != "utf-8":
+        line = 1 if "coding" in document.lines[0] else 2
+        raise FenceViolation(
+            "encoding", line, f"In {quoted(document, line)}: the file must be UTF-8. Remove the declaration."
+        )
+
+
+def _check_copies(tree: ast.Module) -> None:
+    exits = sorted(n.lineno for n in ast.walk(tree) if isinstance(n, ast.Return | ast.Break | ast.Continue))
+    copied = 0
+    stack: list[tuple[ast.AST, int]] = [(tree, 1)]
+    while stack:
+        node, copies = stack.pop()
+        if copies > 1:
+            copied += copies
+            if copied > _MOST_COPIED:
+                line = getattr(node, "lineno", 1)
+                raise FenceViolation(
+                    "too_complex", line, f"Line {line}: `finally` blocks nested like this compile to far too much code."
+                )
+        stack.extend((child, copies) for child in ast.iter_child_nodes(node))
+        if isinstance(node, ast.Try | ast.TryStar) and node.finalbody:
+            begin, end = node.lineno, node.finalbody[0].lineno
+            more = copies * (1 + bisect_left(exits, end) - bisect_left(exits, begin))
+            stack.extend((child, more) for child in node.finalbody)
+
+
+def _syntax_violation(document: Document, error: SyntaxError) -> FenceViolation:
+    if not document.total_lines:
+        return FenceViolation("syntax", 1, f"The file is not valid Python: {error.msg}.")
+    line = min(max(error.lineno or 1, 1), document.total_lines)
+    message = f"Syntax error in {quoted(document, line)}: {error.msg}."
+    if not any(start <= line <= end for start, end in document.ranges):
+        message += (
+            " That line is fixed, so an edit before it is the cause: an open bracket or quote, a decorator without "
+            "its function, a block without a body, or other indentation."
+        )
+    return FenceViolation("syntax", line, message)
