@@ -6,8 +6,8 @@ import math
 import re
 from dataclasses import dataclass
 
-_NUMBER = r"[-+]?(?:\d{1,18}(?:\.\d{0,18})?(?:[eE][-+]?\d{1,3})?|nan|inf)"
-_LINE = re.compile(rf"TRAIN_METRICS: step=(\d{{1,12}}), train_loss=({_NUMBER}), val_loss=({_NUMBER})\Z")
+_NUMBER = r"[-+]?(?:[0-9]{1,18}(?:\.[0-9]{0,18})?(?:[eE][-+]?[0-9]{1,3})?|nan|inf)"
+_LINE = re.compile(rf"TRAIN_METRICS: step=([0-9]{{1,12}}), train_loss=({_NUMBER}), val_loss=({_NUMBER})\Z")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from runner.protocol import Exit, ExitReason
 
 _METRIC_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 MAX_METRICS = 64
+SETUP_ERROR = 2
+"""Exit status of an evaluation that blames itself: settings, data or devices, not the code under test."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ def judge_evaluation(ended: Exit, metrics_file: bytes | None, cancel_requested: 
     """An evaluation succeeds with metrics in its output folder; what it printed does not matter."""
     if cancel_requested and ended.reason is ExitReason.CANCELLED:
         return Judgement(Status.CANCELLED)
+    if ended.reason is ExitReason.EXITED and ended.code == SETUP_ERROR:
+        return Judgement(Status.INFRA_FAILED, "the evaluation could not be set up")
     judged = _judge_exit(ended)
     if judged.status is not Status.SUCCEEDED:
         return judged

@@ -9,7 +9,8 @@ from env.session import Test
 from runner.protocol import RunSpec
 from tasks.model import Scale, Stage, Task
 
-_EVALUATOR = ("python", "-m", "runner.inside.evaluate", "language-modelling")
+# -P: the work folder holds the agent's files and must not come first on the evaluator's import path.
+_EVALUATOR = ("python", "-P", "-m", "runner.inside.evaluate", "language-modelling")
 
 
 @dataclass(frozen=True)
