@@ -17,6 +17,10 @@ def test_json_round_trip():
     for task in load_tasks().values():
         again = Task.from_json(task.to_json())
         assert again == task
+        assert again.to_json() == task.to_json()
+        assert list(again.scales["smoke"].settings) == list(
+            task.scales["smoke"].settings
+        )  # equal dicts may differ here
         assert again.version == task.version
 
 
