@@ -166,7 +166,7 @@ def test_an_override_that_is_not_allowed_is_refused(overrides: str, named: str, 
         ("LEARNING_RATE", "nan", "LEARNING_RATE is 'nan' in the environment: expected float of at least 0"),
         ("DTYPE", "int8", "DTYPE is 'int8' in the environment: expected one of bfloat16, float32"),
         ("BIAS", "yes", "BIAS is 'yes' in the environment: expected one of 0, 1"),
-        ("DATA_DIR", "/nowhere", "DATA_DIR is '/nowhere' in the environment: expected a folder"),
+        ("DATA_DIR", "no/such/folder", "DATA_DIR is 'no/such/folder' in the environment: expected a folder"),
         ("BLOCK_SIZE", "20000", "train.bin is too short for a block of 20000 tokens of two bytes each"),
     ],
 )
