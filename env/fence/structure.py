@@ -33,7 +33,7 @@ def _check_boundaries(template: Template, edited: Outline) -> None:
 def _swallowing(document: Document, first: int, end: int, last: int) -> FenceViolation:
     """For a statement from `first` to `last`, in a range that ends at `end`."""
     last = min(last, document.total_lines)
-    swallowed = next((n for n in range(end + 1, last) if document.lines[n - 1].strip()), last)
+    swallowed = next((n for n in range(end + 1, last) if document.lines[n - 1].lstrip()[:1] not in ("", "#")), last)
     return FenceViolation(
         "boundary",
         first,

@@ -66,11 +66,13 @@ def _check_copies(tree: ast.Module) -> None:
                 raise FenceViolation(
                     "too_complex", line, f"Line {line}: `finally` blocks nested like this compile to far too much code."
                 )
-        stack.extend((child, copies) for child in ast.iter_child_nodes(node))
+        children: set[ast.AST] = set(ast.iter_child_nodes(node))
         if isinstance(node, ast.Try | ast.TryStar) and node.finalbody:
-            begin, end = node.lineno, node.finalbody[0].lineno
-            more = copies * (1 + bisect_left(exits, end) - bisect_left(exits, begin))
-            stack.extend((child, more) for child in node.finalbody)
+            # One copy for the end of the block, one for exceptions, one for each jump out of it.
+            jumps = bisect_left(exits, node.finalbody[0].lineno) - bisect_left(exits, node.lineno)
+            stack.extend((child, copies * (2 + jumps)) for child in node.finalbody)
+            children.difference_update(node.finalbody)
+        stack.extend((child, copies) for child in children)
 
 
 def _syntax_violation(document: Document, error: SyntaxError) -> FenceViolation:
