@@ -25,7 +25,7 @@ class Server:
         self.url = ""
 
     def start(self) -> Server:
-        command = [sys.executable, "-m", "env.cli.main", "serve", "--port", "0", "--state", str(self.state)]
+        command = [sys.executable, "-m", "env.cli", "serve", "--port", "0", "--state", str(self.state)]
         with (self.state.parent / f"{self.state.name}.log").open("a") as log:
             self._process = subprocess.Popen(
                 [*command, *self._arguments], stdout=subprocess.PIPE, stderr=log, text=True, env=_plain_environment()
@@ -36,6 +36,11 @@ class Server:
         assert found is not None, f"no address in {first!r}; the log says: {self.log()}"
         self.url = found[0]
         return self
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def log(self) -> str:
         return (self.state.parent / f"{self.state.name}.log").read_text()

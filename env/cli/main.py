@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from enum import StrEnum
 from pathlib import Path
@@ -32,6 +33,7 @@ class RunnerName(StrEnum):
     FAKE = "fake"
 
 
+_KEY = re.compile(r"[!-~]+")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 State = Annotated[
     Path, typer.Option(envvar="RINGFENCE_STATE", help="Folder for database, runs and secret.", file_okay=False)
@@ -65,6 +67,8 @@ def serve(
     ] = None,
 ) -> None:
     """Run the service."""
+    if any(not _KEY.fullmatch(one) for one in key or ()):
+        _fail("an operator key must be printable ASCII without spaces, and not empty: it is sent in a header.")
     if not key and host not in _LOOPBACK:
         _fail(
             f"refusing to listen on {host} without operator keys: anyone who reaches it could run code here. "
@@ -151,7 +155,3 @@ def _listen(host: str, port: int) -> socket.socket:
 def _fail(message: str) -> NoReturn:
     errors.print(f"ERROR: {message}")
     raise typer.Exit(2)
-
-
-if __name__ == "__main__":
-    app()

@@ -1,0 +1,123 @@
+"""The command line, as an operator meets it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+MINIMAL = """\
+id = "my-task"
+title = "A minimal task"
+template = "custom.py"
+filename = "pkg/custom.py"
+editable = [[3, 14], [20, 22]]
+"""
+
+
+def ringfence(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("RINGFENCE_")}
+    command = [sys.executable, "-m", "env.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env={**plain, **environment}, timeout=100)
+
+
+@pytest.fixture
+def minimal(tmp_path: Path) -> Path:
+    folder = tmp_path / "my-task"
+    folder.mkdir()
+    (folder / "task.toml").write_text(MINIMAL)
+    (folder / "custom.py").write_text("".join(f"line_{number} = {number}\n" for number in range(1, 26)))
+    return folder
+
+
+def test_tasks_lists_the_built_in_ones_and_an_operators_own(minimal: Path) -> None:
+    listed = ringfence("tasks", "--tasks", str(minimal)).stdout
+    assert "lines 22–31, 88–100, 245–247 of 437; scales: smoke, gpt-345m" in listed
+    assert "lines 3–14, 20–22 of 25; scales: none" in listed
+    assert len(re.findall(r"^llm-pretrain-", listed, re.MULTILINE)) == 5
+
+
+def test_task_check_shows_the_ranges(minimal: Path) -> None:
+    shown = ringfence("task", "check", str(minimal))
+    assert shown.returncode == 0
+    assert "OK: my-task: A minimal task" in shown.stdout
+    assert "[Current file: pkg/custom.py | editable: 3–14, 20–22 | total: 25 lines]" in shown.stdout
+    assert "     3  line_3 = 3" in shown.stdout
+    assert "no scales" in shown.stdout
+
+
+def test_task_check_prints_the_whole_prompt(minimal: Path) -> None:
+    shown = ringfence("task", "check", str(minimal), "--prompt").stdout
+    assert "pkg/custom.py [EDITABLE — lines 3–14, lines 20–22 only]" in shown
+    assert "    25: line_25 = 25" in shown
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[3, 14]", "[14, 3]", "editable"),
+        ("[20, 22]", "[20, 99]", "25 lines"),
+        ('title = "A minimal task"', "", "title"),
+        ('"custom.py"', '"custum.py"', "custum.py"),
+        ("id =", "identity =", "identity"),
+    ],
+)
+def test_task_check_names_file_and_key_of_a_mistake(minimal: Path, old: str, new: str, said: str) -> None:
+    (minimal / "task.toml").write_text(MINIMAL.replace(old, new))
+    shown = ringfence("task", "check", str(minimal))
+    assert shown.returncode == 2
+    assert shown.stderr.startswith(f"ERROR: {minimal / 'task.toml'}: ")
+    assert said in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--runner", "fake", "--host", "0.0.0.0"], "without operator keys"),
+        (["--runner", "docker"], "--runner local"),
+        ([], "--runner local"),
+        (["--runner", "fake", "--scale", "huge"], "gpt-345m, smoke"),
+        (["--runner", "fake", "--db", "nonsense"], "cannot open the database"),
+        (["--runner", "fake", "--db", "sqlite:////dev/null/all.db"], "cannot"),
+        (["--runner", "fake", "--tasks", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["--runner", "fake", "--port", "1", "--host", "192.0.2.1", "--key", "k"], "cannot listen on 192.0.2.1"),
+    ],
+)
+def test_serve_says_why_it_does_not_start(tmp_path: Path, arguments: list[str], said: str) -> None:
+    shown = ringfence("serve", "--state", str(tmp_path / "state"), *arguments)
+    assert shown.returncode == 2
+    assert said in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_options_come_from_the_environment_too(tmp_path: Path) -> None:
+    shown = ringfence("serve", "--state", str(tmp_path / "state"), RINGFENCE_RUNNER="fake", RINGFENCE_SCALE="huge")
+    assert "'huge'" in shown.stderr
+
+
+@pytest.mark.slow
+def test_the_demo_plays_a_whole_session(tmp_path: Path) -> None:
+    begin = time.monotonic()
+    shown = ringfence("demo", "--state", str(tmp_path / "state"))
+    told = shown.stdout
+    assert shown.returncode == 0, told + shown.stderr
+    assert time.monotonic() - begin < 90
+    assert "not a sandbox" in shown.stderr
+    assert "ERROR: Lines 1..15 exceed the editable range. You may only edit lines 22–31, 88–100, 245–247." in told
+    assert "OK: Replaced lines 22..31 with 10 line(s) in nanoGPT/custom_pretrain.py." in told
+    losses = [float(loss) for loss in re.findall(r"rmsnorm: step .*val_loss (\d\.\d{4})", told)]
+    assert len(losses) >= 10
+    assert losses[-1] < losses[0] - 1.5
+    for metric in ("val_loss", "wikitext2_ppl", "lambada_ppl"):
+        assert re.search(rf"Final metrics \(gpt-smoke\): .*{metric}_gpt-smoke=\d+\.\d{{4}}", told)
+    assert "arc_easy_lm-eval-smoke=" in told
+    assert "[submit] Finalized test #1 as final." in told
+    assert "demo-rmsnorm" in told
+    assert "demo-template" in told
+    assert re.search(r"Leaderboard: http://127\.0\.0\.1:\d+/v1/leaderboards/llm-pretrain-normalization", told)
