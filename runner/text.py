@@ -8,7 +8,7 @@ from runner.tracebacks import BANNER, LAUNCHER_WARNING, Traceback, find_tracebac
 
 MAX_LINE = 2000
 """Characters of a line that are kept."""
-_LOOK_BACK = 256 << 10  # bytes of a stream in which the error is looked for
+_LOOK_BACK, _LOOK_BACK_LINES = 256 << 10, 20_000  # bytes and lines of a stream in which the error is looked for
 _STDOUT_LINES = 5
 
 # Terminal control sequences (ECMA-48), each bounded by its own alphabet, so that matching takes linear time. A string
@@ -70,7 +70,7 @@ class _Stream:
     """The end of stdout or stderr, and the tracebacks in it."""
 
     def __init__(self, raw: bytes) -> None:
-        self._lines = readable(raw[-_LOOK_BACK:]).split("\n")
+        self._lines = readable(raw[-_LOOK_BACK:]).split("\n")[-_LOOK_BACK_LINES:]
         self._tracebacks = find_tracebacks(self._lines)
 
     def of_the_script(self) -> Traceback | None:
@@ -98,7 +98,7 @@ def _fitted(traceback: Traceback, limit: int) -> str:
     """The exception from its beginning, and before it as many frames, innermost first, as there is room for."""
     frames, message = "\n".join(traceback.frames), "\n".join(traceback.message)
     message = message[: max(limit // 2, limit - len(frames) - 1)]
-    return f"{_last(frames, limit - len(message) - 1)}\n{message}"
+    return f"{_last(frames, limit - len(message) - 1)}\n{message}".lstrip("\n")
 
 
 def _last(text: str, limit: int) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 _RANK = re.compile(r"\[(?:rank|default)(\d{1,5})\]: ?")
-_START = re.compile(r"[ +|]*(?:Original |Exception Group )?Traceback \(most recent call last\):$")
+_START = re.compile(r"(?:Original )?Traceback \(most recent call last\):$")
+_GROUP = "  + Exception Group Traceback (most recent call last):"
 _EXCEPTION = re.compile(r"[^\W\d][\w.<>]*(?:: |:?$)")
 _SYNTAX_FRAME = re.compile(r'  File "[^"]*", line \d+$')
 _SYNTAX_ERROR = re.compile(r"(?:SyntaxError|IndentationError|TabError): ")
@@ -81,9 +82,12 @@ def _in_stream(lines: list[Line]) -> list[Traceback]:
             reader = _Reader(lines, i)
             found += reader.read()
             i = reader.i
+        elif lines[i].text == _GROUP:
+            end = _end_of_group(lines, i)
+            found.append(_cut(lines, i, min(i + 1, end - 1), end))
+            i = end
         elif _SYNTAX_FRAME.match(lines[i].text) and (error := _syntax_error(lines, i)) is not None:
-            frames = dict.fromkeys(line.text for line in lines[i:error])  # ranks print it at the same time
-            found.append(Traceback(tuple(frames), (lines[error].text,), lines[i].at, lines[error].at + 1))
+            found.append(_cut(lines, i, error, error + 1))
             i = error + 1
         else:
             i += 1
@@ -94,6 +98,18 @@ def _syntax_error(lines: list[Line], i: int) -> int | None:
     """Where the error is of a script that can't be compiled: Python prints place and error, but no `Traceback` line."""
     near = range(i + 1, min(i + 10, len(lines)))
     return next((j for j in near if _SYNTAX_ERROR.match(lines[j].text)), None)
+
+
+def _end_of_group(lines: list[Line], i: int) -> int:
+    while i < len(lines) and lines[i].text.startswith("  "):
+        i += 1
+    return i
+
+
+def _cut(lines: list[Line], begin: int, message: int, end: int) -> Traceback:
+    frames = dict.fromkeys(line.text for line in lines[begin:message])  # once, if several ranks printed it together
+    texts = tuple(line.text for line in lines[message:end])
+    return Traceback(tuple(frames), texts, lines[begin].at, lines[end - 1].at + 1)
 
 
 class _Reader:

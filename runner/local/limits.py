@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from runner.local.folder import Order, RunFolder
-from runner.local.reap import descendants
+from runner.local.reap import descendants, urgent
 from runner.protocol import Exit, ExitReason
 
 _PERIOD_S = 0.1
@@ -25,14 +25,20 @@ class LimitWatch:
         self._order = order
         self._folders = [run.out, run.scratch]
         self._next = time.monotonic() + _PERIOD_S
+        self._crowd = _tasks_on_host()
 
     def breach(self) -> Exit | None:
         """Why the run has to be killed, if it has to. Cheap when it is too early for another look."""
         begin = time.monotonic()
-        if begin < self._next:
+        crowd = _tasks_on_host()
+        crowded = crowd - self._crowd > self._order.limits.processes
+        if begin < self._next and not crowded:
             return None
+        urgent(crowded)
         end = self._look()
+        urgent(False)
         now = time.monotonic()
+        self._crowd = crowd
         self._next = now + max(_PERIOD_S, _SHARE * (now - begin))
         return end
 
@@ -46,6 +52,11 @@ class LimitWatch:
         if disk_use(self._folders, limits.disk_mb << 20) > limits.disk_mb << 20:
             return Exit(ExitReason.LIMIT, detail=f"{limits.disk_mb} MiB of files")
         return None
+
+
+def _tasks_on_host() -> int:
+    """Threads of all processes. Costs microseconds, and so tells of a fork bomb long before the next look is due."""
+    return int(Path("/proc/loadavg").read_text().split()[3].partition("/")[2])
 
 
 def _resident(process: psutil.Process) -> int:

@@ -21,7 +21,7 @@ from runner.local.output import BoundedCopy
 from runner.local.reap import adopt_orphans, die_with_parent, kill_descendants, reap
 from runner.protocol import Exit, ExitReason
 
-_TICK_S = 0.05  # how soon a deadline or a cancel is noticed; the end of the command is noticed at once
+_TICK_S = 0.02  # how soon a deadline, a cancel or a fork bomb is noticed; the end of the command is noticed at once
 
 
 def main() -> None:

@@ -1,0 +1,94 @@
+"""Both runners behind one fixture; after every test of the local one, no process of its runs may be left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from runner.fake import FakeRunner
+from runner.local.folder import Limits
+from runner.local.runner import LocalRunner
+from runner.protocol import Phase, Runner, RunSpec, RunState
+
+SMALL = Limits(processes=40, disk_mb=8, stream_bytes=64 << 10)
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[LocalRunner]:
+    (tmp_path / "data" / "corpus").mkdir(parents=True)
+    yield LocalRunner(tmp_path / "runs", tmp_path / "data", slots=2, limits=SMALL)
+    wait_until(lambda: not living_under(tmp_path), 5)
+
+
+@pytest.fixture(params=["fake", "local"])
+def runner(request: pytest.FixtureRequest) -> Runner:
+    if request.param == "fake":
+        return FakeRunner()
+    local: LocalRunner = request.getfixturevalue("local")
+    return local
+
+
+@pytest.fixture
+def shell() -> Callable[..., RunSpec]:
+    """Makes a run of a shell script. The fake runner goes by the `# fake:` comments in it."""
+
+    def make(script: str, run_id: str = "run", name: str = "train.sh", **more: object) -> RunSpec:
+        return RunSpec(run_id, ("sh", name), files={name: script}, **more)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def ended() -> Callable[[Runner, str], RunState]:
+    """Waits for the end of a run that was submitted."""
+
+    def wait(runner: Runner, run_id: str) -> RunState:
+        wait_until(lambda: runner.poll(run_id).phase is Phase.ENDED, 15)
+        return runner.poll(run_id)
+
+    return wait
+
+
+@pytest.fixture
+def finish(ended: Callable[[Runner, str], RunState]) -> Callable[[Runner, RunSpec], RunState]:
+    """Submits a run and waits for its end."""
+
+    def run(runner: Runner, spec: RunSpec) -> RunState:
+        runner.submit(spec)
+        return ended(runner, spec.run_id)
+
+    return run
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], bool]], None]:
+    return lambda holds: wait_until(holds, 5)
+
+
+@pytest.fixture
+def processes_under() -> Callable[[Path], list[psutil.Process]]:
+    return living_under
+
+
+def wait_until(holds: Callable[[], bool], patience_s: float) -> None:
+    last = time.monotonic() + patience_s
+    while not holds():
+        assert time.monotonic() < last, "waited in vain"
+        time.sleep(0.005)
+
+
+def living_under(folder: Path) -> list[psutil.Process]:
+    """Processes that have anything to do with `folder`: by arguments, environment or working directory."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            about = [*process.cmdline(), *process.environ().values(), process.cwd()]
+        except psutil.Error:
+            continue  # ended, or a zombie
+        if any(str(folder) in text for text in about):
+            found.append(process)
+    return found
