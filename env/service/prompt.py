@@ -22,7 +22,7 @@ def _parts(task: Task, scale: Scale | None) -> Iterator[str]:
     yield task.description.strip()
     yield "## Your tools"
     yield _HOW
-    yield "## Evaluation"
+    yield "## What a test runs"
     yield "\n".join(_evaluation(scale))
     yield "## Budget"
     yield "\n".join(_budget(task.budget))
@@ -45,11 +45,6 @@ def _evaluation(scale: Scale | None) -> Iterator[str]:
     yield "Each test trains from scratch and runs, in order:"
     for stage in scale.stages:
         yield f"- `{stage.label}`: `bash {stage.script}`, at most {_duration(stage.timeout_s)}"
-    yield ""
-    yield (
-        "TRAIN_METRICS lines are your own process's word and are shown as progress. The final metrics are computed "
-        "afterwards, by a separate process, on held-out data."
-    )
 
 
 def _budget(budget: Budget) -> Iterator[str]:
