@@ -24,6 +24,7 @@ from tasks.model import Task
 
 _AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/@+-]{0,99}")
 MAX_METADATA_CHARS = 8192
+MAX_METADATA_DEPTH = 32  # far from where reading it back could meet the interpreter's recursion limit
 
 
 class Opening:
@@ -113,10 +114,20 @@ def _checked(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
         text = json.dumps(metadata, allow_nan=False)
     except (ValueError, RecursionError):
         text = ""
-    if not 0 < len(text) <= MAX_METADATA_CHARS:
+    if not 0 < len(text) <= MAX_METADATA_CHARS or _depth(metadata) > MAX_METADATA_DEPTH:
         raise Refusal(
             Kind.INVALID,
             "bad_metadata",
-            f"metadata must be a JSON object of at most {MAX_METADATA_CHARS} characters, without NaN or Infinity.",
+            f"metadata must be a JSON object of at most {MAX_METADATA_CHARS} characters, nested at most "
+            f"{MAX_METADATA_DEPTH} deep, without NaN or Infinity.",
         )
     return metadata
+
+
+def _depth(value: object) -> int:
+    """How many objects and lists are inside each other; counted without recursion."""
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [inner for item in level for inner in (item.values() if isinstance(item, dict) else item)]
+    return depth

@@ -53,7 +53,7 @@ class Views:
         }
 
     def test(self, bearer: str | None, session_id: str, n: int) -> dict[str, Any]:
-        live = self._readable(bearer, session_id)
+        self._readable(bearer, session_id)
         with self._engine.begin() as conn:
             test = self._store.test(conn, session_id, n)
         if test is None:
