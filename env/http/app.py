@@ -13,11 +13,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from env.house import House
+from env.http.bodies import BodyLimit
 from env.http.catalogue import catalogue_router
 from env.http.health import health_router
 from env.http.responses import MAX_BODY_BYTES, on_http_error, on_invalid, on_refusal
 from env.http.sessions import sessions_router
 from env.refusal import Refusal
+from env.service.repeats import MAX_KEY_CHARS
 
 _ABOUT = """\
 Open a session on a task, edit the file inside its editable ranges, test it, and submit one result.
@@ -41,8 +43,9 @@ def create_app(house: House) -> FastAPI:
         version=version("ringfence"),
         description=_ABOUT,
         lifespan=lifespan,
-        max_body_size=MAX_BODY_BYTES,
+        redirect_slashes=False,
     )
+    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
     app.add_exception_handler(Refusal, on_refusal)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http_error)
@@ -57,11 +60,13 @@ def _describe_headers(app: FastAPI) -> None:
     """Adds what handlers read from headers to the OpenAPI document, once, instead of resolving it on every call."""
     document: dict[str, Any] = app.openapi()
     document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
-    key = {"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string", "maxLength": 200}}
+    key = {"name": "Idempotency-Key", "in": "header", "required": False}
+    key |= {"schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS}}
     for path, operations in document["paths"].items():
         if not path.startswith("/v1/sessions"):
             continue
         for method, operation in operations.items():
-            operation["security"] = [{"bearer": []}]
+            # Opening needs a key only where keys are configured.
+            operation["security"] = [{"bearer": []}] if "{session_id}" in path else [{}, {"bearer": []}]
             if method == "post" and not path.endswith("/cancel"):
                 operation.setdefault("parameters", []).append(key)

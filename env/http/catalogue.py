@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
 from env.arguments import schemas
 from env.house import House
-from env.http import schema
+from env.http import catalogue_schema, schema
 from env.http.responses import json_response
 from env.refusal import Kind, Refusal
 from env.service.shapes import task_brief, task_whole, unknown_task
@@ -23,41 +23,50 @@ PAGE = 100
 _REFUSALS: dict[int | str, dict[str, Any]] = {404: {"model": schema.Refused}, 422: {"model": schema.Refused}}
 
 
+# PostgreSQL takes no NUL in a text.
+_Text = Annotated[str | None, Query(pattern=r"^[^\x00]*$")]
+_TaskId = Annotated[str, Path(pattern=r"^[^\x00]*$", description="A task's id, as in GET /v1/tasks.")]
+
+
+class CsvResponse(Response):
+    media_type = "text/csv"
+
+
 def catalogue_router(house: House) -> APIRouter:
     router = APIRouter(prefix="/v1", responses=_REFUSALS, tags=["catalogue"])
 
-    @router.get("/tasks")
+    @router.get("/tasks", response_model=catalogue_schema.Tasks)
     async def list_tasks() -> Response:
         """The tasks there are."""
         return json_response({"tasks": [task_brief(task) for task in house.tasks.values()]})
 
-    @router.get("/tasks/{task_id}")
-    async def read_task(task_id: str) -> Response:
+    @router.get("/tasks/{task_id}", response_model=catalogue_schema.TaskWhole)
+    async def read_task(task_id: _TaskId) -> Response:
         """A task with its file, ranges, scales and budget."""
         task = house.tasks.get(task_id)
         if task is None:
             raise unknown_task(task_id, house.tasks)
         return json_response(task_whole(task))
 
-    @router.get("/tools")
+    @router.get("/tools", response_model=catalogue_schema.Tools)
     async def list_tools() -> Response:
         """The tools, in OpenAI function-calling form."""
         return json_response({"tools": schemas()})
 
-    @router.get("/leaderboards")
+    @router.get("/leaderboards", response_model=catalogue_schema.Boards)
     async def list_leaderboards() -> Response:
         """The tasks that have results."""
         with house.engine.begin() as conn:
             boards = leaderboard.boards(conn)
         return json_response({"leaderboards": [board.to_dict() for board in boards]})
 
-    @router.get("/leaderboards/{task_id}.csv")
-    async def read_leaderboard_csv(task_id: str, query: Annotated[BoardQuery, Depends(_query)]) -> Response:
+    @router.get("/leaderboards/{task_id}.csv", response_class=CsvResponse)
+    async def read_leaderboard_csv(task_id: _TaskId, query: Annotated[BoardQuery, Depends(_query)]) -> Response:
         """The same rows as CSV."""
-        return Response(to_csv(_table(house, task_id, query)), media_type="text/csv; charset=utf-8")
+        return CsvResponse(to_csv(_table(house, task_id, query)))
 
-    @router.get("/leaderboards/{task_id}")
-    async def read_leaderboard(task_id: str, query: Annotated[BoardQuery, Depends(_query)]) -> Response:
+    @router.get("/leaderboards/{task_id}", response_model=catalogue_schema.Leaderboard)
+    async def read_leaderboard(task_id: _TaskId, query: Annotated[BoardQuery, Depends(_query)]) -> Response:
         """A task's results, best first; submitted ones only unless `final=false`."""
         return json_response(_table(house, task_id, replace(query, limit=query.limit or PAGE)).to_dict())
 
@@ -65,9 +74,9 @@ def catalogue_router(house: House) -> APIRouter:
 
 
 def _query(
-    scale: str | None = None,
-    status: str | None = None,
-    agent: str | None = None,
+    scale: _Text = None,
+    status: _Text = None,
+    agent: _Text = None,
     final: bool = True,
     sort: Annotated[str | None, Query(description="A column; `-` in front sorts descending.")] = None,
     limit: Annotated[int | None, Query(ge=1, le=MAX_LIMIT, description="100 by default; all rows as CSV.")] = None,

@@ -7,18 +7,19 @@ from sqlalchemy import text
 from starlette.responses import Response
 
 from env.house import House
+from env.http.catalogue_schema import Alive, Ready
 from env.http.responses import json_response
 
 
 def health_router(house: House) -> APIRouter:
     router = APIRouter(tags=["health"])
 
-    @router.get("/healthz")
+    @router.get("/healthz", response_model=Alive)
     async def healthz() -> Response:
         """The process answers."""
         return json_response({"ok": True})
 
-    @router.get("/readyz")
+    @router.get("/readyz", response_model=Ready, responses={503: {"model": Ready}})
     async def readyz() -> Response:
         """The database answers and tests are being taken."""
         with house.engine.begin() as conn:

@@ -45,6 +45,12 @@ def refusal_response(refusal: Refusal) -> Response:
     return json_response(body, STATUS[refusal.kind])
 
 
+def too_large() -> Response:
+    return refusal_response(
+        Refusal(Kind.TOO_LARGE, "body_too_large", f"The body may have at most {MAX_BODY_BYTES} bytes.")
+    )
+
+
 async def on_refusal(_: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
     return refusal_response(error)
@@ -64,9 +70,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 400:
         return refusal_response(Refusal(Kind.MALFORMED, "bad_body", "The body is not JSON text in UTF-8."))
     if error.status_code == 413:
-        return refusal_response(
-            Refusal(Kind.TOO_LARGE, "body_too_large", f"The body may have at most {MAX_BODY_BYTES} bytes.")
-        )
+        return too_large()
     where = f"{request.method} {request.url.path[:200]}"
     body = {
         "ok": False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
@@ -63,13 +63,26 @@ class Budget(BaseModel):
     steps: int
 
 
+class Function(BaseModel):
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+class Tool(BaseModel):
+    """In OpenAI function-calling form."""
+
+    type: Literal["function"]
+    function: Function
+
+
 class Opened(BaseModel):
     session_id: str
     token: str
     task: str
     scale: str | None
     prompt: str
-    tools: list[dict[str, Any]]
+    tools: list[Tool]
     budget: Budget
     files: list[File]
 

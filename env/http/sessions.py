@@ -22,6 +22,10 @@ Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to hold the answ
 TestNumber = Annotated[int, Path(ge=1, le=1_000_000, description="The test's number, as in `[Test #n]`.")]
 
 
+class EventStream(StreamingResponse):
+    media_type = "text/event-stream"
+
+
 def bearer(request: Request) -> str | None:
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     return value.strip() if scheme.lower() == "bearer" else None
@@ -82,12 +86,12 @@ def sessions_router(house: House) -> APIRouter:
             seen = views.test(bearer(request), session_id, n)
         return json_response(seen)
 
-    @router.get("/{session_id}/tests/{n}/events", response_class=StreamingResponse)
-    async def events(session_id: str, n: TestNumber, request: Request) -> StreamingResponse:
+    @router.get("/{session_id}/tests/{n}/events", response_class=EventStream)
+    async def events(session_id: str, n: TestNumber, request: Request) -> EventStream:
         """Server-sent events: `status` and `metrics` as they come, then `result`."""
         token = bearer(request)
         views.test(token, session_id, n)  # refuses before the stream begins
-        return StreamingResponse(_events(house, token, session_id, n), media_type="text/event-stream")
+        return EventStream(_events(house, token, session_id, n))
 
     @router.post("/{session_id}/tests/{n}/cancel", response_model=schema.TestView)
     async def cancel(session_id: str, n: TestNumber, request: Request, wait: Wait = 10) -> Response:

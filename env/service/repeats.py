@@ -13,13 +13,19 @@ from env.service.access import sha256
 from env.service.answer import Answer
 from env.store.store import Store
 
+MAX_KEY_CHARS = 200
+
 
 class Repeats:
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def find(self, conn: Connection, scope: str, key: str | None, call: Mapping[str, Any]) -> Answer | None:
-        """The answer given before under this key, if any."""
+        """The answer given before under this key, if any. Raises Refusal for a key that is none."""
+        if key is not None and not 0 < len(key) <= MAX_KEY_CHARS:
+            raise Refusal(
+                Kind.INVALID, "bad_idempotency_key", f"An Idempotency-Key must have 1 to {MAX_KEY_CHARS} characters."
+            )
         found = None if key is None else self._store.answer(conn, scope, sha256(key))
         if found is None:
             return None
