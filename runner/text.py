@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from runner.frames import shortened
 from runner.tracebacks import BANNER, LAUNCHER_WARNING, Traceback, find_tracebacks
 
 MAX_LINE = 2000
@@ -96,7 +97,7 @@ def _after_report(lines: list[str]) -> list[str]:
 
 def _fitted(traceback: Traceback, limit: int) -> str:
     """The exception from its beginning, and before it as many frames, innermost first, as there is room for."""
-    frames, message = "\n".join(traceback.frames), "\n".join(traceback.message)
+    frames, message = "\n".join(shortened(traceback.frames)), "\n".join(traceback.message)
     message = message[: max(limit // 2, limit - len(frames) - 1)]
     return f"{_last(frames, limit - len(message) - 1)}\n{message}".lstrip("\n")
 

@@ -24,8 +24,13 @@ _CONSEQUENCE = re.compile(
 )
 BANNER = re.compile(r"={20,}$")
 """Opens and closes the launcher's report on its processes."""
-LAUNCHER_WARNING = re.compile(r"\[?[IW]\d{3,4} \d\d:\d\d:\d\d")
-"""What launcher and communication library log without being asked: `W0414 22:14:20…`, `[W414 22:14:20…`."""
+LAUNCHER_WARNING = re.compile(
+    r"\[?[IW]\d{3,4} \d\d:\d\d:\d\d|E\d{4} .{0,80} torch/distributed/elastic/.{0,80}failed \(exitcode: \d"
+)
+"""What launcher and communication library log without being asked: `W0414 22:14:20…`, `[W414 22:14:20…`.
+
+Also that a process ended with a status of its own, which the process said itself; an end by a signal is news.
+"""
 _LOGGED = re.compile(r"\[?[IWE]\d{3,4} \d\d:\d\d:\d\d")
 _MAX_MESSAGE_LINES = 20
 

@@ -8,9 +8,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from runner.exits import in_words
-
 from env.session import Status
+from runner.exits import in_words
 from runner.metrics import TrainMetrics
 from runner.protocol import Exit, ExitReason
 

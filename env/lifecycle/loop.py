@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
@@ -185,7 +186,7 @@ class Lifecycle:
             await self._ask(self._runner.submit, wanted)
             state = await self._follow(name, live, (test.session_id, test.n))
             judged = await self._judge(name, item, state, live)
-            output = "" if judged.status is Status.SUCCEEDED else await self._useful_end(name)
+            output = "" if judged.status is Status.SUCCEEDED else await self._useful_end(name, test)
         except RunnerError as error:
             judged, output, state = Judgement(Status.INFRA_FAILED, str(error)), "", RunState(Phase.UNKNOWN)
         series = () if item.evaluates else tuple(live.tail.series)
@@ -235,9 +236,12 @@ class Lifecycle:
         metrics = await self._ask(self._runner.collect, name, "metrics.json")
         return judge_evaluation(ended, metrics, live.cancel_requested)
 
-    async def _useful_end(self, name: str) -> str:
+    async def _useful_end(self, name: str, test: Test) -> str:
         stdout, stderr = [await self._whole_log(name, stream) for stream in ("stdout", "stderr")]
-        return useful_end(stdout, stderr, OUTPUT_CHARS)
+        text = useful_end(stdout, stderr, OUTPUT_CHARS)
+        for path in test.files:  # as the agent knows it, not where this host keeps it
+            text = re.sub(rf'File "[^"\n]*/{re.escape(path)}"', f'File "{path}"', text)
+        return text
 
     async def _whole_log(self, name: str, stream: str) -> bytes:
         chunks: list[bytes] = []
