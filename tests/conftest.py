@@ -20,7 +20,7 @@ class Server:
 
     def __init__(self, state: Path, arguments: tuple[str, ...]) -> None:
         self.state = state
-        self._arguments = arguments
+        self.arguments = arguments
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
 
@@ -28,7 +28,7 @@ class Server:
         command = [sys.executable, "-m", "env.cli", "serve", "--port", "0", "--state", str(self.state)]
         with (self.state.parent / f"{self.state.name}.log").open("a") as log:
             self._process = subprocess.Popen(
-                [*command, *self._arguments], stdout=subprocess.PIPE, stderr=log, text=True, env=_plain_environment()
+                [*command, *self.arguments], stdout=subprocess.PIPE, stderr=log, text=True, env=_plain_environment()
             )
         assert self._process.stdout is not None
         first = self._process.stdout.readline()

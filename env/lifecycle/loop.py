@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections import defaultdict
@@ -63,13 +64,14 @@ class Lifecycle:
 
     def cancel(self, session: Session, test: Test) -> None:
         """A test that waits ends at once, and is refunded; a running one is told to stop."""
-        live = self._live.get((test.session_id, test.n))
-        if live is None:
+        if test.status is Status.QUEUED:
             self._finish(session, replace(test, status=Status.CANCELLED))
             return
         with self._engine.begin() as conn:
             self._store.request_cancel(conn, test)
-        live.cancel_requested = True
+        live = self._live.get((test.session_id, test.n))
+        if live is not None:  # else it is not taken up again yet after a restart
+            live.cancel_requested = True
 
     async def wait(self, session_id: str, n: int, seconds: float) -> None:
         """Until the test is final, or `seconds` have passed."""
@@ -101,9 +103,10 @@ class Lifecycle:
             self._woken.clear()
             with self._engine.begin() as conn:
                 waiting = [t for t in self._store.unfinished(conn) if (t.session_id, t.n) not in self._live]
-            waiting.sort(key=lambda test: test.status is not Status.RUNNING)
-            for test in waiting[: self._runner.slots - len(self._live)]:
-                self._start(test)
+            # Those that run already hold their devices, however many slots there are since the restart.
+            for test in sorted(waiting, key=lambda test: test.status is not Status.RUNNING):
+                if test.status is Status.RUNNING or len(self._live) < self._runner.slots:
+                    self._start(test)
             await self._woken.wait()
 
     def _start(self, test: Test) -> None:
@@ -149,7 +152,7 @@ class Lifecycle:
         self._finish(session, replace(test, status=status))
         for attempt in range(ATTEMPTS):
             for item in planned:
-                await self._ask(self._runner.remove, run_id(test, item.position, attempt))
+                await self._forget(run_id(test, item.position, attempt))
 
     def _finish(self, session: Session, test: Test) -> None:
         """One transaction: the test's final status and its row on the leaderboard."""
@@ -189,6 +192,8 @@ class Lifecycle:
             output = "" if judged.status is Status.SUCCEEDED else await self._useful_end(name, test)
         except RunnerError as error:
             judged, output, state = Judgement(Status.INFRA_FAILED, str(error)), "", RunState(Phase.UNKNOWN)
+            with contextlib.suppress(RunnerError):
+                await self._ask(self._runner.cancel, name)  # it may still run, on the devices of the next attempt
         series = () if item.evaluates else tuple(live.tail.series)
         return Run(
             name,
@@ -255,7 +260,14 @@ class Lifecycle:
             wanted = {(test.session_id, test.n) for test in self._store.unfinished(conn)}
         for name in await self._ask(self._runner.run_ids):
             if owner(name) not in wanted:
-                await self._ask(self._runner.remove, name)
+                await self._forget(name)
+
+    async def _forget(self, name: str) -> None:
+        try:
+            await self._ask(self._runner.remove, name)
+        except Exception:
+            # Nobody's result depends on it, and the next start tries again.
+            log.exception("run %s cannot be removed", name)
 
     async def _ask(self, call: Callable[..., T], *arguments: object) -> T:
         """The runner may block on a disk or an engine: never in the service's own thread."""

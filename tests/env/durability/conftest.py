@@ -1,0 +1,190 @@
+"""An operator's own small task, and a client that outlives the service."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import psutil
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Agent, Server
+
+SCRIPT = '''\
+"""Nothing runs this: the stages bring scripts of their own."""
+# Notes, newest first
+NOTES = None
+
+print(NOTES)
+'''
+TASK = """\
+id = "tiny"
+title = "A task of an operator's own"
+template = "custom.py"
+filename = "pkg/custom.py"
+editable = [[2, 3]]
+[budget]
+tests = {tests}
+[scales.smoke]
+world_size = 1
+"""
+STAGE = """\
+[[scales.smoke.stages]]
+label = "{label}"
+script = "{script}"
+role = "{role}"
+timeout_s = {timeout_s}
+"""
+
+
+class TaskFolder:
+    """A task folder to be filled, and what its scripts left."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path / "tiny"
+        self._executions = path / "executions"
+
+    def write(self, tests: int = 3) -> TaskFolder:
+        self.path.mkdir()
+        (self.path / "custom.py").write_text(SCRIPT)
+        (self.path / "task.toml").write_text(TASK.format(tests=tests))
+        return self
+
+    def stage(self, label: str, script: str, role: str = "evaluate", timeout_s: float = 60) -> TaskFolder:
+        """Adds a stage. Each execution of its script leaves a line outside its folder."""
+        name = f"{label}.sh"
+        # One short write with O_APPEND: two executions at once leave two lines.
+        counted = f'echo "${{OUT_DIR%/out}}" >> {self._executions}\n{script}\n'
+        (self.path / name).write_text(counted)
+        with (self.path / "task.toml").open("a") as file:
+            file.write(STAGE.format(label=label, script=name, role=role, timeout_s=timeout_s))
+        return self
+
+    def executions(self) -> list[str]:
+        """Ids of the runs whose scripts were started, once for each time."""
+        if not self._executions.exists():
+            return []
+        return [Path(line).name for line in self._executions.read_text().splitlines()]
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> TaskFolder:
+    return TaskFolder(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One data folder for all services: making it takes longer than starting one."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def serve_local(serve: Callable[..., Server], tiny: TaskFolder, data: Path) -> Callable[[int], Server]:
+    """Starts a service with the small task, running tests as processes, so many at a time."""
+
+    def start(slots: int) -> Server:
+        arguments = ("--runner", "local", "--slots", str(slots), "--tasks", str(tiny.path), "--data", str(data))
+        return serve(*arguments)
+
+    return start
+
+
+class Persistent:
+    """Calls a service that may be down or die meanwhile: every call is repeated until it is answered."""
+
+    def __init__(self, server: Server, agent: Agent) -> None:
+        self.server = server
+        self.agent = agent
+        self._http = httpx.Client(timeout=30, headers={"Authorization": f"Bearer {agent.token}"})
+
+    def request(self, method: str, path: str = "", **options: Any) -> httpx.Response:
+        while True:
+            try:
+                return self._http.request(method, f"{self.server.url}/v1/sessions/{self.agent.id}{path}", **options)
+            except httpx.TransportError:
+                time.sleep(0.02)
+
+    def get(self, path: str = "") -> dict[str, Any]:
+        answer = self.request("GET", path)
+        assert answer.status_code == 200, answer.text
+        body: dict[str, Any] = answer.json()
+        return body
+
+    def post(self, tool: str, key: str, arguments: dict[str, Any] | None = None) -> httpx.Response:
+        return self.request("POST", f"/{tool}", json=arguments or {}, headers={"Idempotency-Key": key})
+
+    def result(self, n: int) -> dict[str, Any]:
+        while (seen := self.get(f"/tests/{n}"))["ended_at"] is None:
+            time.sleep(0.05)
+        return seen
+
+    def close(self) -> None:
+        self._http.close()
+
+
+@pytest.fixture
+def persistent() -> Iterator[Callable[[Server, Agent], Persistent]]:
+    clients: list[Persistent] = []
+
+    def connect(server: Server, agent: Agent) -> Persistent:
+        clients.append(Persistent(server, agent))
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def rows() -> Callable[..., list[dict[str, Any]]]:
+    """Every row of a task's leaderboard, submitted or not."""
+
+    def read(server: Server, task: str = "tiny") -> list[dict[str, Any]]:
+        with server.client() as client:
+            answer = client.get(f"/v1/leaderboards/{task}", params={"final": False})
+        assert answer.status_code == 200, answer.text
+        found: list[dict[str, Any]] = answer.json()["rows"]
+        return found
+
+    return read
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], object]], None]:
+    """Waits until something holds."""
+
+    def wait(holds: Callable[[], object], seconds: float = 15) -> None:
+        last = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < last, "waited in vain"
+            time.sleep(0.01)
+
+    return wait
+
+
+@pytest.fixture
+def nothing_left(eventually: Callable[[Callable[[], object]], None]) -> Callable[[Server], None]:
+    """Waits until no run has a folder or a process any more."""
+
+    def check(server: Server) -> None:
+        runs = server.state / "runs"
+        eventually(lambda: list(runs.iterdir()) == [])
+        assert _working_in(runs) == []
+
+    return check
+
+
+def _working_in(folder: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            about = [*process.cmdline(), *process.environ().values(), process.cwd()]
+        except (psutil.Error, OSError):
+            continue  # ended, a zombie, or in a folder with too long a name: nothing of ours
+        if any(str(folder) in text for text in about):
+            found.append(process)
+    return found
