@@ -11,7 +11,7 @@ from starlette.responses import Response
 from env.arguments import schemas
 from env.house import House
 from env.http import catalogue_schema, schema
-from env.http.responses import json_response
+from env.http.responses import answers_with, json_response
 from env.refusal import Kind, Refusal
 from env.service.shapes import task_brief, task_whole, unknown_task
 from leaderboard import store as leaderboard
@@ -26,10 +26,6 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {404: {"model": schema.Refused}, 42
 # PostgreSQL takes no NUL in a text.
 _Text = Annotated[str | None, Query(pattern=r"^[^\x00]*$")]
 _TaskId = Annotated[str, Path(pattern=r"^[^\x00]*$", description="A task's id, as in GET /v1/tasks.")]
-
-
-class CsvResponse(Response):
-    media_type = "text/csv"
 
 
 def catalogue_router(house: House) -> APIRouter:
@@ -60,10 +56,10 @@ def catalogue_router(house: House) -> APIRouter:
             boards = leaderboard.boards(conn)
         return json_response({"leaderboards": [board.to_dict() for board in boards]})
 
-    @router.get("/leaderboards/{task_id}.csv", response_class=CsvResponse)
+    @router.get("/leaderboards/{task_id}.csv", response_class=Response, responses=answers_with("text/csv"))
     async def read_leaderboard_csv(task_id: _TaskId, query: Annotated[BoardQuery, Depends(_query)]) -> Response:
         """The same rows as CSV."""
-        return CsvResponse(to_csv(_table(house, task_id, query)))
+        return Response(to_csv(_table(house, task_id, query)), media_type="text/csv")
 
     @router.get("/leaderboards/{task_id}", response_model=catalogue_schema.Leaderboard)
     async def read_leaderboard(task_id: _TaskId, query: Annotated[BoardQuery, Depends(_query)]) -> Response:

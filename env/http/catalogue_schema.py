@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from env.http.schema import Tool
+from env.http.schema import Lines, Tool
 
 
 class TaskBrief(BaseModel):
@@ -43,7 +43,7 @@ class ScaleDetails(BaseModel):
 class TaskWhole(TaskBrief):
     version: str
     description: str
-    editable: list[tuple[int, int]]
+    editable: list[Lines]
     text: str
     budget: TaskBudget
     override_keys: list[str]

@@ -36,6 +36,11 @@ def json_response(body: Any, status: int = 200) -> Response:
     return Response(text.encode("utf-8", "backslashreplace"), status, headers, "application/json")
 
 
+def answers_with(media_type: str) -> dict[int | str, dict[str, Any]]:
+    """For the OpenAPI document: a call whose answer is text of this type. Its refusals are JSON all the same."""
+    return {200: {"content": {media_type: {}}}}
+
+
 def answer_response(answer: Answer, status: int = 200) -> Response:
     return json_response(answer.body, status if answer.kind is None else STATUS[answer.kind])
 

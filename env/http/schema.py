@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
+
+Lines = Annotated[list[int], Field(min_length=2, max_length=2, description="First and last line, 1-based.")]
 
 
 class OpenSession(BaseModel):
@@ -26,7 +28,7 @@ class Refused(BaseModel):
 class Edited(BaseModel):
     ok: bool
     observation: str
-    editable: list[tuple[int, int]]
+    editable: list[Lines]
     total_lines: int
     revision: int
 
@@ -53,7 +55,7 @@ class Submitted(Edited):
 class File(BaseModel):
     filename: str
     text: str
-    editable: list[tuple[int, int]]
+    editable: list[Lines]
     total_lines: int
 
 

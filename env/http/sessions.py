@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from env.arguments import EditArguments, SubmitArguments, TestArguments, UndoArguments, ViewArguments
 from env.house import House
 from env.http import schema
-from env.http.responses import answer_response, json_response
+from env.http.responses import answer_response, answers_with, json_response
 
 KEEP_ALIVE_S = 15.0
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -20,10 +20,6 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to hold the answer, until the test is over.")]
 TestNumber = Annotated[int, Path(ge=1, le=1_000_000, description="The test's number, as in `[Test #n]`.")]
-
-
-class EventStream(StreamingResponse):
-    media_type = "text/event-stream"
 
 
 def bearer(request: Request) -> str | None:
@@ -86,12 +82,14 @@ def sessions_router(house: House) -> APIRouter:
             seen = views.test(bearer(request), session_id, n)
         return json_response(seen)
 
-    @router.get("/{session_id}/tests/{n}/events", response_class=EventStream)
-    async def events(session_id: str, n: TestNumber, request: Request) -> EventStream:
+    @router.get(
+        "/{session_id}/tests/{n}/events", response_class=StreamingResponse, responses=answers_with("text/event-stream")
+    )
+    async def events(session_id: str, n: TestNumber, request: Request) -> StreamingResponse:
         """Server-sent events: `status` and `metrics` as they come, then `result`."""
         token = bearer(request)
         views.test(token, session_id, n)  # refuses before the stream begins
-        return EventStream(_events(house, token, session_id, n))
+        return StreamingResponse(_events(house, token, session_id, n), media_type="text/event-stream")
 
     @router.post("/{session_id}/tests/{n}/cancel", response_model=schema.TestView)
     async def cancel(session_id: str, n: TestNumber, request: Request, wait: Wait = 10) -> Response:
@@ -115,7 +113,7 @@ def sessions_router(house: House) -> APIRouter:
 
 async def _events(house: House, token: str | None, session_id: str, n: int) -> AsyncIterator[str]:
     status, shown = None, 0
-    while True:
+    while not house.lifecycle.stopping:
         seen = house.views.test(token, session_id, n)
         if seen["status"] != status:
             status = seen["status"]

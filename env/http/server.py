@@ -1,0 +1,28 @@
+"""The HTTP server of a wired service."""
+
+from __future__ import annotations
+
+import socket
+
+import uvicorn
+
+from env.house import House
+from env.http.app import create_app
+
+GRACE_S = 3
+"""For answers under way when the service is told to stop."""
+
+
+class Server(uvicorn.Server):
+    """Stops without waiting for those who wait for a test."""
+
+    def __init__(self, house: House) -> None:
+        config = uvicorn.Config(
+            create_app(house), log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S
+        )
+        super().__init__(config)
+        self._lifecycle = house.lifecycle
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._lifecycle.dismiss()
+        await super().shutdown(sockets)
