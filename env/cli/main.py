@@ -83,12 +83,9 @@ def serve(
     shown = f"[{host}]" if ":" in host else host
     typer.echo(f"ringfence serves {len(house.tasks)} tasks at http://{shown}:{listening.getsockname()[1]}")
 
-    import uvicorn  # the other commands do without the server
+    from env.http.server import Server  # the other commands do without it
 
-    from env.http.app import create_app
-
-    config = uvicorn.Config(create_app(house), log_level="warning", access_log=False, timeout_graceful_shutdown=3)
-    uvicorn.Server(config).run(sockets=[listening])
+    Server(house).run(sockets=[listening])
 
 
 @app.command()

@@ -11,14 +11,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
-import uvicorn
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from env.demo.agent import Agent
 from env.house import House
-from env.http.app import create_app
+from env.http.server import Server
 
 TASK = "llm-pretrain-normalization"
 RMSNORM = '''\
@@ -126,8 +125,7 @@ def _say(console: Console, text: str) -> None:
 
 @contextmanager
 def _served(house: House, listening: socket.socket, url: str) -> Iterator[None]:
-    config = uvicorn.Config(create_app(house), log_level="warning", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+    server = Server(house)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     while not server.started:

@@ -47,6 +47,7 @@ class Lifecycle:
         self._tasks: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._alive = False
+        self._stopping = False
 
     # --- for the service ----------------------------------------------------------------------------------------
 
@@ -54,6 +55,17 @@ class Lifecycle:
     def alive(self) -> bool:
         """The loop is running."""
         return self._alive
+
+    @property
+    def stopping(self) -> bool:
+        """Nobody gets news any more: the service is about to leave."""
+        return self._stopping
+
+    def dismiss(self) -> None:
+        """Everyone who waits for news goes home now. The runs go on, to be taken up by the next start."""
+        self._stopping = True
+        for pulse in self._pulses.values():
+            pulse.beat()
 
     def wake(self) -> None:
         """Call after a test was committed as queued."""
@@ -82,6 +94,8 @@ class Lifecycle:
 
     async def changed(self, session_id: str, n: int, seconds: float) -> bool:
         """Waits for news of the test: True when there is, False when it is final or `seconds` have passed."""
+        if self._stopping:
+            return False
         with self._engine.begin() as conn:
             if self._store.status(conn, session_id, n).final:
                 return False

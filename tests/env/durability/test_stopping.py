@@ -1,0 +1,82 @@
+"""SIGTERM: the service leaves within seconds, whoever is connected; its runs go on and are finished after a start."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+if TYPE_CHECKING:
+    from tests.conftest import Agent, Server
+    from tests.env.durability.conftest import TaskFolder
+
+AS_LONG_AS_NOTED = """\
+echo "TRAIN_METRICS: step=1, train_loss=3.0, val_loss=3.0"
+sleep "$(grep -c '^# a second$' "$SCRIPT")"
+echo '{"metrics": {"val_loss": 2.5}}' > "$OUT_DIR/metrics.json"
+"""
+
+
+def events(server: Server, agent: Agent) -> list[str]:
+    """Names of the events until the stream ends, however it ends."""
+    seen: list[str] = []
+    try:
+        with (
+            server.client(agent.token) as client,
+            client.stream("GET", f"/v1/sessions/{agent.id}/tests/1/events") as stream,
+        ):
+            seen += [line.removeprefix("event: ") for line in stream.iter_lines() if line.startswith("event: ")]
+    except httpx.TransportError:
+        seen.append("broken off")
+    return seen
+
+
+def held(agent: Agent) -> str:
+    """The test's status, in an answer that is held as long as it may be."""
+    answer = agent.get("/tests/1", params={"wait": 60})
+    assert answer.status_code == 200, answer.text
+    status: str = answer.json()["status"]
+    return status
+
+
+def test_a_stop_takes_seconds_and_a_start_finishes_what_was_running(
+    serve_local: Callable[[int], Server],
+    tiny: TaskFolder,
+    rows: Callable[..., list[dict[str, Any]]],
+    eventually: Callable[..., None],
+    nothing_left: Callable[[Server], None],
+) -> None:
+    tiny.write().stage("first", AS_LONG_AS_NOTED).stage("second", AS_LONG_AS_NOTED)
+    server = serve_local(1)
+    agent, queued = server.open("tiny"), server.open("tiny")
+    noted = agent.call("edit", {"op": "insert", "after_line": 2, "content": "# a second\n" * 2})
+    assert noted.status_code == 200
+    for one in (agent, queued):
+        assert one.call("test").status_code == 202
+    with ThreadPoolExecutor(2) as pool:
+        streaming, waiting = pool.submit(events, server, agent), pool.submit(held, agent)
+        eventually(lambda: agent.get("/tests/1").json()["progress"]["step"] == 1)
+        begin = time.monotonic()
+        server.stop()
+        took = time.monotonic() - begin
+        assert streaming.result(5) == ["status", "metrics"]
+        assert waiting.result(5) == "running"
+    assert took < 2, f"the stop took {took:.1f} s"
+    server.start()
+    assert [one.result(1)["status"] for one in (agent, queued)] == ["succeeded"] * 2
+    assert events(server, agent)[-1] == "result"
+    assert tiny.executions() == [f"{one.id}-1-{position}-0" for one in (agent, queued) for position in (0, 1)]
+    assert len(rows(server)) == 2
+    nothing_left(server)
+    assert "Traceback" not in server.log()
+
+
+def test_an_idle_service_stops_at_once(serve: Callable[..., Server]) -> None:
+    server = serve("--runner", "fake")
+    server.open()
+    begin = time.monotonic()
+    server.stop()
+    assert time.monotonic() - begin < 2
