@@ -1,11 +1,10 @@
-"""SIGKILL at any moment: what was answered stays, what was under way goes on, nothing happens twice."""
+"""SIGKILL at any moment of tests: what was under way goes on, and nothing is run or counted twice."""
 
 from __future__ import annotations
 
 import random
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -19,75 +18,12 @@ if TYPE_CHECKING:
     from tests.env.durability.conftest import Persistent, TaskFolder
 
 Rows = Callable[..., list[dict[str, Any]]]
-SHORT_OR_LONG = """\
-sleep $((RANDOM % 3 / 2)).$((RANDOM % 9 + 1))
+SOME_TIME = """\
+sleep 0.$((RANDOM % 9 + 1))
 echo "TRAIN_METRICS: step=1, train_loss=3.0, val_loss=3.0"
 sleep 0.$((RANDOM % 3 + 1))
 echo '{"metrics": {"val_loss": 2.5}}' > "$OUT_DIR/metrics.json"
 """
-
-
-class Editor:
-    """Puts one line after another into the file, each under a key of its own, and again until it is answered."""
-
-    def __init__(self, client: Persistent) -> None:
-        self.client = client
-        self.observations: list[str] = []
-
-    def work(self, may_go_on: threading.Event, stop: threading.Event) -> None:
-        while not stop.is_set():
-            may_go_on.wait()
-            i = len(self.observations) + 1
-            insert = {"op": "insert", "after_line": 2, "content": f"# {i}\n"}
-            answer = self.client.post("edit", f"edit-{i}", insert)
-            assert answer.status_code == 200, answer.text
-            assert answer.json()["revision"] == i
-            self.observations.append(answer.json()["observation"])
-
-    def check(self, in_flight: int) -> None:
-        """All that was answered is there, in order; and at most the one call nobody has the answer of."""
-        answers = list(self.observations)
-        told = self.client.get("/trajectory")
-        count = len(told["steps"])
-        assert len(answers) <= count <= len(answers) + in_flight
-        assert [step["step"] for step in told["steps"]] == list(range(1, count + 1))
-        assert [step["input"]["content"] for step in told["steps"]] == [f"# {i}\n" for i in range(1, count + 1)]
-        assert [step["observation"] for step in told["steps"][: len(answers)]] == answers
-        lines = told["files"][0]["text"].splitlines()
-        assert lines[2 : 2 + count] == [f"# {i}" for i in range(count, 0, -1)]
-        assert len(lines) == 5 + count
-        seen = self.client.get()
-        assert seen["steps"] == seen["revision"] == seen["files"][0]["total_lines"] - 5
-
-
-def test_no_answered_edit_is_lost_and_none_is_made_twice(
-    serve: Callable[..., Server], tiny: TaskFolder, persistent: Callable[[Server, Agent], Persistent]
-) -> None:
-    moments = random.Random(1)
-    server = serve("--runner", "fake", "--tasks", str(tiny.write().path))
-    editors = [Editor(persistent(server, server.open("tiny"))) for _ in range(4)]
-    may_go_on, stop = threading.Event(), threading.Event()
-    may_go_on.set()
-    with ThreadPoolExecutor(len(editors)) as pool:
-        working = [pool.submit(editor.work, may_go_on, stop) for editor in editors]
-        try:
-            for _ in range(15):
-                time.sleep(moments.uniform(0.02, 0.35))
-                may_go_on.clear()
-                server.kill()
-                server.start()
-                # Calls that were in flight are repeated meanwhile, which the checks have to bear.
-                for editor in editors:
-                    editor.check(in_flight=1)
-                may_go_on.set()
-        finally:
-            stop.set()
-            may_go_on.set()
-            for work in working:
-                work.result(30)
-    for editor in editors:
-        editor.check(in_flight=0)
-        assert len(editor.observations) >= 15
 
 
 def test_every_test_succeeds_once_however_often_the_service_is_killed(
@@ -98,7 +34,7 @@ def test_every_test_succeeds_once_however_often_the_service_is_killed(
     nothing_left: Callable[[Server], None],
 ) -> None:
     moments = random.Random(2)
-    tiny.write(tests=3).stage("first", SHORT_OR_LONG).stage("second", SHORT_OR_LONG)
+    tiny.write(tests=3).stage("first", SOME_TIME).stage("second", SOME_TIME)
     server = serve_local(2)
     clients = [persistent(server, server.open("tiny")) for _ in range(3)]
 
@@ -114,7 +50,7 @@ def test_every_test_succeeds_once_however_often_the_service_is_killed(
         spending = [pool.submit(spend_all, client) for client in clients]
         kills = kill_until_done(server, spending, moments)
         results = [result for done in spending for result in done.result()]
-    assert kills >= 8
+    assert kills >= 5
     assert [result["status"] for result in results] == ["succeeded"] * 9
     for result in results:
         assert result["metrics"] == {"val_loss_first": 2.5, "val_loss_second": 2.5}
@@ -137,7 +73,7 @@ def kill_until_done(server: Server, work: list[Future[Any]], moments: random.Ran
     """Kills and restarts at random moments; returns how often."""
     kills = 0
     while not all(one.done() for one in work):
-        time.sleep(moments.choice((0.0, 0.2, moments.uniform(0.2, 0.9))))
+        time.sleep(moments.choice((0.0, 0.2, moments.uniform(0.2, 0.6))))
         server.kill()
         server.start()
         kills += 1
@@ -178,7 +114,7 @@ def test_runs_that_died_with_the_service_are_repeated_or_refunded(
 def test_the_very_first_start_can_be_killed_anywhere(
     serve_local: Callable[[int], Server], tiny: TaskFolder, nothing_left: Callable[[Server], None]
 ) -> None:
-    tiny.write().stage("only", SHORT_OR_LONG)
+    tiny.write().stage("only", SOME_TIME)
     server = serve_local(1)
     server.kill()
     server.state = server.state.with_name("untouched")
