@@ -112,6 +112,14 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         server.stop()
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One service with the fake runner for all tests of a module; each opens sessions of its own."""
+    server = Server(tmp_path_factory.mktemp("shared") / "state", ("--runner", "fake")).start()
+    yield server
+    server.stop()
+
+
 def _plain_environment() -> dict[str, str]:
     """Without the RINGFENCE_* settings of whoever runs the tests."""
     return {name: value for name, value in os.environ.items() if not name.startswith("RINGFENCE_")}

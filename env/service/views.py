@@ -58,7 +58,8 @@ class Views:
             test = self._store.test(conn, session_id, n)
         if test is None:
             raise unknown_test(session_id, n)
-        return _test(test, self._lifecycle.progress(session_id, n))
+        # The supervisor of a test lives a moment longer than the test: what is over shows no progress of its own.
+        return _test(test, None if test.status.final else self._lifecycle.progress(session_id, n))
 
     def trajectory(self, bearer: str | None, session_id: str) -> dict[str, Any]:
         live = self._readable(bearer, session_id)
