@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from tests.env.durability.conftest import Persistent, TaskFolder
 
 Rows = Callable[..., list[dict[str, Any]]]
+MUCH_TO_DELETE = """\
+(cd "$OUT_DIR" && touch $(seq 8000))
+echo '{"metrics": {"val_loss": 2.5}}' > "$OUT_DIR/metrics.json"
+"""
 SOME_TIME = """\
 sleep 0.$((RANDOM % 9 + 1))
 echo "TRAIN_METRICS: step=1, train_loss=3.0, val_loss=3.0"
@@ -109,6 +113,25 @@ def test_runs_that_died_with_the_service_are_repeated_or_refunded(
         training.agent.id: 1,
         queued.agent.id: 1,
     }
+
+
+def test_run_folders_left_by_a_kill_after_the_result_are_removed_by_the_next_start(
+    serve_local: Callable[[int], Server], tiny: TaskFolder, rows: Rows, nothing_left: Callable[[Server], None]
+) -> None:
+    tiny.write()
+    for label in ("first", "second", "third"):
+        tiny.stage(label, MUCH_TO_DELETE)
+    server = serve_local(1)
+    agent = server.open("tiny")
+    assert agent.call("test").status_code == 202
+    assert agent.result(1)["status"] == "succeeded"
+    server.kill()
+    assert [path.name for path in (server.state / "runs").iterdir() if path.name.startswith(agent.id)] != []
+    server.start()
+    nothing_left(server)
+    assert agent.get("/tests/1").json()["status"] == "succeeded"
+    assert len(rows(server)) == 1
+    assert len(tiny.executions()) == 3
 
 
 def test_the_very_first_start_can_be_killed_anywhere(
