@@ -87,8 +87,8 @@ def living_under(folder: Path) -> list[psutil.Process]:
     for process in psutil.process_iter():
         try:
             about = [*process.cmdline(), *process.environ().values(), process.cwd()]
-        except psutil.Error:
-            continue  # ended, or a zombie
+        except (psutil.Error, OSError):
+            continue  # ended, a zombie, or in a folder with too long a name, as another test makes them
         if any(str(folder) in text for text in about):
             found.append(process)
     return found
