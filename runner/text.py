@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from runner.frames import shortened
+from runner.metrics import parse_train_metrics
 from runner.tracebacks import BANNER, LAUNCHER_WARNING, Traceback, find_tracebacks
 
 MAX_LINE = 2000
@@ -79,11 +80,11 @@ class _Stream:
         return min(candidates, key=lambda traceback: traceback.consequence, default=None)
 
     def without_launcher(self) -> list[str]:
-        """The lines but blank ones at the end, the launcher's warnings, its own traceback and the report below that."""
+        """The lines that tell more than the launcher does, and than the metrics, which are shown by themselves."""
         lines = self._lines
         for wrapper in [traceback for traceback in self._tracebacks if traceback.from_launcher][:1]:
             lines = lines[: wrapper.begin] + _after_report(lines[wrapper.end :])
-        kept = [line for line in lines if not LAUNCHER_WARNING.match(line)]
+        kept = [line for line in lines if not LAUNCHER_WARNING.match(line) and parse_train_metrics(line) is None]
         while kept and not kept[-1].strip():
             kept.pop()
         return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ def wire(options: Options) -> House:
         raise CannotStart(f"no task has the scale {options.scale!r}. There are: {known}.")
     try:
         options.state.mkdir(parents=True, exist_ok=True)
+        _claim(options.state)
         runner = _runner(options)
         url = options.db or f"sqlite:///{options.state.resolve() / 'ringfence.db'}"
         return build(Settings(url, options.state, options.keys, options.scale), tasks, runner)
@@ -70,6 +72,16 @@ def wire(options: Options) -> House:
         raise CannotStart(str(error)) from error
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, DBAPIError) as error:
         raise CannotStart(f"cannot open the database: {error}. Use a URL like sqlite:///ringfence.db.") from error
+
+
+def _claim(state: Path) -> None:
+    """One service per state folder: two would run the same tests. The lock goes with the process, however it ends."""
+    lock = os.open(state / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise CannotStart(f"another service uses the state folder {state}. Stop it, or give --state.") from None
 
 
 def _runner(options: Options) -> Runner:

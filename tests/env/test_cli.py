@@ -7,7 +7,9 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,3 +123,13 @@ def test_the_demo_plays_a_whole_session(tmp_path: Path) -> None:
     assert "demo-rmsnorm" in told
     assert "demo-template" in told
     assert re.search(r"Leaderboard: http://127\.0\.0\.1:\d+/v1/leaderboards/llm-pretrain-normalization", told)
+
+
+def test_a_state_folder_serves_one_service(serve: Callable[..., Any]) -> None:
+    server = serve("--runner", "fake")
+    shown = ringfence("serve", "--runner", "fake", "--port", "0", "--state", str(server.state))
+    assert shown.returncode == 2
+    assert f"another service uses the state folder {server.state}" in shown.stderr
+    server.kill()
+    with server.start().client() as client:
+        assert client.get("/healthz").is_success

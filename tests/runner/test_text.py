@@ -187,3 +187,9 @@ def test_hostile_output_takes_no_time(hostile: bytes) -> None:
     begin = time.process_time()
     assert len(useful_end(hostile, hostile, 2000)) <= 2000
     assert time.process_time() - begin < 3  # 0.6 s at worst on an idle machine; minutes if it were quadratic
+
+
+def test_metrics_lines_are_not_repeated() -> None:
+    stdout = b"TRAIN_METRICS: step=20, train_loss=3.1000, val_loss=3.2000\nepoch done\n"
+    assert useful_end(stdout, b"", 1000) == "epoch done"
+    assert useful_end(stdout, b"bad news\n", 1000) == "bad news"
