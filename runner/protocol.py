@@ -32,6 +32,8 @@ class RunSpec:
     """Run whose output folder this run finds, read-only, as INPUT_DIR."""
     devices: int = 1
     """World size: processes on CPU hosts, GPUs on GPU hosts."""
+    device_ids: tuple[str, ...] = ()
+    """GPUs the run may use, by the driver's index or UUID, all of one host; it sees no others. Empty: none at all."""
     timeout_s: float = 3600.0
     """Wall-clock deadline in seconds, enforced outside the run's own processes."""
     memory_mb: int = 8192

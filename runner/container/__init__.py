@@ -1,0 +1,1 @@
+"""Runs in containers of a Docker engine: for code nobody trusts."""

@@ -1,0 +1,162 @@
+"""A run as the engine is asked for it: everything that keeps the sandbox tight is in this one value.
+
+Field names are those of the Engine API's ContainerCreate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.container.sandbox import Sandbox
+from runner.protocol import RunSpec
+
+RUN, OWNER = "ringfence.run", "ringfence.owner"
+"""Labels: the run's id, and which runner's it is."""
+
+WORK, OUT, INPUT = "/ringfence/work", "/ringfence/out", "/ringfence/input"
+_CPU_PERIOD = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Mount:
+    source: Path
+    target: str
+    writable: bool = False
+
+
+@dataclass(frozen=True)
+class Host:
+    """What is the same for every run."""
+
+    image: str
+    owner: str
+    """Identity of the runner, so that several can share an engine."""
+    user: str
+    """`uid:gid` in the sandbox."""
+    cpus: float
+    sandbox: Sandbox
+
+
+def data_place(variable: str) -> str:
+    """Where the data folder of this environment variable is seen."""
+    return f"/ringfence/data/{variable}"
+
+
+def container_body(
+    host: Host, spec: RunSpec, mounts: Sequence[Mount], nodes: Sequence[str], created_at: float
+) -> dict[str, Any]:
+    """`nodes`: device nodes to pass; the GPUs of `spec` are asked of the toolkit when there are none."""
+    sandbox = host.sandbox
+    return {
+        "Image": host.image,
+        "Entrypoint": [],
+        "Cmd": list(spec.command),
+        "WorkingDir": WORK,
+        "User": host.user,
+        "Env": [f"{name}={value}" for name, value in _environment(host, spec, mounts, nodes).items()],
+        # Without a network no other name resolves, and libraries ask for that of their own host.
+        "Hostname": "localhost",
+        "NetworkDisabled": True,
+        "Labels": _labels(host, spec, created_at),
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": {
+            "NetworkMode": "none",
+            "IpcMode": "private",
+            "ReadonlyRootfs": True,
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges"],
+            "Privileged": False,
+            "Init": sandbox.init,
+            **({"Runtime": sandbox.runtime} if sandbox.runtime else {}),
+            "Memory": spec.memory_mb << 20,
+            "MemorySwap": spec.memory_mb << 20,
+            "NanoCpus": int(host.cpus * _CPU_PERIOD),
+            "PidsLimit": sandbox.processes,
+            "OomScoreAdj": 500,  # should the host itself run short, a run goes first
+            "ShmSize": _shm_mb(sandbox, spec) << 20,
+            "Tmpfs": {"/tmp": _tmpfs(sandbox, spec)},
+            "Ulimits": [
+                {"Name": "core", "Soft": 0, "Hard": 0},
+                {"Name": "fsize", "Soft": sandbox.disk_mb << 20, "Hard": sandbox.disk_mb << 20},
+            ],
+            "Mounts": [_mount(mount) for mount in [*_binds(sandbox), *mounts]],
+            "Devices": [{"PathOnHost": node, "PathInContainer": node, "CgroupPermissions": "rw"} for node in nodes],
+            "DeviceRequests": _device_requests(spec, nodes),
+            "LogConfig": _log_config(sandbox),
+            "RestartPolicy": {"Name": "no"},
+            "AutoRemove": False,  # a service that comes back wants its exit status and its output
+        },
+    }
+
+
+def _environment(host: Host, spec: RunSpec, mounts: Sequence[Mount], nodes: Sequence[str]) -> dict[str, str]:
+    toolkit = bool(spec.device_ids) and not nodes
+    targets = {mount.target for mount in mounts}
+    return {
+        # On a host whose default runtime is NVIDIA's an image may ask for all GPUs by itself.
+        **({} if toolkit else {"NVIDIA_VISIBLE_DEVICES": "void"}),
+        **host.sandbox.environment,
+        **spec.env,
+        "HOME": "/tmp",
+        "TMPDIR": "/tmp",
+        "USER": "runner",  # some libraries insist on a name, which a user id need not have
+        "PYTHONDONTWRITEBYTECODE": "1",  # the work folder is read-only
+        "OUT_DIR": OUT,
+        **({"INPUT_DIR": INPUT} if INPUT in targets else {}),
+        **{variable: data_place(variable) for variable in spec.data},
+    }
+
+
+def _labels(host: Host, spec: RunSpec, created_at: float) -> dict[str, str]:
+    return {
+        RUN: spec.run_id,
+        OWNER: host.owner,
+        "ringfence.deadline": str(math.ceil(created_at + spec.timeout_s)),
+        "ringfence.devices": ",".join(spec.device_ids),
+        "ringfence.spec": hashlib.sha256(json.dumps(asdict(spec), sort_keys=True).encode()).hexdigest(),
+    }
+
+
+def _binds(sandbox: Sandbox) -> list[Mount]:
+    return [Mount(Path(source), target) for source, target in sandbox.binds.items()]
+
+
+def _mount(mount: Mount) -> dict[str, Any]:
+    return {
+        "Type": "bind",
+        "Source": str(mount.source),
+        "Target": mount.target,
+        "ReadOnly": not mount.writable,
+        "BindOptions": {"Propagation": "rprivate"},
+    }
+
+
+def _shm_mb(sandbox: Sandbox, spec: RunSpec) -> int:
+    if sandbox.shm_mb is not None:
+        return sandbox.shm_mb
+    return 8192 if spec.device_ids else 1024
+
+
+def _tmpfs(sandbox: Sandbox, spec: RunSpec) -> str:
+    # Kernels compiled for a GPU are loaded from the compiler's cache, which is there.
+    execution = "exec" if spec.device_ids else "noexec"
+    return f"rw,{execution},nosuid,nodev,size={sandbox.tmp_mb}m,mode=1777"
+
+
+def _device_requests(spec: RunSpec, nodes: Sequence[str]) -> list[Mapping[str, Any]]:
+    if not spec.device_ids or nodes:
+        return []
+    return [{"Driver": "nvidia", "DeviceIDs": list(spec.device_ids), "Capabilities": [["gpu"]]}]
+
+
+def _log_config(sandbox: Sandbox) -> dict[str, Any]:
+    # Two files, each larger than what a run may print: the first is only given up when the run is about to be killed
+    # for it, so that everything before can be read from its beginning at any time.
+    size = f"{4 * sandbox.output_mb}m"
+    return {"Type": "local", "Config": {"max-size": size, "max-file": "2", "compress": "false"}}

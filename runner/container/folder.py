@@ -1,0 +1,50 @@
+"""A run's folder on the host, as the container runner keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from runner.local.folder import RunFolder, read_state, write_state
+from runner.protocol import Exit, ExitReason, RunSpec
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a run was promised, for whoever holds it after a restart."""
+
+    timeout_s: float
+    memory_mb: int
+
+
+class ContainerFolder(RunFolder):
+    """The lock says whether somebody holds the run, in this process or another."""
+
+    @property
+    def accepted(self) -> Path:
+        """Written before the container is started: from then on the run is never started again."""
+        return self.path / "accepted"
+
+    def accept(self, spec: RunSpec) -> None:
+        write_state(self.accepted, asdict(Terms(spec.timeout_s, spec.memory_mb)))
+
+    def terms(self) -> Terms:
+        raw = read_state(self.accepted)
+        assert raw is not None, f"{self.path} was never accepted"
+        return Terms(**raw)
+
+    def write_begun(self, at: float) -> None:
+        write_state(self.path / "begun", {"at": at})
+
+    def begun(self) -> float | None:
+        """When the container started, in Unix seconds."""
+        raw = read_state(self.path / "begun")
+        return None if raw is None else float(raw["at"])
+
+    def write_stopped(self, why: Exit) -> None:
+        write_state(self.path / "stopped", asdict(why))
+
+    def stopped(self) -> Exit | None:
+        """Why the run was to be killed; noted before it is, so that the reason outlives the killer."""
+        raw = read_state(self.path / "stopped")
+        return None if raw is None else Exit(ExitReason(raw["reason"]), raw["code"], raw["detail"])
