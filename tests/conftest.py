@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import docker
 import httpx
 import pytest
+
+import runner
+from runner.container.engine import Engine, EngineError
+from runner.container.runner import DockerRunner
+from runner.container.sandbox import Sandbox
 
 
 class Server:
@@ -123,3 +132,92 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def _plain_environment() -> dict[str, str]:
     """Without the RINGFENCE_* settings of whoever runs the tests."""
     return {name: value for name, value in os.environ.items() if not name.startswith("RINGFENCE_")}
+
+
+@pytest.fixture(scope="session")
+def engine_url() -> str | None:
+    """An engine that answers. Without one its tests are skipped, or fail where RINGFENCE_REQUIRE_DOCKER is set."""
+    url = os.environ.get("DOCKER_HOST")
+    try:
+        engine = Engine(url)
+    except EngineError as error:
+        if os.environ.get("RINGFENCE_REQUIRE_DOCKER"):
+            pytest.fail(f"a container engine is required here: {error}")
+        pytest.skip("no container engine answers; .ci/engine starts one")
+    engine.close()
+    return url
+
+
+@pytest.fixture(scope="session")
+def host_image(engine_url: str | None) -> str:
+    """An image that is made in a moment, because it is empty: the host's programs are bound into it."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name in ("dev", "etc", "proc", "sbin", "sys", "tmp", "usr"):  # the engine lays its init into /sbin
+            folder = tarfile.TarInfo(name)
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
+            tar.addfile(folder)
+        for name in ("bin", "lib", "lib64"):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, f"usr/{name}"
+            tar.addfile(link)
+        users = b"root:x:0:0::/:/bin/sh\nrunner:x:1000:1000::/tmp:/bin/sh\n"
+        passwd = tarfile.TarInfo("etc/passwd")
+        passwd.size = len(users)
+        tar.addfile(passwd, io.BytesIO(users))
+    client = docker.APIClient(base_url=engine_url, version="auto")
+    client.import_image_from_data(archive.getvalue(), repository="ringfence-test", tag="host")
+    client.close()
+    return "ringfence-test:host"
+
+
+@pytest.fixture(scope="session")
+def host_sandbox() -> Sandbox:
+    """What the empty image needs of the host: its programs, this Python, and the package that runs inside."""
+    inside = Path(runner.__file__).parent
+    folders = ["/usr", sys.prefix, str(inside)]
+    if not sys.base_prefix.startswith("/usr"):
+        folders.append(sys.base_prefix)
+    return Sandbox(
+        binds={folder: folder for folder in folders},
+        environment={"PATH": f"{sys.prefix}/bin:/usr/bin:/bin"},
+        cpus=1,
+    )
+
+
+@pytest.fixture
+def contain(
+    tmp_path: Path, engine_url: str | None, host_image: str, host_sandbox: Sandbox
+) -> Iterator[Callable[..., DockerRunner]]:
+    """`contain(processes=40, ...)` makes a docker runner, with other sandbox settings. All on one root. Afterwards no
+    container and no folder of theirs may be left.
+    """
+    (tmp_path / "data" / "corpus").mkdir(parents=True)
+    runners: list[DockerRunner] = []
+
+    def make(slots: int = 2, image: str = host_image, **settings: Any) -> DockerRunner:
+        sandbox = replace(host_sandbox, **settings)
+        runners.append(DockerRunner(tmp_path / "runs", tmp_path / "data", slots, image, sandbox, engine_url))
+        return runners[-1]
+
+    yield make
+    last = make()
+    for run_id in last.run_ids():
+        last.remove(run_id)
+    for one in runners:
+        one.close()
+    assert containers_with(engine_url, str(tmp_path / "runs")) == []
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def containers_with(engine_url: str | None, text: str) -> list[str]:
+    """Ids of all containers, running or not, that mount something under `text`."""
+    client = docker.APIClient(base_url=engine_url, version="auto")
+    try:
+        return [
+            one["Id"]
+            for one in client.containers(all=True)
+            if any(str(mount.get("Source", "")).startswith(text) for mount in one["Mounts"])
+        ]
+    finally:
+        client.close()

@@ -1,4 +1,4 @@
-"""Both runners behind one fixture; after every test of the local one, no process of its runs may be left."""
+"""All runners behind one fixture; after every test of the local one, no process of its runs may be left."""
 
 from __future__ import annotations
 
@@ -24,10 +24,13 @@ def local(tmp_path: Path) -> Iterator[LocalRunner]:
     wait_until(lambda: not living_under(tmp_path), 5)
 
 
-@pytest.fixture(params=["fake", "local"])
+@pytest.fixture(params=["fake", "local", pytest.param("docker", marks=pytest.mark.docker)])
 def runner(request: pytest.FixtureRequest) -> Runner:
     if request.param == "fake":
         return FakeRunner()
+    if request.param == "docker":
+        contained: Runner = request.getfixturevalue("contain")()
+        return contained
     local: LocalRunner = request.getfixturevalue("local")
     return local
 
