@@ -48,6 +48,11 @@ class UndoArguments(_Arguments):
     n: StrictInt = Field(1, description="How many edits to take back.")
 
 
+class CheckArguments(_Arguments):
+    """Rehearse the file as it is now, free of charge: it is built, trains two steps at a tiny size on CPU, and is
+    probed for causality. Answers in seconds. Takes no arguments."""
+
+
 class TestArguments(_Arguments):
     """Run the file as it is now: trains and evaluates, and spends one test of the budget. Takes no arguments."""
 
@@ -64,6 +69,7 @@ TOOLS: dict[str, type[_Arguments]] = {
     "edit": EditArguments,
     "view": ViewArguments,
     "undo": UndoArguments,
+    "check": CheckArguments,
     "test": TestArguments,
     "submit": SubmitArguments,
 }

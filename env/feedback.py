@@ -40,6 +40,18 @@ def tested(test: Test, budget: int, left: int) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def checked(passed: bool, reason: str, output: str, metrics: Mapping[str, float], seconds: float, left: int) -> str:
+    """The answer to a rehearsal."""
+    head = f"[check] {'Passed' if passed else 'FAILED'} after {seconds:.1f} s ({left} check(s) remaining)"
+    if not passed:
+        return "\n".join(part for part in (f"{head}: {reason}", output) if part)
+    return (
+        f"{head}. The script builds ({metrics['parameters']:,.0f} parameters at rehearsal size), takes two optimizer "
+        f"steps on two processes (train_loss {metrics['first_loss']:.4f} to {metrics['last_loss']:.4f}), and what it "
+        "expects at a position does not depend on later tokens."
+    )
+
+
 def submitted(test: Test) -> str:
     return "\n\n".join(
         (
@@ -88,6 +100,7 @@ def _stage(runs: list[Run]) -> Iterator[str]:
     for run in runs:
         if run.status is not Status.SUCCEEDED:
             yield _headline(run)
+    yield from (f"[NOTE] {run.note}" for run in runs if run.note)
     series = [point for run in runs for point in run.series]
     if series:
         yield "Training metrics (last steps):"

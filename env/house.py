@@ -16,8 +16,10 @@ from env.service.opening import Opening
 from env.service.steps import Steps
 from env.service.tools import Tools
 from env.service.views import Views
+from env.store.checkpoint import Checkpoints
 from env.store.engine import open_database
 from env.store.store import Store
+from runner.pool import Host
 from runner.protocol import Runner
 from tasks.model import Task
 
@@ -40,22 +42,24 @@ class House:
     tasks: Mapping[str, Task]
     runner: Runner
     lifecycle: Lifecycle
+    checkpoints: Checkpoints
     opening: Opening
     tools: Tools
     views: Views
 
 
-def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner) -> House:
+def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner, host: Host) -> House:
     engine, store = open_database(settings.db), Store()
     access = Access(_secret(settings.state_dir), settings.keys)
     live = LiveSessions(engine, store)
-    lifecycle = Lifecycle(engine, store, runner, utc_now)
+    lifecycle = Lifecycle(engine, store, runner, host, utc_now)
     steps = Steps(engine, store, live, access, utc_now)
     return House(
         engine,
         tasks,
         runner,
         lifecycle,
+        Checkpoints(engine),
         Opening(engine, store, live, tasks, access, lambda: secrets.token_hex(8), utc_now, settings.default_scale),
         Tools(engine, store, live, steps, lifecycle, access, utc_now),
         Views(engine, store, live, lifecycle, access),

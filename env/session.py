@@ -91,6 +91,8 @@ class Run:
     series: tuple[TrainMetrics, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Bare metric name to value, from the evaluator."""
+    note: str = ""
+    """What the reader of the result has to know of how it came about."""
 
     @property
     def elapsed_s(self) -> float:
@@ -115,6 +117,8 @@ class Test:
     refunded: bool = False
     observation: str | None = None
     """The feedback text, once final."""
+    devices: tuple[str, ...] = ()
+    """Ids of the devices it holds while it runs."""
     runs: tuple[Run, ...] = ()
 
     __test__ = False  # not a test case, whatever pytest makes of the name

@@ -41,7 +41,8 @@ def make_plan(spec: RunSpec, step_s: float, steps: int) -> FakePlan:
     """A training run prints `steps` TRAIN_METRICS lines, `step_s` apart; an evaluation takes one step.
 
     A comment in the files, `# fake: exit=1`, has a training run misbehave, `# fake: evaluate.exit=1` an evaluation:
-    - `exit=N`: a traceback and exit status N; `cuda-oom`: the same with CUDA's out-of-memory error and status 1
+    - `exit=N`: a traceback and exit status N
+    - `cuda-oom=B`: CUDA's out-of-memory error and exit status 1, unless the micro-batch has at most B sequences
     - `signal=N`: killed by signal N; `oom`: killed above the memory limit; `lost`: lost by the runner
     - `hang`: goes silent and never ends; `seconds=S`: takes that long
     - `nan`: the loss is not finite from the middle on; `no-result`: exit status 0 without any file
@@ -75,7 +76,7 @@ def _disturbed(plan: FakePlan, spec: RunSpec, wishes: Mapping[str, str]) -> Fake
         return replace(half, end=Exit(ExitReason.MEMORY, detail=f"{spec.memory_mb} MiB"))
     if "signal" in wishes:
         return replace(half, end=Exit(ExitReason.SIGNALLED, _integer(wishes["signal"], 9)))
-    if "cuda-oom" in wishes:
+    if "cuda-oom" in wishes and int(spec.env.get("BATCH_SIZE", 1)) > _integer(wishes["cuda-oom"], 0):
         error = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
         return replace(half, end=Exit(ExitReason.EXITED, 1), stderr=_CRASH.format(script=script, error=error))
     if "exit" in wishes:
@@ -92,7 +93,7 @@ def _integer(wish: str, default: int) -> int:
 def _suite(command: tuple[str, ...]) -> str | None:
     """What an evaluation measures; None for a training run."""
     last = command[-1].rpartition("/")[2]
-    if last == "language-modelling":
+    if last in ("language-modelling", "runner.inside.rehearse"):
         return last
     return "lm-eval" if last == "lm-eval" or last.startswith("lm_eval") else None
 
@@ -128,7 +129,9 @@ def _curve(spec: RunSpec, steps: int, diverges: bool) -> tuple[str, ...]:
 
 def _metrics_file(suite: str, quality: float) -> bytes:
     loss = _final_loss(quality)
-    if suite == "lm-eval":
+    if suite == "runner.inside.rehearse":
+        metrics = {"parameters": 100_000.0, "first_loss": loss + 3.0, "last_loss": loss + 2.9}
+    elif suite == "lm-eval":
         metrics = {
             "arc_easy": 54.0 + 3 * quality,
             "hellaswag": 32.5 + 2 * quality,

@@ -15,6 +15,7 @@ from leaderboard.migrate import NewerDatabase
 from runner.data import DataError, prepare_smoke
 from runner.fake import FakeRunner
 from runner.local.runner import LocalRunner
+from runner.pool import Host, Pool
 from runner.protocol import Runner
 from tasks.errors import TaskError
 from tasks.load import load_tasks
@@ -64,8 +65,9 @@ def wire(options: Options) -> House:
         options.state.mkdir(parents=True, exist_ok=True)
         _claim(options.state)
         runner = _runner(options)
+        host = _host(options, runner)
         url = options.db or f"sqlite:///{options.state.resolve() / 'ringfence.db'}"
-        return build(Settings(url, options.state, options.keys, options.scale), tasks, runner)
+        return build(Settings(url, options.state, options.keys, options.scale), tasks, runner, host)
     except OSError as error:
         raise CannotStart(f"cannot use the state folder {options.state}: {error.strerror}.") from error
     except (DataError, NewerDatabase) as error:
@@ -82,6 +84,12 @@ def _claim(state: Path) -> None:
     except BlockingIOError:
         os.close(lock)
         raise CannotStart(f"another service uses the state folder {state}. Stop it, or give --state.") from None
+
+
+def _host(options: Options, runner: Runner) -> Host:
+    slots = Pool.of_slots(runner.slots)
+    # Invented runs need no GPUs: every scale can be tried on the slots.
+    return Host(slots, slots if options.runner == "fake" else Pool([]), lambda _: False)
 
 
 def _runner(options: Options) -> Runner:

@@ -31,11 +31,11 @@ under the same key gets the first answer again and spends nothing."""
 def create_app(house: House) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        loop = asyncio.create_task(house.lifecycle.run())
+        loops = [asyncio.create_task(loop.run()) for loop in (house.lifecycle, house.checkpoints)]
         yield
-        loop.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await loop
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
         house.engine.dispose()
 
     app = FastAPI(
@@ -49,9 +49,9 @@ def create_app(house: House) -> FastAPI:
     app.add_exception_handler(Refusal, on_refusal)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http_error)
-    app.include_router(sessions_router(house))
-    app.include_router(catalogue_router(house))
-    app.include_router(health_router(house))
+    for router in (sessions_router(house), catalogue_router(house), health_router(house)):
+        # Taken over, not included: an included router is searched twice in every call.
+        app.router.routes.extend(router.routes)
     _describe_headers(app)
     return app
 

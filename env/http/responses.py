@@ -26,12 +26,13 @@ STATUS = {
     Kind.EXHAUSTED: 429,
 }
 MAX_BODY_BYTES = 1 << 20
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
 def json_response(body: Any, status: int = 200) -> Response:
     # A lone surrogate can't be UTF-8; as a backslash escape it is what JSON itself writes for it.
-    text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = _encode(body)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
     return Response(text.encode("utf-8", "backslashreplace"), status, headers, "application/json")
 

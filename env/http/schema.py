@@ -33,6 +33,15 @@ class Edited(BaseModel):
     revision: int
 
 
+class CheckResult(BaseModel):
+    passed: bool
+    checks_remaining: int
+
+
+class Checked(Edited):
+    check: CheckResult
+
+
 class TestTicket(BaseModel):
     __test__ = False
     n: int

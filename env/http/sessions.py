@@ -9,10 +9,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from env.arguments import EditArguments, SubmitArguments, TestArguments, UndoArguments, ViewArguments
+from env.arguments import CheckArguments, EditArguments, SubmitArguments, TestArguments, UndoArguments, ViewArguments
 from env.house import House
 from env.http import schema
 from env.http.responses import answer_response, answers_with, json_response
+from env.http.toolroute import ToolRoute
 
 KEEP_ALIVE_S = 15.0
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -33,6 +34,7 @@ def key(request: Request) -> str | None:
 
 def sessions_router(house: House) -> APIRouter:
     router = APIRouter(prefix="/v1/sessions", responses=_REFUSALS, tags=["sessions"])
+    quick = APIRouter(prefix=router.prefix, responses=_REFUSALS, tags=["sessions"], route_class=ToolRoute)
     tools, views, lifecycle = house.tools, house.views, house.lifecycle
 
     @router.post("", status_code=201, response_model=schema.Opened)
@@ -48,20 +50,25 @@ def sessions_router(house: House) -> APIRouter:
         """State, budget left, files, tests and submission."""
         return json_response(views.session(bearer(request), session_id))
 
-    @router.post("/{session_id}/edit", response_model=schema.Edited)
+    @quick.post("/{session_id}/edit", response_model=schema.Edited)
     async def edit(session_id: str, body: EditArguments, request: Request) -> Response:
         """Change the file inside its editable ranges."""
         return answer_response(tools.edit(bearer(request), session_id, body, key(request)))
 
-    @router.post("/{session_id}/view", response_model=schema.Edited)
+    @quick.post("/{session_id}/view", response_model=schema.Edited)
     async def view(session_id: str, request: Request, body: ViewArguments | None = None) -> Response:
         """Show the file with line numbers."""
         return answer_response(tools.view(bearer(request), session_id, body or ViewArguments(), key(request)))
 
-    @router.post("/{session_id}/undo", response_model=schema.Edited)
+    @quick.post("/{session_id}/undo", response_model=schema.Edited)
     async def undo(session_id: str, request: Request, body: UndoArguments | None = None) -> Response:
         """Take back the last edits."""
         return answer_response(tools.undo(bearer(request), session_id, body or UndoArguments(), key(request)))
+
+    @router.post("/{session_id}/check", response_model=schema.Checked)
+    async def check(session_id: str, request: Request, body: CheckArguments | None = None) -> Response:
+        """Rehearse the file on CPU at a tiny size, free of charge. Answers in seconds."""
+        return answer_response(await tools.check(bearer(request), session_id, body or CheckArguments(), key(request)))
 
     @router.post("/{session_id}/test", status_code=202, response_model=schema.Started)
     async def test(session_id: str, request: Request, body: TestArguments | None = None, wait: Wait = 0) -> Response:
@@ -98,7 +105,7 @@ def sessions_router(house: House) -> APIRouter:
         await lifecycle.wait(session_id, n, wait)
         return json_response(views.test(bearer(request), session_id, n))
 
-    @router.post("/{session_id}/submit", response_model=schema.Submitted)
+    @quick.post("/{session_id}/submit", response_model=schema.Submitted)
     async def submit(session_id: str, body: SubmitArguments, request: Request) -> Response:
         """Make a test's result the final answer. Closes the session."""
         return answer_response(tools.submit(bearer(request), session_id, body, key(request)))
@@ -108,6 +115,8 @@ def sessions_router(house: House) -> APIRouter:
         """Every step with its tool, input, observation and time, and the final files."""
         return json_response(views.trajectory(bearer(request), session_id))
 
+    # First those that are called most: routes are tried in order.
+    router.routes[:0] = quick.routes
     return router
 
 

@@ -14,6 +14,7 @@ from runner.metrics import TrainMetrics
 from runner.protocol import Exit, ExitReason
 
 _METRIC_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_OUT_OF_MEMORY = re.compile(r"^torch\.(?:cuda\.)?OutOfMemoryError: ", re.MULTILINE)
 MAX_METRICS = 64
 SETUP_ERROR = 2
 """Exit status of an evaluation that blames itself: settings, data or devices, not the code under test."""
@@ -51,6 +52,14 @@ def judge_evaluation(ended: Exit, metrics_file: bytes | None, cancel_requested: 
     if not all(map(math.isfinite, metrics.values())):
         return Judgement(Status.DIVERGED, "an evaluated metric is not finite", metrics)
     return Judgement(Status.SUCCEEDED, metrics=metrics)
+
+
+def out_of_memory(output: str) -> bool:
+    """Whether a failed run ended because the GPU's memory was full, by the exception it shows.
+
+    The agent's process can lie about it, and gets no more for it than the same run in smaller pieces.
+    """
+    return _OUT_OF_MEMORY.search(output) is not None
 
 
 def _judge_exit(ended: Exit) -> Judgement:

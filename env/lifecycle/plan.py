@@ -10,7 +10,28 @@ from runner.protocol import RunSpec
 from tasks.model import Scale, Stage, Task
 
 # -P: the work folder holds the agent's files and must not come first on the evaluator's import path.
+_REHEARSAL = ("python", "-P", "-m", "runner.inside.rehearse")
 _EVALUATOR = ("python", "-P", "-m", "runner.inside.evaluate", "language-modelling")
+
+_TINY = {
+    "N_LAYER": "2",
+    "N_HEAD": "2",
+    "N_EMBD": "64",
+    "BLOCK_SIZE": "64",
+    "BATCH_SIZE": "2",
+    "GRAD_ACCUM": "4",  # two micro-steps on each of the two processes
+    "MAX_ITERS": "2",
+    "EVAL_INTERVAL": "1",
+    "EVAL_ITERS": "2",
+    "DEVICE": "cpu",
+    "DTYPE": "float32",
+    "COMPILE": "0",
+    "OMP_NUM_THREADS": "1",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+}
+REHEARSAL_S = 120.0
+NO_TEST = 0
+"""Stands in a rehearsal's run id where a test's number would: tests count from 1."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +69,58 @@ def owner(run_id: str) -> tuple[str, int]:
     return session_id, int(n)
 
 
-def spec(task: Task, scale: Scale, test: Test, run: PlannedRun, attempt: int, upstream: str | None) -> RunSpec:
-    """The run as the runner gets it: the test's snapshot, the stage's script, the scale's settings as environment."""
+def spec(
+    task: Task,
+    scale: Scale,
+    test: Test,
+    run: PlannedRun,
+    settings: Mapping[str, str],
+    attempt: int,
+    upstream: str | None,
+) -> RunSpec:
+    """The run as the runner gets it: the test's snapshot, the stage's script, the settings as environment."""
     files: Mapping[str, str] = {**test.files, run.stage.script: run.stage.script_text}
     return RunSpec(
         run_id=run_id(test, run.position, attempt),
         command=run.command,
         files=files,
-        env={**scale.settings, "SCRIPT": task.filename, "WORLD_SIZE_EXPECTED": str(scale.world_size)},
+        env={**settings, "SCRIPT": task.filename, "WORLD_SIZE_EXPECTED": str(scale.world_size)},
         data=scale.evaluation_data if run.evaluates else scale.data,
         upstream=upstream,
         devices=scale.world_size,
+        device_ids=test.devices if on_gpus(scale) else (),
         timeout_s=run.stage.timeout_s,
         memory_mb=scale.memory_mb,
+    )
+
+
+def on_gpus(scale: Scale) -> bool:
+    return scale.settings.get("DEVICE") == "cuda"
+
+
+def halved(settings: Mapping[str, str], times: int) -> Mapping[str, str] | None:
+    """The settings with the micro-batch halved and the accumulation doubled so often: the same tokens per step.
+
+    None when the micro-batch cannot be halved so often, or the script is not told of one.
+    """
+    if times == 0:
+        return settings
+    batch, accumulation = settings.get("BATCH_SIZE", ""), settings.get("GRAD_ACCUM", "")
+    factor = 2**times
+    if not (batch.isdecimal() and accumulation.isdecimal()) or int(batch) < factor or int(batch) % factor:
+        return None
+    return {**settings, "BATCH_SIZE": str(int(batch) // factor), "GRAD_ACCUM": str(int(accumulation) * factor)}
+
+
+def rehearsal(task: Task, scale: Scale, session_id: str, number: int, files: Mapping[str, str]) -> RunSpec:
+    """The free check of the same script on CPU, at a size that takes seconds."""
+    return RunSpec(
+        run_id=f"{session_id}-{NO_TEST}-{number}-0",
+        command=_REHEARSAL,
+        files=files,
+        env={**scale.settings, **_TINY, "SCRIPT": task.filename, "WORLD_SIZE_EXPECTED": "2"},
+        data=scale.data,
+        devices=2,
+        timeout_s=REHEARSAL_S,
+        memory_mb=min(scale.memory_mb, 8192),
     )

@@ -9,8 +9,9 @@ from tasks.model import Budget, Scale, Task
 
 _HOW = """\
 Work through the tools: `edit` changes the file inside its editable ranges, `view` shows it, `undo` takes edits back,
-`test` runs it, `submit(n=N)` makes the result of test #N your final answer and ends the session. Line numbers move with
-your edits: the answer to every edit shows the current ranges. `test` takes no arguments and runs the file as it is."""
+`check` rehearses it, `test` runs it, `submit(n=N)` makes the result of test #N your final answer and ends the session.
+Line numbers move with your edits: the answer to every edit shows the current ranges. `check` and `test` take no
+arguments and run the file as it is."""
 
 
 def prompt(task: Task, scale: str | None) -> str:
@@ -49,6 +50,7 @@ def _evaluation(scale: Scale | None) -> Iterator[str]:
 
 def _budget(budget: Budget) -> Iterator[str]:
     yield f"- {budget.tests} test(s). A test that is refused for a mistake in the file costs nothing."
+    yield f"- {budget.checks} check(s): free rehearsals of a few seconds, on CPU at a tiny size."
     if budget.steps:
         yield f"- {budget.steps} tool calls in all."
 

@@ -18,6 +18,7 @@ from env.service.live import LiveSession, LiveSessions
 from env.service.repeats import Repeats
 from env.service.workspace import Workspace
 from env.session import Step
+from env.store.engine import transactions
 from env.store.store import Store
 
 
@@ -41,7 +42,7 @@ class Steps:
     def __init__(
         self, engine: Engine, store: Store, live: LiveSessions, access: Access, clock: Callable[[], datetime]
     ) -> None:
-        self._engine = engine
+        self._begin = transactions(engine)
         self._store = store
         self._live = live
         self._access = access
@@ -58,16 +59,54 @@ class Steps:
         act: Callable[[LiveSession], Effect],
     ) -> Answer:
         """Runs a tool call and commits its step, its effect and its answer together. A refusal is a step as well."""
+        live, repeated = self._enter(bearer, session_id, tool, arguments, key)
+        if repeated is not None:
+            return repeated
+        return self._commit(live, tool, arguments, key, *self._attempt(live, tool, act))
+
+    def screen(
+        self,
+        bearer: str | None,
+        session_id: str,
+        tool: str,
+        arguments: Mapping[str, Any],
+        key: str | None,
+        admit: Callable[[LiveSession], Effect],
+    ) -> Answer | None:
+        """The first half of a call that takes its time: None if it may go on, and then `take` ends it.
+
+        Otherwise its answer: the one given before under the same key, or the refusal, which is committed.
+        """
+        live, repeated = self._enter(bearer, session_id, tool, arguments, key)
+        if repeated is not None:
+            return repeated
+        effect, refusal = self._attempt(live, tool, admit)
+        return None if refusal is None else self._commit(live, tool, arguments, key, effect, refusal)
+
+    def _enter(
+        self, bearer: str | None, session_id: str, tool: str, arguments: Mapping[str, Any], key: str | None
+    ) -> tuple[LiveSession, Answer | None]:
+        """The session, once the caller may act in it; and the answer given before under the same key."""
         live = self._live.get(session_id)
         self._access.require_agent(bearer, live.session)
-        call = {"tool": tool, "arguments": arguments}
         if key is not None:
-            with self._engine.begin() as conn:
-                repeated = self._repeats.find(conn, session_id, key, call)
+            with self._begin() as conn:
+                repeated = self._repeats.find(conn, session_id, key, _call(tool, arguments))
             if repeated is not None:
-                return repeated
+                return live, repeated
         self._require_open(live, tool)
-        effect, refusal = self._attempt(live, tool, act)
+        return live, None
+
+    def _commit(
+        self,
+        live: LiveSession,
+        tool: str,
+        arguments: Mapping[str, Any],
+        key: str | None,
+        effect: Effect,
+        refusal: Refusal | None,
+    ) -> Answer:
+        session_id = live.session.id
         step = Step(
             seq=live.seq + 1,
             tool=tool,
@@ -82,11 +121,11 @@ class Steps:
         )
         changed = effect.workspace is not None or effect.undone > 0
         answer = _answer(effect, refusal, live.revision + changed)
-        with self._engine.begin() as conn:
+        with self._begin() as conn:
             self._store.add_step(conn, session_id, step)
             if effect.write is not None:
                 effect.write(conn)
-            self._repeats.remember(conn, session_id, key, call, answer)
+            self._repeats.remember(conn, session_id, key, _call(tool, arguments), answer)
         live.advance(step, effect.workspace)
         return answer
 
@@ -119,6 +158,10 @@ class Steps:
                 f"This session is closed: test #{live.submission.test} was submitted as final. {tool} is not possible "
                 "any more.",
             )
+
+
+def _call(tool: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"tool": tool, "arguments": arguments}
 
 
 def _answer(effect: Effect, refusal: Refusal | None, revision: int) -> Answer:

@@ -14,10 +14,8 @@ from env.session import Editables, Run, Session, Status, Step, Test
 from runner.metrics import TrainMetrics
 from tasks.model import Task
 
-
-def dump(value: Any) -> str:
-    # ASCII only: NUL and lone surrogates become escapes, which every database stores.
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=True)
+# ASCII only: NUL and lone surrogates become escapes, which every database stores.
+dump = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 def time_text(at: datetime) -> str:
@@ -81,6 +79,7 @@ def read_test(row: Row[Any], runs: tuple[Run, ...]) -> Test:
         row.cancel_requested,
         row.refunded,
         row.observation,
+        tuple(json.loads(row.devices)),
         runs,
     )
 
@@ -99,6 +98,7 @@ def run_columns(session_id: str, n: int, position: int, run: Run) -> dict[str, A
         "reason": run.reason,
         "output": run.output,
         "series": dump([[p.step, _finite(p.train_loss), _finite(p.val_loss)] for p in run.series]),
+        "note": run.note,
         "metrics": dump({name: _finite(value) for name, value in run.metrics.items()}),
     }
 
@@ -116,6 +116,7 @@ def read_run(row: Row[Any]) -> Run:
         row.output,
         tuple(TrainMetrics(step, _number(train), _number(val)) for step, train, val in json.loads(row.series)),
         {name: _number(value) for name, value in metrics.items()},
+        row.note,
     )
 
 

@@ -71,6 +71,8 @@ tests = Table(
     Column("cancel_requested", Boolean, nullable=False),
     Column("refunded", Boolean, nullable=False),
     Column("observation", Text),
+    # JSON list of the ids it holds while it runs; kept, as part of the record.
+    Column("devices", Text, nullable=False),
     Index("tests_by_status", "status", "created_at"),
 )
 
@@ -90,6 +92,7 @@ runs = Table(
     Column("output", Text, nullable=False),
     Column("series", Text, nullable=False),
     Column("metrics", Text, nullable=False),
+    Column("note", Text, nullable=False),
     ForeignKeyConstraint(["session_id", "n"], ["tests.session_id", "tests.n"]),
     Index("runs_by_test", "session_id", "n", "position"),
 )

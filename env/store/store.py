@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, func, insert, select, update
+from sqlalchemy import Connection, Dialect, RowMapping, and_, func, insert, select, update
 
 from env.session import Editables, Run, Session, Status, Step, Submission, Test
 from env.store.codec import (
@@ -23,7 +24,6 @@ from env.store.codec import (
 from env.store.schema import answers, runs, sessions, steps, task_versions, tests
 from tasks.model import Task
 
-_INSERT_STEP = insert(steps)
 _UNFINISHED = (Status.QUEUED.value, Status.RUNNING.value)
 
 
@@ -79,7 +79,7 @@ class Store:
     # --- steps --------------------------------------------------------------------------------------------------
 
     def add_step(self, conn: Connection, session_id: str, step: Step) -> None:
-        conn.execute(_INSERT_STEP, step_columns(session_id, step))
+        conn.exec_driver_sql(_insert_step(conn.dialect), step_columns(session_id, step))
 
     def steps(self, conn: Connection, session_id: str) -> list[Step]:
         rows = conn.execute(select(steps).where(steps.c.session_id == session_id).order_by(steps.c.seq))
@@ -87,6 +87,11 @@ class Store:
 
     def last_seq(self, conn: Connection, session_id: str) -> int:
         return conn.execute(select(func.max(steps.c.seq)).where(steps.c.session_id == session_id)).scalar() or 0
+
+    def checks(self, conn: Connection, session_id: str) -> int:
+        """How many rehearsals the session has had."""
+        had = select(func.count()).where(steps.c.session_id == session_id, steps.c.tool == "check", steps.c.ok)
+        return conn.execute(had).scalar_one()
 
     def changes(self, conn: Connection, session_id: str) -> list[tuple[Editables | None, int]]:
         """The steps that changed the files, in order: the state after an edit, or how many edits an undo took back."""
@@ -108,6 +113,7 @@ class Store:
                 files=dump(test.files),
                 created_at=time_text(test.created_at),
                 cancel_requested=False,
+                devices="[]",
                 refunded=False,
             )
         )
@@ -137,7 +143,13 @@ class Store:
 
     def set_running(self, conn: Connection, test: Test) -> None:
         assert test.started_at is not None
-        self._update_test(conn, test, status=Status.RUNNING.value, started_at=time_text(test.started_at))
+        self._update_test(
+            conn,
+            test,
+            status=Status.RUNNING.value,
+            started_at=time_text(test.started_at),
+            devices=dump(test.devices),
+        )
 
     def request_cancel(self, conn: Connection, test: Test) -> None:
         self._update_test(conn, test, cancel_requested=True)
@@ -187,3 +199,9 @@ class Store:
         """Tests by status."""
         counted = conn.execute(select(tests.c.status, func.count()).group_by(tests.c.status))
         return {status: count for status, count in counted.tuples()}  # noqa: C416 - a cursor is no iterable of pairs
+
+
+@cache
+def _insert_step(dialect: Dialect) -> str:
+    """The hottest statement, compiled once: going through the compiler's cache costs more than the insert."""
+    return str(insert(steps).compile(dialect=dialect))

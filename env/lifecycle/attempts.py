@@ -1,0 +1,162 @@
+"""One run of a test, attempted until it has an answer: submitted, followed, judged, tried again where that helps."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from env.lifecycle.judgement import Judgement, judge_evaluation, judge_training, out_of_memory
+from env.lifecycle.plan import PlannedRun, halved, spec
+from env.lifecycle.progress import MetricsTail, Progress
+from env.session import Run, Session, Status, Test
+from runner.protocol import Exit, ExitReason, Phase, Runner, RunnerError, RunSpec, RunState
+from runner.text import useful_end
+
+log = logging.getLogger("ringfence.lifecycle")
+T = TypeVar("T")
+
+POLL_S = 0.05
+POLL_MAX_S = 0.5
+TRIES = 2
+"""Of a run that the infrastructure lost."""
+HALVINGS = 2
+"""Of the micro-batch, when the GPU's memory does not hold it."""
+DIVERGED_GRACE_S = 3.0
+"""How long a run that reported a non-finite loss may take to end by itself, which leaves the better message."""
+OUTPUT_CHARS = 6000
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that is over: as its host saw it, as we judge it, and the end of its output if it failed."""
+
+    state: RunState
+    judged: Judgement
+    output: str = ""
+
+
+class Attempts:
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    async def run(
+        self, session: Session, test: Test, item: PlannedRun, live: Progress, news: Callable[[], None]
+    ) -> Run:
+        """The run's outcome. `news` is called whenever `live` has changed.
+
+        Attempts are numbered in the order they are made: after a restart the same ones are found in the same order.
+        """
+        assert session.scale is not None
+        scale = session.task.scales[session.scale]
+        upstream = None if item.upstream is None else test.runs[item.upstream].run_id
+        lost = halvings = 0
+        while True:
+            settings = halved(scale.settings, halvings)
+            assert settings is not None
+            wanted = spec(session.task, scale, test, item, settings, lost + halvings, upstream)
+            ended = await self.take(wanted, live, news, evaluates=item.evaluates)
+            if ended.judged.status is Status.INFRA_FAILED and lost < TRIES - 1:
+                log.warning("run %s: %s", wanted.run_id, ended.judged.reason)
+                lost += 1
+            elif (
+                ended.judged.status is Status.FAILED
+                and not item.evaluates
+                and halvings < HALVINGS
+                and out_of_memory(ended.output)
+                and halved(scale.settings, halvings + 1) is not None
+            ):
+                halvings += 1
+            else:
+                return Run(
+                    wanted.run_id,
+                    item.stage.label,
+                    item.stage.script,
+                    ended.judged.status,
+                    ended.state.started_at,
+                    ended.state.ended_at,
+                    ended.judged.reason,
+                    ended.output,
+                    () if item.evaluates else tuple(live.tail.series),
+                    ended.judged.metrics,
+                    _note(settings, halvings),
+                )
+
+    async def take(self, wanted: RunSpec, live: Progress, news: Callable[[], None], *, evaluates: bool) -> Ended:
+        """One attempt, from submission to judgement. Trouble of the runner is a judgement as well."""
+        live.tail = MetricsTail()
+        name = wanted.run_id
+        try:
+            await ask(self._runner.submit, wanted)
+            state = await self._follow(name, live, news)
+            judged = await self._judge(name, evaluates, state, live)
+            output = "" if judged.status is Status.SUCCEEDED else await self._useful_end(wanted)
+        except RunnerError as error:
+            with contextlib.suppress(RunnerError):
+                await ask(self._runner.cancel, name)  # it may still run, on the devices of the next attempt
+            return Ended(RunState(Phase.UNKNOWN), Judgement(Status.INFRA_FAILED, str(error)))
+        return Ended(state, judged, output)
+
+    async def _follow(self, name: str, live: Progress, news: Callable[[], None]) -> RunState:
+        """Reads the run's output as it comes until the run is over; passes cancellations on."""
+        offset, interval, told_to_stop = 0, POLL_S, False
+        diverged_at: float | None = None
+        loop = asyncio.get_running_loop()
+        while True:
+            state = await ask(self._runner.poll, name)
+            changed, live.started_at = live.started_at != state.started_at, state.started_at
+            while chunk := await ask(self._runner.log, name, "stdout", offset):
+                offset += len(chunk)
+                changed = live.tail.feed(chunk) or changed
+            if changed:
+                news()
+            if state.phase is Phase.ENDED:
+                return state
+            if state.phase is Phase.UNKNOWN:
+                raise RunnerError(f"run {name} is not known to the {self._runner.name} runner any more")
+            if live.tail.diverged and diverged_at is None:
+                diverged_at = loop.time()
+            overdue = diverged_at is not None and loop.time() - diverged_at > DIVERGED_GRACE_S
+            if (live.cancel_requested or overdue) and not told_to_stop:
+                told_to_stop = True
+                await ask(self._runner.cancel, name)
+            await asyncio.sleep(interval)
+            interval = min(interval * 1.1, POLL_MAX_S)
+
+    async def _judge(self, name: str, evaluates: bool, state: RunState, live: Progress) -> Judgement:
+        ended = state.exit or Exit(ExitReason.LOST)
+        if not evaluates:
+            return judge_training(ended, live.tail.series, live.cancel_requested)
+        metrics = await ask(self._runner.collect, name, "metrics.json")
+        return judge_evaluation(ended, metrics, live.cancel_requested)
+
+    async def _useful_end(self, wanted: RunSpec) -> str:
+        stdout, stderr = [await self._whole_log(wanted.run_id, stream) for stream in ("stdout", "stderr")]
+        text = useful_end(stdout, stderr, OUTPUT_CHARS)
+        for path in wanted.files:  # as the agent knows it, not where this host keeps it
+            text = re.sub(rf'File "[^"\n]*/{re.escape(path)}"', f'File "{path}"', text)
+        return text
+
+    async def _whole_log(self, name: str, stream: str) -> bytes:
+        chunks: list[bytes] = []
+        while chunk := await ask(self._runner.log, name, stream, sum(map(len, chunks))):
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+async def ask(call: Callable[..., T], *arguments: object) -> T:
+    """The runner may block on a disk or an engine: never in the service's own thread."""
+    return await asyncio.to_thread(call, *arguments)
+
+
+def _note(settings: Mapping[str, str], halvings: int) -> str:
+    if not halvings:
+        return ""
+    return (
+        f"CUDA out of memory: the micro-batch was halved {halvings} time(s), to {settings['BATCH_SIZE']} sequences "
+        f"with {settings['GRAD_ACCUM']} accumulation steps. Tokens per step are the same."
+    )

@@ -1,0 +1,111 @@
+"""The rehearsal before a test: does the edited script build, train a little, and keep to causality?
+
+`python -P -m runner.inside.rehearse`, in a folder that holds the agent's script, with the settings of an evaluation
+(`settings.py`) at a very small size, and DATA_DIR. Trains two optimizer steps in two processes, loads the checkpoint
+into a model worker, and asks it twice about the same beginning with other endings. Writes OUT_DIR/metrics.json with
+`parameters`, `first_loss` and `last_loss`; what it finds is advice to the agent, not a result. Exit status as in
+`evaluate.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from runner.inside.checkpoint import count_parameters
+from runner.inside.client import ModelClient
+from runner.inside.faults import AgentFault, SetupFault
+from runner.inside.report import Report, write_report
+from runner.inside.settings import Settings, read_settings
+
+PROCESSES = 2
+TRAINING_S = 90.0
+ROUNDING = 1e-4
+"""Nats that float32 arithmetic may move a log-probability by. A leak is small in a model that has hardly trained."""
+_LOSS = re.compile(r"^TRAIN_METRICS: step=\d+, train_loss=([0-9.]+), ", re.MULTILINE)
+
+
+class TrainingFailed(AgentFault):
+    """The training part of the rehearsal; what it printed has been passed on."""
+
+
+def main() -> int:
+    try:
+        settings = read_settings(
+            {**os.environ, "INPUT_DIR": os.environ["OUT_DIR"], "EVAL_DATA_DIR": os.devnull}, Path.cwd()
+        )
+        losses = train(settings.script)
+        parameters = count_parameters(settings.checkpoint)
+        with ModelClient(settings) as client:
+            probe_causality(client, settings, np.random.default_rng())
+    except AgentFault as fault:
+        print(f"ERROR: {fault}", file=sys.stderr)
+        return 1
+    except SetupFault as fault:
+        print(f"SETUP ERROR: {fault}", file=sys.stderr)
+        return 2
+    metrics = {"parameters": float(parameters), "first_loss": losses[0], "last_loss": losses[-1]}
+    write_report(Report(metrics, parameters, {}), settings.out_dir)
+    return 0
+
+
+def train(script: Path) -> list[float]:
+    """Run the script in PROCESSES processes; the losses it reported. Raises TrainingFailed."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    common = {"WORLD_SIZE": str(PROCESSES), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, script],
+            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if rank == 0 else subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+        )
+        for rank in range(PROCESSES)
+    ]
+    try:
+        printed, _ = ranks[0].communicate(timeout=TRAINING_S)
+        codes = [rank.wait(timeout=TRAINING_S) for rank in ranks]
+    except subprocess.TimeoutExpired:
+        raise TrainingFailed(f"two optimizer steps were not over within {TRAINING_S:g} s") from None
+    finally:
+        for rank in ranks:
+            rank.kill()
+    failed = next((code for code in codes if code != 0), 0)
+    if failed:
+        raise TrainingFailed(f"training ended with exit={failed}")
+    losses = [float(loss) for loss in _LOSS.findall(printed)]
+    if not losses:
+        raise TrainingFailed("training printed no TRAIN_METRICS with a finite loss")
+    return losses
+
+
+def probe_causality(client: ModelClient, settings: Settings, rng: np.random.Generator) -> None:
+    """Change the second half of a sequence; nothing before the change may move. Raises AgentFault."""
+    length = settings.model.block_size
+    first = rng.integers(settings.model.vocab_size, size=(1, length)).astype(np.int32)
+    change = length // 2
+    second = first.copy()
+    second[:, change:] = rng.integers(settings.model.vocab_size, size=length - change)
+    places = np.array([(0, position) for position in range(change)], dtype=np.int32)
+    before, after = (client.distribution(tokens, places) for tokens in (first, second))
+    moved = np.abs(before - after).max(axis=1)
+    if moved.max() > ROUNDING:
+        position = int(moved.argmax())
+        raise AgentFault(
+            f"causality: what the model expects after position {position} changes by {moved.max():.3g} nats "
+            f"when only tokens from position {change} on are changed; a position may see itself and earlier ones only"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""The free rehearsal: what it finds, what it costs, and what it must not touch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NORM = """\
+class LayerNorm(nn.Module):
+    def __init__(self, ndim, bias):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(ndim{more}))
+
+    def forward(self, x):
+        return x * self.weight{leak}
+"""
+
+
+def edit(agent: Any, content: str) -> None:
+    first, last = agent.get().json()["files"][0]["editable"][0]
+    answer = agent.call("edit", {"start_line": first, "end_line": last, "content": content})
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.slow
+def test_a_real_rehearsal_passes_fails_and_finds_a_leak(serve: Callable[..., Any]) -> None:
+    agent = serve("--runner", "local").open()
+    passed = agent.call("check").json()
+    assert passed["check"] == {"passed": True, "checks_remaining": 9}
+    assert passed["observation"].startswith("[check] Passed after ")
+    assert "(9 check(s) remaining)" in passed["observation"]
+
+    edit(agent, NORM.format(more=" + 1", leak=""))
+    failed = agent.call("check").json()
+    assert failed["check"] == {"passed": False, "checks_remaining": 8}
+    assert "RuntimeError: The size of tensor a (64) must match the size of tensor b (65)" in failed["observation"]
+    assert 'File "nanoGPT/custom_pretrain.py", line 28, in forward' in failed["observation"]
+
+    edit(agent, NORM.format(more="", leak=" - x.mean(dim=1, keepdim=True)"))
+    leaking = agent.call("check").json()
+    assert leaking["check"]["passed"] is False
+    assert "ERROR: causality: what the model expects after position" in leaking["observation"]
+
+    seen = agent.get().json()
+    assert seen["tests"] == []
+    assert seen["budget"]["tests_remaining"] == 3
+    assert [step["tool"] for step in agent.get("/trajectory").json()["steps"]] == ["check", "edit"] * 2 + ["check"]
+
+
+def test_checks_have_a_budget_of_their_own(serve: Callable[..., Any]) -> None:
+    agent = serve().open()
+    left = [agent.call("check").json()["check"]["checks_remaining"] for _ in range(10)]
+    assert left == list(range(9, -1, -1))
+    refused = agent.call("check")
+    assert refused.status_code == 429
+    assert refused.json()["observation"] == "ERROR: Check budget exhausted (10/10). You may still test."
+    assert agent.call("test").status_code == 202
+
+
+def test_a_mistake_in_the_file_costs_no_check(serve: Callable[..., Any]) -> None:
+    agent = serve().open()
+    edit(agent, "class LayerNorm(:\n")
+    refused = agent.call("check")
+    assert refused.status_code == 422
+    assert "Syntax error in line 22" in refused.json()["observation"]
+    edit(agent, NORM.format(more="", leak=""))
+    assert agent.call("check").json()["check"]["checks_remaining"] == 9
+
+
+def test_a_check_takes_no_arguments(serve: Callable[..., Any]) -> None:
+    refused = serve().open().call("check", {"n": 1})
+    assert refused.status_code == 422
+    assert "check takes no arguments" in refused.json()["observation"]
+
+
+def test_one_check_at_a_time_and_a_key_gets_the_first_answer_again(serve: Callable[..., Any]) -> None:
+    agent = serve().open()
+    edit(agent, NORM.format(more="", leak="") + "# fake: evaluate.seconds=1\n")
+    answers: list[Any] = []
+    keyed = {"headers": {"Idempotency-Key": "a"}}
+    threads = [threading.Thread(target=lambda: answers.append(agent.call("check", **keyed))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
+    assert "A check is running already" in next(a.text for a in answers if a.status_code == 409)
+    first = next(answer for answer in answers if answer.status_code == 200)
+    assert agent.call("check", **keyed).content == first.content
+    assert agent.call("check").json()["check"]["checks_remaining"] == 8
+
+
+def test_trouble_of_ours_is_not_counted(serve: Callable[..., Any], tmp_path: Path) -> None:
+    agent = serve("--runner", "local", "--data", str(tmp_path / "data")).open(scale="gpt-345m")
+    refused = agent.call("check")
+    assert refused.status_code == 409
+    assert "was not counted: data folder 'fineweb10b/train'" in refused.json()["observation"]
+
+
+def test_a_session_without_scales_has_nothing_to_rehearse(serve: Callable[..., Any], tmp_path: Path) -> None:
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    (folder / "task.toml").write_text(
+        'id = "plain"\ntitle = "Plain"\ntemplate = "plain.py"\nfilename = "plain.py"\neditable = [[1, 1]]\n'
+    )
+    (folder / "plain.py").write_text("a = 1\nb = 2\n")
+    refused = serve("--runner", "fake", "--tasks", str(folder)).open("plain").call("check")
+    assert refused.status_code == 409
+    assert "no scales" in refused.json()["observation"]

@@ -1,0 +1,85 @@
+"""Devices and memory: tests that fit nowhere, and runs that were too large for their GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from env.lifecycle.judgement import out_of_memory
+from env.lifecycle.plan import halved
+
+BLOCK = """\
+class Block(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.ln_1 = LayerNorm(config.n_embd, bias=config.bias)
+        self.attn = CausalSelfAttention(config)
+        self.mlp = MLP(config)
+
+    def forward(self, x):
+        return x + self.attn(self.ln_1(x)) + self.mlp(x)
+# fake: cuda-oom={fits}
+"""
+
+
+def agent_with_a_large_block(serve: Callable[..., Any], fits: int) -> Any:
+    agent = serve().open(scale="gpt-345m")
+    agent.call("edit", {"start_line": 88, "end_line": 100, "content": BLOCK.format(fits=fits)})
+    assert agent.call("test").status_code == 202
+    return agent
+
+
+@pytest.mark.parametrize(("fits", "times", "batch", "accumulation"), [(48, 1, 48, 12), (24, 2, 24, 24)])
+def test_out_of_memory_is_answered_with_smaller_micro_batches(
+    serve: Callable[..., Any], fits: int, times: int, batch: int, accumulation: int
+) -> None:
+    agent = agent_with_a_large_block(serve, fits)
+    result = agent.result(1)
+    assert result["status"] == "succeeded"
+    assert (
+        f"[NOTE] CUDA out of memory: the micro-batch was halved {times} time(s), to {batch} sequences with "
+        f"{accumulation} accumulation steps. Tokens per step are the same."
+    ) in result["observation"]
+    assert agent.get().json()["budget"]["tests_remaining"] == 2
+
+
+def test_after_two_halvings_it_is_the_agents_to_solve(serve: Callable[..., Any]) -> None:
+    result = agent_with_a_large_block(serve, 23).result(1)
+    assert result["status"] == "failed"
+    assert "[COMMAND FAILED exit=1]" in result["observation"]
+    assert "torch.OutOfMemoryError: CUDA out of memory" in result["observation"]
+    assert "halved 2 time(s), to 24 sequences" in result["observation"]
+
+
+def test_a_scale_for_gpus_is_refused_where_there_are_none(serve: Callable[..., Any]) -> None:
+    agent = serve("--runner", "local").open(scale="gpt-345m")
+    refused = agent.call("test")
+    assert refused.status_code == 409
+    assert refused.json()["code"] == "no_devices"
+    assert "Scale gpt-345m needs 2 GPUs, which this service does not have" in refused.json()["observation"]
+    assert agent.get().json()["budget"]["tests_remaining"] == 3
+
+
+def test_halving_keeps_the_tokens_of_a_step() -> None:
+    settings = {"BATCH_SIZE": "96", "GRAD_ACCUM": "6", "N_LAYER": "24"}
+    assert halved(settings, 0) == settings
+    assert halved(settings, 2) == {"BATCH_SIZE": "24", "GRAD_ACCUM": "24", "N_LAYER": "24"}
+    assert halved({"BATCH_SIZE": "6", "GRAD_ACCUM": "1"}, 2) is None
+    assert halved({"BATCH_SIZE": "2", "GRAD_ACCUM": "1"}, 2) is None
+    assert halved({}, 1) is None
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.", True),
+        ("Traceback\n  File\ntorch.cuda.OutOfMemoryError: CUDA out of memory.", True),
+        ("print: torch.OutOfMemoryError: no", False),
+        ("RuntimeError: out of memory, as they say", False),
+        ("", False),
+    ],
+)
+def test_only_torchs_own_exception_counts_as_out_of_memory(output: str, told: bool) -> None:
+    assert out_of_memory(output) is told
