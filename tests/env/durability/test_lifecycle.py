@@ -15,6 +15,7 @@ from env.arguments import TestArguments as NoArguments
 from env.house import House, Settings, build
 from env.session import Status
 from runner.fake import FakeRunner
+from runner.pool import Host, Pool
 from runner.protocol import RunnerError, RunSpec, RunState
 from tasks.load import load_tasks
 
@@ -78,7 +79,9 @@ async def two_tests(house: House) -> list[Status]:
 
 
 def house_on(runner: FakeRunner, folder: Path) -> House:
-    return build(Settings(f"sqlite:///{folder / 'ringfence.db'}", folder), load_tasks(), runner)
+    slots = Pool.of_slots(runner.slots)
+    host = Host(slots, slots, lambda _: False)
+    return build(Settings(f"sqlite:///{folder / 'ringfence.db'}", folder), load_tasks(), runner, host)
 
 
 def test_runs_that_cannot_be_removed_do_not_stop_the_loop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
