@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from env.cli.wiring import CannotStart, Options, load, wire
+from env.cli.wiring import DEFAULT_IMAGE, CannotStart, Options, load, wire
 
 app = typer.Typer(
     name="ringfence",
@@ -62,6 +62,12 @@ def serve(
     slots: Annotated[
         int | None, typer.Option(envvar="RINGFENCE_SLOTS", min=1, help="Tests at once; by default cores / 2.")
     ] = None,
+    image: Annotated[
+        str, typer.Option(envvar="RINGFENCE_IMAGE", help="docker: the image that runs tests.")
+    ] = DEFAULT_IMAGE,
+    sandbox: Annotated[
+        Path | None, typer.Option(envvar="RINGFENCE_SANDBOX", help="docker: TOML file with the sandbox's limits.")
+    ] = None,
     key: Annotated[
         list[str] | None, typer.Option("--key", envvar="RINGFENCE_KEYS", help="Operator key; may be repeated.")
     ] = None,
@@ -74,7 +80,7 @@ def serve(
             f"refusing to listen on {host} without operator keys: anyone who reaches it could run code here. "
             "Give --key (or RINGFENCE_KEYS), or listen on 127.0.0.1."
         )
-    options = Options(db, runner.value, tuple(tasks or ()), data, state, scale, slots, tuple(key or ()))
+    options = Options(db, runner.value, tuple(tasks or ()), data, state, scale, slots, tuple(key or ()), image, sandbox)
     try:
         house = wire(options)
     except CannotStart as error:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
-from dataclasses import dataclass
+import tomllib
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import ConfigDict, TypeAdapter
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from env.house import House, Settings, build
 from leaderboard.migrate import NewerDatabase
+from runner.container.sandbox import Sandbox
 from runner.data import DataError, prepare_smoke
 from runner.fake import FakeRunner
+from runner.gpus import busy, discover
 from runner.local.runner import LocalRunner
 from runner.pool import Host, Pool
-from runner.protocol import Runner
+from runner.protocol import Runner, RunnerError
 from tasks.errors import TaskError
 from tasks.load import load_tasks
 from tasks.model import Task
@@ -25,14 +30,17 @@ _UNSANDBOXED = (
     "WARNING: the local runner is not a sandbox. Tests run as ordinary processes of this user and can read and write "
     "what this user can. Use it for development, with agents you trust."
 )
-_NO_DOCKER = (
-    "the docker runner is not part of this version yet. Ask for '--runner local' (no sandbox: for development, with "
-    "agents you trust) or '--runner fake' (invented results: for trying the API)."
+_INSTEAD = (
+    "Without a container engine there are '--runner local' (no sandbox: for development, with agents you trust) and "
+    "'--runner fake' (invented results: for trying the API)."
 )
 
 
 class CannotStart(Exception):
     """Says what to change."""
+
+
+DEFAULT_IMAGE = "ringfence-trainer"
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,8 @@ class Options:
     scale: str | None
     slots: int | None
     keys: tuple[str, ...]
+    image: str = DEFAULT_IMAGE
+    sandbox: Path | None = None
 
 
 def load(folders: tuple[Path, ...]) -> dict[str, Task]:
@@ -89,18 +99,41 @@ def _claim(state: Path) -> None:
 def _host(options: Options, runner: Runner) -> Host:
     slots = Pool.of_slots(runner.slots)
     # Invented runs need no GPUs: every scale can be tried on the slots.
-    return Host(slots, slots if options.runner == "fake" else Pool([]), lambda _: False)
+    return Host(slots, slots if options.runner == "fake" else Pool(discover()), busy)
 
 
 def _runner(options: Options) -> Runner:
     slots = options.slots or max(1, len(os.sched_getaffinity(0)) // 2)
     match options.runner:
-        case "local":
-            print(_UNSANDBOXED, file=sys.stderr)
-            data = options.data or options.state / "data"
-            prepare_smoke(data)
-            return LocalRunner(options.state / "runs", data, slots)
         case "fake":
             return FakeRunner(slots=slots)
+        case "local":
+            print(_UNSANDBOXED, file=sys.stderr)
+            return LocalRunner(options.state / "runs", _data(options), slots)
         case _:
-            raise CannotStart(_NO_DOCKER)
+            from runner.container.runner import DockerRunner  # the engine's SDK: the other runners do without
+
+            try:
+                sandbox = _sandbox(options.sandbox)
+                return DockerRunner(options.state / "runs", _data(options), slots, options.image, sandbox)
+            except RunnerError as error:
+                raise CannotStart(f"the docker runner cannot start: {error}. {_INSTEAD}") from error
+
+
+def _data(options: Options) -> Path:
+    """The data folder, with what every machine can make for itself in it."""
+    data = options.data or options.state / "data"
+    prepare_smoke(data)
+    return data
+
+
+def _sandbox(file: Path | None) -> Sandbox:
+    """The sandbox settings in a TOML file with the fields of `Sandbox`; the defaults without one."""
+    if file is None:
+        return Sandbox()
+    try:
+        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+        return TypeAdapter(Annotated[Sandbox, ConfigDict(extra="forbid")]).validate_python(raw)
+    except (OSError, ValueError) as error:
+        allowed = ", ".join(field.name for field in fields(Sandbox))
+        raise CannotStart(f"cannot use {file} as sandbox settings: {error}. Allowed keys: {allowed}.") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from runner.local.folder import RunFolder
@@ -39,6 +39,11 @@ def environment(run: RunFolder, env: Mapping[str, str], folders: Mapping[str, Pa
         "OUT_DIR": str(run.out),
         **{name: str(folder) for name, folder in folders.items()},
     }
+
+
+def visible_gpus(ids: Sequence[str]) -> dict[str, str]:
+    """The GPUs with these indices, counted as NVML does, and no others."""
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(ids)}
 
 
 def erase(folder: Path) -> None:

@@ -14,7 +14,7 @@ from secrets import token_hex
 
 from runner.hardware import describe_host
 from runner.local.folder import Limits, Order, RunFolder
-from runner.local.layout import environment, erase, lay_out
+from runner.local.layout import environment, erase, lay_out, visible_gpus
 from runner.local.reap import kill_strays
 from runner.plainfile import read_plain_file
 from runner.protocol import Exit, ExitReason, Phase, RunnerError, RunSpec, RunState
@@ -118,7 +118,13 @@ class LocalRunner:
             folders["INPUT_DIR"] = self._folder(spec.upstream).out
             if not folders["INPUT_DIR"].is_dir():
                 raise RunnerError(f"run {spec.run_id} builds on {spec.upstream}, of which there is no trace")
-        return Order(spec.command, environment(run, spec.env, folders), spec.timeout_s, spec.memory_mb, self._limits)
+        return Order(
+            spec.command,
+            environment(run, {**spec.env, **visible_gpus(spec.device_ids)}, folders),
+            spec.timeout_s,
+            spec.memory_mb,
+            self._limits,
+        )
 
 
 def _lock_unless_started(run: RunFolder) -> int | None:
