@@ -149,8 +149,17 @@ def engine_url() -> str | None:
 
 
 @pytest.fixture(scope="session")
+def make_host_image() -> Callable[[str | None], str]:
+    """Makes an image on an engine in a moment, because it is empty: the host's programs are bound into it."""
+    return import_empty_image
+
+
+@pytest.fixture(scope="session")
 def host_image(engine_url: str | None) -> str:
-    """An image that is made in a moment, because it is empty: the host's programs are bound into it."""
+    return import_empty_image(engine_url)
+
+
+def import_empty_image(engine_url: str | None) -> str:
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for name in ("dev", "etc", "proc", "sbin", "sys", "tmp", "usr"):  # the engine lays its init into /sbin
@@ -162,9 +171,10 @@ def host_image(engine_url: str | None) -> str:
             link.type, link.linkname = tarfile.SYMTYPE, f"usr/{name}"
             tar.addfile(link)
         users = b"root:x:0:0::/:/bin/sh\nrunner:x:1000:1000::/tmp:/bin/sh\n"
-        passwd = tarfile.TarInfo("etc/passwd")
-        passwd.size = len(users)
-        tar.addfile(passwd, io.BytesIO(users))
+        for name, text in (("passwd", users), ("nsswitch.conf", b"passwd: files\nhosts: files\n")):
+            file = tarfile.TarInfo(f"etc/{name}")
+            file.size = len(text)
+            tar.addfile(file, io.BytesIO(text))
     client = docker.APIClient(base_url=engine_url, version="auto")
     client.import_image_from_data(archive.getvalue(), repository="ringfence-test", tag="host")
     client.close()

@@ -62,7 +62,6 @@ def container_body(
         "Env": [f"{name}={value}" for name, value in _environment(host, spec, mounts, nodes).items()],
         # Without a network no other name resolves, and libraries ask for that of their own host.
         "Hostname": "localhost",
-        "NetworkDisabled": True,
         "Labels": _labels(host, spec, created_at),
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": {

@@ -23,7 +23,7 @@ class Circumstances:
     stopped: Exit | None = None
     """Why the runner killed it, noted before it did; None if it did not."""
     interrupted: bool = False
-    """The engine or the machine went down while the run was going on."""
+    """The engine or the machine went down while the run was going on, or somebody used the engine to kill it."""
 
 
 def classify(state: Mapping[str, Any] | None, about: Circumstances) -> Exit:
@@ -43,7 +43,7 @@ def classify(state: Mapping[str, Any] | None, about: Circumstances) -> Exit:
         # Also when it was only one process of several: the others end with codes of their own.
         return Exit(ExitReason.MEMORY, detail=f"{about.memory_mb} MiB")
     if about.interrupted and code in _BY_ENGINE:
-        return Exit(ExitReason.LOST, detail="the container engine went down with it")
+        return Exit(ExitReason.LOST, detail="its container was killed from outside, or its engine went down")
     if _SIGNAL < code <= _SIGNAL + signal.SIGRTMAX:
         return Exit(ExitReason.SIGNALLED, code - _SIGNAL)
     return Exit(ExitReason.EXITED, code)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Generator, Iterator
+import time
+from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
 import docker
 import urllib3
@@ -94,20 +95,57 @@ class Engine:
             found = self._api.containers(all=True, filters={"label": f"{label}={value}"})
         return [dict(one["Labels"]) for one in found]
 
-    def log(self, name: str, stream: str, follow: bool) -> Generator[bytes, None, None]:
+    def was_killed(self, name: str, since: float) -> bool:
+        """Whether it was sent a signal through the engine after `since`, in Unix seconds: by whomever, or by the engine
+        itself as it leaves. A signal from within does not count. The engine remembers only its latest events.
+        """
+        until = int(time.time()) + 1  # in whole seconds; the engine waits for that moment
+        with _as_engine_error("cannot read the engine's events"):
+            wanted = {"container": name, "event": "kill"}
+            events = self._api.events(since=int(since), until=until, filters=wanted, decode=True)
+            with contextlib.closing(events):
+                if any(True for _ in events):
+                    return True
+        if time.time() < until - 0.1:
+            raise EngineError("the engine left in the middle of an answer")  # to the SDK that is just an end
+        return False
+
+    def log(self, name: str, stream: str, follow: bool) -> LogStream:
         """What it printed to `stdout` or `stderr`, from the beginning; with `follow` until it ends, or the engine does.
 
         Nothing if there is no such container.
         """
-        with contextlib.suppress(_Missing), _as_engine_error(f"cannot read the output of container {name}"):
-            chunks = self._api.logs(
-                name, stdout=stream == "stdout", stderr=stream == "stderr", stream=True, follow=follow
-            )
-            try:
-                yield from chunks
-            finally:
-                chunks.close()
-                chunks._response.close()  # the SDK itself only shuts the socket down
+        try:
+            with _as_engine_error(f"cannot read the output of container {name}"):
+                wanted = {"stdout": stream == "stdout", "stderr": stream == "stderr"}
+                return LogStream(self._api.logs(name, stream=True, follow=follow, **wanted))
+        except _Missing:
+            return LogStream(None)
+
+
+class LogStream:
+    """Chunks of output, a line or part of one each. A context manager; `stop` may be called from another thread."""
+
+    def __init__(self, chunks: Any) -> None:
+        self._chunks = chunks
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        if self._chunks is not None:
+            self._chunks._response.close()  # the SDK itself only shuts the socket down
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _as_engine_error("cannot read the output of a container"):
+            yield from self._chunks or ()
+
+    def stop(self) -> None:
+        """Let whoever reads it come to the end."""
+        with contextlib.suppress(OSError):  # it was at its end
+            if self._chunks is not None:
+                self._chunks.close()
 
 
 class _Missing(EngineRefusal):

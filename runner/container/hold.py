@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ import psutil
 
 from runner.container.classify import Circumstances, classify
 from runner.container.copy import LogCopy
-from runner.container.engine import Engine, EngineError, EngineRefusal
+from runner.container.engine import Engine, EngineError, EngineRefusal, LogStream
 from runner.container.folder import ContainerFolder
 from runner.container.sandbox import Sandbox
 from runner.local.limits import disk_use
@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 _TICK_S = 0.05  # how soon a deadline or a cancel is noticed
 _LOOK_S = 1.0  # how often the engine is asked without a reason
+_LAST_WORDS_S = 5.0  # how long a stream may go on after its container
 _RETRY_S = 0.25  # while the engine is away
 _DISK_S, _DISK_SHARE = 0.1, 20  # a look at the disk that took t seconds is followed by a pause of 20 t
 
@@ -52,6 +53,8 @@ class Hold:
         self._news = threading.Event()
         self._over = threading.Event()
         self._copies = {stream: LogCopy(run.stream(stream), sandbox.output_mb << 20) for stream in ("stdout", "stderr")}
+        self._copiers: list[threading.Thread] = []
+        self._streams: dict[str, LogStream] = {}
         self._disk_due = 0.0
         self._thread = threading.Thread(target=self._main, daemon=True)
         self._thread.start()
@@ -60,6 +63,7 @@ class Hold:
         """Let go of the run, which goes on."""
         self._closing.set()
         self._news.set()
+        self._end_copies(0)
         self._thread.join()
 
     def _main(self) -> None:
@@ -79,16 +83,17 @@ class Hold:
             begun = _moment(state["StartedAt"])
             self._run.write_begun(begun)
             self._interrupted = begun < psutil.boot_time()
-            copiers = [threading.Thread(target=self._copy, args=[stream], daemon=True) for stream in self._copies]
-            for copier in copiers:
+            self._copiers = [threading.Thread(target=self._copy, args=[stream], daemon=True) for stream in self._copies]
+            for copier in self._copiers:
                 copier.start()
             try:
                 state = self._watch(begun)
             finally:
                 self._over.set()
-            for copier in copiers:
-                copier.join()
+                self._end_copies(_LAST_WORDS_S)
             self._open()
+            if self._run.stopped() is None and self._ask(lambda: self._engine.was_killed(self._container, begun)):
+                self._interrupted = True
         about = Circumstances(self._terms.memory_mb, self._run.stopped(), self._interrupted)
         ended = time.time() if state is None else _moment(state["FinishedAt"])
         self._run.write_exit(classify(state, about), self._run.begun(), ended)
@@ -145,9 +150,13 @@ class Hold:
         while not self._closing.is_set() and not copy.exceeded:
             last = self._over.is_set()
             try:
-                copy.take(self._until_closed(self._engine.log(self._container, stream, follow=not last)))
+                with self._engine.log(self._container, stream, follow=not last) as chunks:
+                    self._streams[stream] = chunks
+                    copy.take(self._until_closed(chunks))
             except EngineError:
-                self._over.wait(_RETRY_S)
+                self._interrupted = True
+                self._news.set()
+                self._closing.wait(_RETRY_S)
                 continue
             self._news.set()
             if last:
@@ -172,12 +181,20 @@ class Hold:
                 self.away_since = None
                 return answer
 
-    def _until_closed(self, chunks: Generator[bytes, None, None]) -> Iterator[bytes]:
-        with contextlib.closing(chunks):
-            for chunk in chunks:
-                if self._closing.is_set():
-                    return
-                yield chunk
+    def _until_closed(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            if self._closing.is_set():
+                return
+            yield chunk
+
+    def _end_copies(self, patience_s: float) -> None:
+        """Wait for the copiers, which read to the end of their streams; engines were seen that forget to end one."""
+        for copier in self._copiers:
+            copier.join(patience_s)
+        for stream in list(self._streams.values()):
+            stream.stop()
+        for copier in self._copiers:
+            copier.join()
 
     def _open(self) -> None:
         if self._closing.is_set():

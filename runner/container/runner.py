@@ -163,7 +163,8 @@ class DockerRunner:
             self._engine.create(name, body)
             self._engine.start(name)
             self._engine.wait(name)
-            printed = b"".join(self._engine.log(name, "stdout", follow=False))
+            with self._engine.log(name, "stdout", follow=False) as chunks:
+                printed = b"".join(chunks)
         finally:
             self._engine.remove(name)
         try:

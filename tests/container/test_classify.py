@@ -13,7 +13,7 @@ CANCELLED = Exit(ExitReason.CANCELLED)
 DEADLINE = Exit(ExitReason.DEADLINE, detail="600 s")
 FULL = Exit(ExitReason.LIMIT, detail="8 MiB of files")
 MEMORY = Exit(ExitReason.MEMORY, detail="100 MiB")
-ENGINE = Exit(ExitReason.LOST, detail="the container engine went down with it")
+ENGINE = Exit(ExitReason.LOST, detail="its container was killed from outside, or its engine went down")
 
 
 def state(code: int, oom: bool = False, started: str = "2026-11-20T16:00:00.5Z", error: str = "") -> dict[str, Any]:
