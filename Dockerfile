@@ -17,8 +17,8 @@ RUN --mount=type=bind,target=/context --mount=type=secret,id=ca --mount=type=sec
 
 FROM ${BASE} AS service
 COPY --from=service-build /opt/venv /opt/venv
-RUN useradd --uid 10001 --no-create-home ringfence && mkdir -p /var/lib/ringfence && \
-    chown 10001 /var/lib/ringfence
+RUN useradd --uid 10001 --no-create-home ringfence && mkdir -p /var/lib/ringfence /database && \
+    chown 10001 /var/lib/ringfence /database
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin PYTHONUNBUFFERED=1 RINGFENCE_STATE=/var/lib/ringfence
 USER 10001
 WORKDIR /var/lib/ringfence
