@@ -94,7 +94,7 @@ class Document:
         """The whole file, every line ended by a newline."""
         return "".join(segment.text for segment in self.segments)
 
-    @property
+    @cached_property
     def size(self) -> int:
         """In UTF-8 bytes."""
         return sum(segment.size for segment in self.segments)

@@ -35,7 +35,8 @@ def create_app(house: House) -> FastAPI:
         yield
         for loop in loops:
             loop.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
+            with contextlib.suppress(asyncio.CancelledError):
+                await loop
         house.engine.dispose()
 
     app = FastAPI(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 
 import uvicorn
@@ -22,6 +23,12 @@ class Server(uvicorn.Server):
         )
         super().__init__(config)
         self._lifecycle = house.lifecycle
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # What is loaded by now stays: no garbage collection needs to walk through it again.
+        gc.collect()
+        gc.freeze()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._lifecycle.dismiss()

@@ -18,7 +18,7 @@ from env.service.live import LiveSession, LiveSessions
 from env.service.repeats import Repeats
 from env.service.workspace import Workspace
 from env.session import Step
-from env.store.engine import transactions
+from env.store.journal import Journal
 from env.store.store import Store
 
 
@@ -42,11 +42,12 @@ class Steps:
     def __init__(
         self, engine: Engine, store: Store, live: LiveSessions, access: Access, clock: Callable[[], datetime]
     ) -> None:
-        self._begin = transactions(engine)
+        self._engine = engine
         self._store = store
         self._live = live
         self._access = access
         self._clock = clock
+        self._journal = Journal(engine, store)
         self._repeats = Repeats(store)
 
     def take(
@@ -90,7 +91,7 @@ class Steps:
         live = self._live.get(session_id)
         self._access.require_agent(bearer, live.session)
         if key is not None:
-            with self._begin() as conn:
+            with self._engine.begin() as conn:
                 repeated = self._repeats.find(conn, session_id, key, _call(tool, arguments))
             if repeated is not None:
                 return live, repeated
@@ -121,11 +122,14 @@ class Steps:
         )
         changed = effect.workspace is not None or effect.undone > 0
         answer = _answer(effect, refusal, live.revision + changed)
-        with self._begin() as conn:
-            self._store.add_step(conn, session_id, step)
-            if effect.write is not None:
-                effect.write(conn)
-            self._repeats.remember(conn, session_id, key, _call(tool, arguments), answer)
+        if effect.write is None and key is None:
+            self._journal.append(session_id, step)
+        else:
+            with self._engine.begin() as conn:
+                self._store.add_step(conn, session_id, step)
+                if effect.write is not None:
+                    effect.write(conn)
+                self._repeats.remember(conn, session_id, key, _call(tool, arguments), answer)
         live.advance(step, effect.workspace)
         return answer
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from sqlalchemy import Engine, NullPool, create_engine
+from sqlalchemy.exc import DBAPIError
+
+log = logging.getLogger("ringfence.store")
 
 INTERVAL_S = 0.25
 
@@ -23,6 +27,9 @@ class Checkpoints:
             await asyncio.to_thread(self._checkpoint)
 
     def _checkpoint(self) -> None:
-        with self._engine.connect() as connection:
-            # PASSIVE neither waits for the service's transactions nor holds them up.
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+        try:
+            with self._engine.connect() as connection:
+                # PASSIVE neither waits for the service's transactions nor holds them up.
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+        except DBAPIError as error:
+            log.warning("checkpoint of the database put off: %s", error)  # the log keeps what it could not move

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
@@ -27,20 +25,6 @@ def open_database(url: str) -> Engine:
         upgrade_schema(connection, _HERE / "migrations", "alembic_version_env")
         upgrade_schema(connection, _LEADERBOARD / "migrations", "alembic_version_leaderboard")
     return engine
-
-
-def transactions(engine: Engine) -> Callable[[], AbstractContextManager[Connection]]:
-    """`engine.begin` for the hot path: SQLite's one connection is held, as taking it from the pool costs an insert."""
-    if not isinstance(engine.pool, StaticPool):
-        return engine.begin
-    held = engine.connect()
-
-    @contextmanager
-    def begin() -> Iterator[Connection]:
-        with held.begin():
-            yield held
-
-    return begin
 
 
 def _sqlite(url: str, file: str | None) -> Engine:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, RowMapping, and_, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, and_, func, insert, select, update
 
 from env.session import Editables, Run, Session, Status, Step, Submission, Test
 from env.store.codec import (
@@ -24,6 +23,7 @@ from env.store.codec import (
 from env.store.schema import answers, runs, sessions, steps, task_versions, tests
 from tasks.model import Task
 
+INSERT_STEP = insert(steps)
 _UNFINISHED = (Status.QUEUED.value, Status.RUNNING.value)
 
 
@@ -79,7 +79,7 @@ class Store:
     # --- steps --------------------------------------------------------------------------------------------------
 
     def add_step(self, conn: Connection, session_id: str, step: Step) -> None:
-        conn.exec_driver_sql(_insert_step(conn.dialect), step_columns(session_id, step))
+        conn.execute(INSERT_STEP, step_columns(session_id, step))
 
     def steps(self, conn: Connection, session_id: str) -> list[Step]:
         rows = conn.execute(select(steps).where(steps.c.session_id == session_id).order_by(steps.c.seq))
@@ -199,9 +199,3 @@ class Store:
         """Tests by status."""
         counted = conn.execute(select(tests.c.status, func.count()).group_by(tests.c.status))
         return {status: count for status, count in counted.tuples()}  # noqa: C416 - a cursor is no iterable of pairs
-
-
-@cache
-def _insert_step(dialect: Dialect) -> str:
-    """The hottest statement, compiled once: going through the compiler's cache costs more than the insert."""
-    return str(insert(steps).compile(dialect=dialect))
