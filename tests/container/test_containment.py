@@ -124,6 +124,11 @@ tell(found)
     assert set(writable) - {"/dev/mqueue"} == {"/tmp", "/dev/shm", "/ringfence/out"}
 
 
+def test_the_root_could_not_even_be_written_by_root(inside: Inside) -> None:
+    options = inside("tell([line.split()[3] for line in open('/proc/mounts') if line.split()[1] == '/'])")
+    assert [option.split(",")[0] for option in options] == ["ro"]
+
+
 def test_what_it_is_given_is_read_only(inside: Inside, tmp_path: Path) -> None:
     (tmp_path / "data" / "corpus" / "tokens").write_text("tokens")
     inside("open(os.environ['OUT_DIR'] + '/weights', 'w').write('weights'); tell(1)", run_id="first")

@@ -142,15 +142,24 @@ def test_one_of_many_submissions_at_once_starts_the_run(contain: Contain, finish
     assert runner.collect("run", "starts") == b"started\n"
 
 
-def test_a_container_taken_away_by_others_is_a_lost_run(
-    contain: Contain, eventually: Eventually, tmp_path: Path
+@pytest.mark.parametrize(
+    "remove_or_kill",
+    [
+        lambda client, container: client.remove_container(container, force=True),
+        lambda client, container: client.kill(container),
+        lambda client, container: client.stop(container),
+    ],
+    ids=["removed", "killed", "stopped"],
+)
+def test_a_container_ended_by_others_is_a_lost_run(
+    contain: Contain, eventually: Eventually, tmp_path: Path, remove_or_kill: Callable[..., None]
 ) -> None:
     runner = contain()
     runner.submit(RunSpec("run", ("sleep", "60")))
     client = docker.APIClient(base_url=os.environ.get("DOCKER_HOST"), version="auto")
     for one in client.containers(filters={"label": "ringfence.run=run"}):
         if any(mount["Source"].startswith(str(tmp_path)) for mount in one["Mounts"]):
-            client.remove_container(one["Id"], force=True)
+            remove_or_kill(client, one["Id"])
     client.close()
     eventually(lambda: runner.poll("run").phase is Phase.ENDED)
     end = runner.poll("run").exit
