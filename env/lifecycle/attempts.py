@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 POLL_S = 0.05
 POLL_MAX_S = 0.5
+POLL_SHARE = 0.01
+"""In between, this share of the time the run has taken: no run is noticed to be over later than that."""
 TRIES = 2
 """Of a run that the infrastructure lost."""
 HALVINGS = 2
@@ -103,9 +105,10 @@ class Attempts:
 
     async def _follow(self, name: str, live: Progress, news: Callable[[], None]) -> RunState:
         """Reads the run's output as it comes until the run is over; passes cancellations on."""
-        offset, interval, told_to_stop = 0, POLL_S, False
+        offset, told_to_stop = 0, False
         diverged_at: float | None = None
         loop = asyncio.get_running_loop()
+        began = loop.time()
         while True:
             state = await ask(self._runner.poll, name)
             changed, live.started_at = live.started_at != state.started_at, state.started_at
@@ -124,8 +127,7 @@ class Attempts:
             if (live.cancel_requested or overdue) and not told_to_stop:
                 told_to_stop = True
                 await ask(self._runner.cancel, name)
-            await asyncio.sleep(interval)
-            interval = min(interval * 1.1, POLL_MAX_S)
+            await asyncio.sleep(min(max(POLL_S, POLL_SHARE * (loop.time() - began)), POLL_MAX_S))
 
     async def _judge(self, name: str, evaluates: bool, state: RunState, live: Progress) -> Judgement:
         ended = state.exit or Exit(ExitReason.LOST)
