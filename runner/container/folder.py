@@ -15,6 +15,8 @@ class Terms:
 
     timeout_s: float
     memory_mb: int
+    accepted_at: float
+    """Unix seconds, just before its container was started."""
 
 
 class ContainerFolder(RunFolder):
@@ -25,8 +27,8 @@ class ContainerFolder(RunFolder):
         """Written before the container is started: from then on the run is never started again."""
         return self.path / "accepted"
 
-    def accept(self, spec: RunSpec) -> None:
-        write_state(self.accepted, asdict(Terms(spec.timeout_s, spec.memory_mb)))
+    def accept(self, spec: RunSpec, at: float) -> None:
+        write_state(self.accepted, asdict(Terms(spec.timeout_s, spec.memory_mb, at)))
 
     def terms(self) -> Terms:
         raw = read_state(self.accepted)

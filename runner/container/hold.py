@@ -96,7 +96,11 @@ class Hold:
                 self._interrupted = True
         about = Circumstances(self._terms.memory_mb, self._run.stopped(), self._interrupted)
         ended = time.time() if state is None else _moment(state["FinishedAt"])
-        self._run.write_exit(classify(state, about), self._run.begun(), ended)
+        started = self._run.begun()
+        if started is not None and started >= ended:
+            # The engine notes a start when it has returned from it: of a run of milliseconds, after the end.
+            started = self._terms.accepted_at
+        self._run.write_exit(classify(state, about), started, ended)
 
     def _started(self) -> dict[str, Any] | None:
         """The container's state, once it was started; None if it is gone. Who accepted the run may have died first."""

@@ -209,7 +209,7 @@ class DockerRunner:
         name = self._container(spec.run_id)
         self._engine.remove(name)  # of a submission that was cut short
         self._engine.create(name, container_body(self._host, spec, mounts, nodes, time.time()))
-        run.accept(spec)
+        run.accept(spec, time.time())
         try:
             self._engine.start(name)
         except EngineError:
