@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
@@ -75,6 +76,7 @@ TOOLS: dict[str, type[_Arguments]] = {
 }
 
 
+@cache
 def schemas() -> list[dict[str, Any]]:
     """The tools in OpenAI function-calling form."""
     return [_schema(name, arguments) for name, arguments in TOOLS.items()]

@@ -50,6 +50,8 @@ class LiveSessions:
         self._engine = engine
         self._store = store
         self._sessions: OrderedDict[str, LiveSession] = OrderedDict()
+        self._opened: dict[str, Workspace] = {}
+        """By task version: the sessions of a task share the lines that none of them changed."""
 
     def add(self, live: LiveSession) -> None:
         self._sessions[live.session.id] = live
@@ -73,9 +75,12 @@ class LiveSessions:
             if session is None:
                 raise unknown_session(session_id)
             changes = self._store.changes(conn, session_id)
+            version = session.task.version
+            if version not in self._opened:
+                self._opened[version] = Workspace.open(session.task)
             live = LiveSession(
                 session,
-                [Workspace.open(session.task)],
+                [self._opened[version]],
                 self._store.last_seq(conn, session_id),
                 len(changes),
                 self._store.submission(conn, session_id),

@@ -28,6 +28,10 @@ _UNFINISHED = (Status.QUEUED.value, Status.RUNNING.value)
 
 
 class Store:
+    def __init__(self) -> None:
+        self._tasks: dict[str, Task] = {}
+        """By version, read once: the sessions of a task share it."""
+
     # --- sessions -----------------------------------------------------------------------------------------------
 
     def add_session(self, conn: Connection, session: Session) -> None:
@@ -54,10 +58,15 @@ class Store:
         row = conn.execute(select(sessions).where(sessions.c.id == session_id)).first()
         if row is None:
             return None
-        definition = conn.execute(
-            select(task_versions.c.definition).where(task_versions.c.version == row.task_version)
-        ).scalar_one()
-        return read_session(row, Task.from_json(definition))
+        return read_session(row, self._task(conn, row.task_version))
+
+    def _task(self, conn: Connection, version: str) -> Task:
+        if version not in self._tasks:
+            where = task_versions.c.version == version
+            self._tasks[version] = Task.from_json(
+                conn.execute(select(task_versions.c.definition).where(where)).scalar_one()
+            )
+        return self._tasks[version]
 
     def lock_session(self, conn: Connection, session_id: str) -> None:
         """Holds off every other transaction that locks the session, until this one ends."""
