@@ -123,6 +123,8 @@ def test_a_run_sees_nothing_of_the_service_environment(
         "OUT_DIR": f"{folder}/out",
         "DATA_DIR": f"{tmp_path}/data/corpus",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "CUDA_VISIBLE_DEVICES": "",
     }
 
 
