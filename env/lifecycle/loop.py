@@ -39,6 +39,8 @@ class Lifecycle:
         self._host = host
         self._clock = clock
         self._attempts = Attempts(runner)
+        self._machine: Mapping[str, str] = {}
+        """Hardware and versions, for the record of results."""
         self._rehearsals = asyncio.Semaphore(REHEARSALS)
         self._live: dict[tuple[str, int], Progress] = {}
         self._pulses: defaultdict[tuple[str, int], Pulse] = defaultdict(Pulse)
@@ -108,6 +110,7 @@ class Lifecycle:
 
     async def run(self) -> None:
         """Runs until cancelled. What was under way when the service last died is taken up first."""
+        self._machine = await ask(self._runner.describe)
         await self._remove_orphans()
         self._alive = True
         try:
@@ -190,7 +193,7 @@ class Lifecycle:
             test = replace(test, observation=tested(test, budget, budget - used))
             self._store.finish(conn, test)
             if not test.refunded:
-                leaderboard.record(conn, result_of(session, test, self._runner.describe()))
+                leaderboard.record(conn, result_of(session, test, self._machine))
         self._pulses.pop((test.session_id, test.n), Pulse()).beat()
 
     async def _remove_orphans(self) -> None:

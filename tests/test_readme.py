@@ -1,0 +1,29 @@
+"""What the README says is there, is there, and the other way round."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TREE = {line.split()[0] for line in README.rsplit("```", 2)[1].splitlines() if line}
+PACKAGES = ("env", "tasks", "templates", "runner", "leaderboard")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_module_is_in_the_tree(package: str) -> None:
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / package).rglob("*.py")}
+    assert {name for name in modules if not name.endswith(("__init__.py", "__main__.py"))} <= TREE
+
+
+def test_everything_in_the_tree_exists() -> None:
+    assert [name for name in sorted(TREE) if not name.endswith("*/") and not (ROOT / name).exists()] == []
+
+
+def test_every_command_of_the_readme_is_a_real_one() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in ("demo", "test"):
+        assert f"make {target}" in README
+        assert f"\n{target}: " in makefile
