@@ -8,7 +8,6 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from secrets import token_hex
@@ -19,13 +18,11 @@ from runner.container.folder import ContainerFolder
 from runner.container.gpus import device_nodes
 from runner.container.hold import Hold
 from runner.container.sandbox import Sandbox
+from runner.folders import FolderRunner, as_runner_error, ended, lock_unless
 from runner.hardware import describe_host
-from runner.local.layout import erase, lay_out
-from runner.plainfile import read_plain_file
+from runner.local.layout import lay_out
 from runner.protocol import Phase, RunnerError, RunSpec, RunState
 
-_REMOVED = ".removed-"
-_PATIENCE_S = 30.0
 _ENGINE_PATIENCE_S = 60.0  # how long an engine may be away, as for its restart, before a run is in trouble
 _SANDBOX_UID = 1000
 _VERSIONS = """
@@ -36,7 +33,7 @@ print(json.dumps({"python": platform.python_version(), "torch": torch}))
 """
 
 
-class DockerRunner:
+class DockerRunner(FolderRunner):
     """Runs commands in containers without network, privileges or sight of anything but their own files.
 
     One container per run, kept until `remove`. The engine and the run folders `root/<run_id>/` hold all state, so that
@@ -56,9 +53,8 @@ class DockerRunner:
         engine_url: str | None = None,
     ) -> None:
         """`engine_url`: as in DOCKER_HOST, which is the default. The engine has to see `root` by the same path."""
+        super().__init__(root, data_dir)
         self.slots = slots
-        self._root = root.resolve()
-        self._data_dir = data_dir.resolve()
         self._sandbox = sandbox or Sandbox()
         self._engine = Engine(engine_url)
         self._host = Host(
@@ -70,10 +66,7 @@ class DockerRunner:
         )
         self._holds: dict[str, Hold] = {}
         self._holds_lock = threading.Lock()
-        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for left_over in self._root.glob(f"{_REMOVED}*"):
-            erase(left_over)
-        for run_id in self._folders():
+        for run_id in super().run_ids():
             self.poll(run_id)  # takes up what goes on, and so kills what is overdue
 
     def close(self) -> None:
@@ -86,12 +79,12 @@ class DockerRunner:
 
     def submit(self, spec: RunSpec) -> None:
         run = self._folder(spec.run_id)
-        with _as_runner_error(f"cannot start run {spec.run_id}"):
+        with as_runner_error(f"cannot start run {spec.run_id}"):
             if run.accepted.exists():
                 return
             mounts = self._mounts(run, spec)
             run.path.mkdir(exist_ok=True, mode=0o700)
-            lock = _lock_unless_accepted(run)
+            lock = lock_unless(run.accepted.exists, run)
             if lock is None:
                 return
             try:
@@ -103,51 +96,21 @@ class DockerRunner:
 
     def poll(self, run_id: str) -> RunState:
         run = self._folder(run_id)
-        with _as_runner_error(f"cannot read the state of run {run_id}"):
-            if (ended := _ended(run)) or not run.accepted.exists():
-                return ended or RunState(Phase.UNKNOWN)
+        with as_runner_error(f"cannot read the state of run {run_id}"):
+            if (state := ended(run)) or not run.accepted.exists():
+                return state or RunState(Phase.UNKNOWN)
             self._complain(run_id)
             lock = run.try_lock()
             if lock is not None:  # nobody holds it: its service was killed, or it has just ended
-                if ended := _ended(run):
+                if state := ended(run):
                     os.close(lock)
-                    return ended
+                    return state
                 self._take(run, lock)
             return RunState(Phase.RUNNING, run.begun())
 
-    def log(self, run_id: str, stream: str, offset: int, limit: int = 1 << 20) -> bytes:
-        try:
-            with self._folder(run_id).stream(stream).open("rb") as file:
-                return os.pread(file.fileno(), limit, offset)
-        except FileNotFoundError:
-            return b""
-
-    def collect(self, run_id: str, name: str, limit: int = 1 << 20) -> bytes | None:
-        return read_plain_file(self._folder(run_id).out, name, limit)
-
-    def cancel(self, run_id: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self._folder(run_id).cancel.touch()
-
-    def remove(self, run_id: str) -> None:
-        run = self._folder(run_id)
-        self.cancel(run_id)
-        patience = time.monotonic() + _PATIENCE_S
-        while self.poll(run_id).phase is Phase.RUNNING:
-            if time.monotonic() > patience:
-                raise RunnerError(f"run {run_id} does not end")
-            time.sleep(0.01)
-        self._engine.remove(self._container(run_id))
-        with self._holds_lock:
-            self._holds.pop(run_id, None)
-        removed = self._root / f"{_REMOVED}{run_id}-{token_hex(4)}"
-        with contextlib.suppress(FileNotFoundError):
-            run.path.rename(removed)  # at once, so that a half deleted folder is never taken for a run
-            erase(removed)
-
     def run_ids(self) -> list[str]:
         contained = {labels[RUN] for labels in self._engine.labels(OWNER, self._host.owner)}
-        return sorted(contained | set(self._folders()))
+        return sorted(contained.union(super().run_ids()))
 
     def describe(self) -> dict[str, str]:
         return {**describe_host(), **self._versions, "runner": self.name}
@@ -173,12 +136,14 @@ class DockerRunner:
             versions = {"python": "none", "torch": "none"}
         return {**versions, "image": self._host.image, "engine": self._engine.version()}
 
+    def _let_go(self, run_id: str) -> None:
+        self._engine.remove(self._container(run_id))
+        with self._holds_lock:
+            self._holds.pop(run_id, None)
+
     def _folder(self, run_id: str) -> ContainerFolder:
         assert not run_id.startswith((".", "/")), run_id
         return ContainerFolder(self._root / run_id)
-
-    def _folders(self) -> list[str]:
-        return [path.name for path in self._root.iterdir() if not path.name.startswith(".")]
 
     def _container(self, run_id: str) -> str:
         return f"ringfence-{self._host.owner}-{run_id}"
@@ -186,18 +151,9 @@ class DockerRunner:
     def _mounts(self, run: ContainerFolder, spec: RunSpec) -> list[Mount]:
         mounts = [Mount(run.work, WORK), Mount(run.out, OUT, writable=True)]
         for variable, name in spec.data.items():
-            folder = self._data_dir / name
-            if not folder.is_dir():
-                raise RunnerError(
-                    f"data folder {name!r} ({variable}) is missing in {self._data_dir}: "
-                    "make it with `ringfence data prepare`, or name the right folder with --data"
-                )
-            mounts.append(Mount(folder, data_place(variable)))
+            mounts.append(Mount(self._data(variable, name), data_place(variable)))
         if spec.upstream is not None:
-            folder = self._folder(spec.upstream).out
-            if not folder.is_dir():
-                raise RunnerError(f"run {spec.run_id} builds on {spec.upstream}, of which there is no trace")
-            mounts.append(Mount(folder, INPUT))
+            mounts.append(Mount(self._output_of(spec.upstream, spec.run_id), INPUT))
         return mounts
 
     def _start(self, run: ContainerFolder, spec: RunSpec, mounts: list[Mount]) -> None:
@@ -231,35 +187,3 @@ class DockerRunner:
                 raise RunnerError(f"lost hold of run {run_id}: {hold.failure}")
         if hold is not None and (since := hold.away_since) and time.monotonic() > since + _ENGINE_PATIENCE_S:
             raise RunnerError(f"the container engine has not answered for {_ENGINE_PATIENCE_S:g} s")
-
-
-def _lock_unless_accepted(run: ContainerFolder) -> int | None:
-    """The run's lock, or None if the run was accepted, by whomever."""
-    patience = time.monotonic() + _PATIENCE_S
-    while not run.accepted.exists():
-        lock = run.try_lock()
-        if lock is not None:
-            if not run.accepted.exists():
-                return lock
-            os.close(lock)
-            return None
-        if time.monotonic() > patience:
-            raise RunnerError(f"{run.path} is locked, yet nothing starts there")
-        time.sleep(0.005)  # somebody else is submitting it; should that fail, it is up to us
-    return None
-
-
-def _ended(run: ContainerFolder) -> RunState | None:
-    ended = run.exit()
-    if ended is None:
-        return None
-    end, started_at, ended_at = ended
-    return RunState(Phase.ENDED, started_at, ended_at, end)
-
-
-@contextlib.contextmanager
-def _as_runner_error(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RunnerError(f"{what}: {error}") from error

@@ -1,0 +1,121 @@
+"""What runners have in common whose runs have a folder on this host: reading, cancelling and removing them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from secrets import token_hex
+
+from runner.local.folder import RunFolder
+from runner.local.layout import erase
+from runner.plainfile import read_plain_file
+from runner.protocol import Phase, RunnerError, RunState
+
+_REMOVED = ".removed-"
+PATIENCE_S = 30.0
+
+
+class FolderRunner(ABC):
+    """Half of a Runner: `root/<run_id>/` holds a run's state, output and output folder."""
+
+    def __init__(self, root: Path, data_dir: Path) -> None:
+        self._root = root.resolve()
+        self._data_dir = data_dir.resolve()
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left_over in self._root.glob(f"{_REMOVED}*"):
+            erase(left_over)
+
+    @abstractmethod
+    def poll(self, run_id: str) -> RunState: ...
+
+    @abstractmethod
+    def _folder(self, run_id: str) -> RunFolder: ...
+
+    @abstractmethod
+    def _let_go(self, run_id: str) -> None:
+        """Forget an ended run whose folder is about to go."""
+
+    def log(self, run_id: str, stream: str, offset: int, limit: int = 1 << 20) -> bytes:
+        try:
+            with self._folder(run_id).stream(stream).open("rb") as file:
+                return os.pread(file.fileno(), limit, offset)
+        except FileNotFoundError:
+            return b""
+
+    def collect(self, run_id: str, name: str, limit: int = 1 << 20) -> bytes | None:
+        return read_plain_file(self._folder(run_id).out, name, limit)
+
+    def cancel(self, run_id: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._folder(run_id).cancel.touch()
+
+    def remove(self, run_id: str) -> None:
+        run = self._folder(run_id)
+        self.cancel(run_id)
+        patience = time.monotonic() + PATIENCE_S
+        while self.poll(run_id).phase is Phase.RUNNING:
+            if time.monotonic() > patience:
+                raise RunnerError(f"run {run_id} does not end")
+            time.sleep(0.01)
+        self._let_go(run_id)
+        removed = self._root / f"{_REMOVED}{run_id}-{token_hex(4)}"
+        with contextlib.suppress(FileNotFoundError):
+            run.path.rename(removed)  # at once, so that a half deleted folder is never taken for a run
+            erase(removed)
+
+    def run_ids(self) -> list[str]:
+        return sorted(path.name for path in self._root.iterdir() if not path.name.startswith("."))
+
+    def _data(self, variable: str, name: str) -> Path:
+        """The data folder of this name, which `variable` is to lead to. Raises RunnerError."""
+        folder = self._data_dir / name
+        if not folder.is_dir():
+            raise RunnerError(
+                f"data folder {name!r} ({variable}) is missing in {self._data_dir}: "
+                "make it with `ringfence data prepare`, or name the right folder with --data"
+            )
+        return folder
+
+    def _output_of(self, upstream: str, run_id: str) -> Path:
+        """The output folder of the run that another one builds on. Raises RunnerError."""
+        folder = self._folder(upstream).out
+        if not folder.is_dir():
+            raise RunnerError(f"run {run_id} builds on {upstream}, of which there is no trace")
+        return folder
+
+
+def lock_unless(taken: Callable[[], bool], run: RunFolder) -> int | None:
+    """The run's lock, or None if it is `taken`, by whomever: the start of a run can be asked for many times at once."""
+    patience = time.monotonic() + PATIENCE_S
+    while not taken():
+        lock = run.try_lock()
+        if lock is not None:
+            if not taken():
+                return lock
+            os.close(lock)
+            return None
+        if time.monotonic() > patience:
+            raise RunnerError(f"{run.path} is locked, yet nothing starts there")
+        time.sleep(0.005)  # somebody else is submitting it; should that fail, it is up to us
+    return None
+
+
+def ended(run: RunFolder) -> RunState | None:
+    """The state of a run whose end is written down."""
+    written = run.exit()
+    if written is None:
+        return None
+    end, started_at, ended_at = written
+    return RunState(Phase.ENDED, started_at, ended_at, end)
+
+
+@contextlib.contextmanager
+def as_runner_error(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunnerError(f"{what}: {error}") from error
