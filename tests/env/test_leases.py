@@ -1,0 +1,105 @@
+"""Tests and the GPUs they hold: nobody's device goes to somebody else, and no device goes out before it is idle."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from env.arguments import TestArguments as NoArguments
+from env.house import House, Settings, build
+from env.lifecycle.plan import owner
+from env.session import Status
+from runner.fake import FakeRunner
+from runner.pool import Device, Host, Pool
+from runner.protocol import RunSpec
+from tasks.load import load_tasks
+
+
+class Watched(FakeRunner):
+    """Knows which test is on which devices, from its first run until its last is removed."""
+
+    def __init__(self) -> None:
+        super().__init__(step_s=0.001)
+        self.held: dict[tuple[str, int], tuple[str, ...]] = {}
+        self.given: list[tuple[str, ...]] = []
+        self.most = 0
+        self.shared: list[str] = []
+
+    def submit(self, spec: RunSpec) -> None:
+        test = owner(spec.run_id)
+        others = {device for other, devices in self.held.items() if other != test for device in devices}
+        if others & set(spec.device_ids) or self.held.get(test, spec.device_ids) != spec.device_ids:
+            self.shared.append(spec.run_id)
+        if test not in self.held:
+            self.given.append(spec.device_ids)
+        self.held[test] = spec.device_ids
+        self.most = max(self.most, len(self.held))
+        super().submit(spec)
+
+    def remove(self, run_id: str) -> None:
+        super().remove(run_id)
+        if not any(owner(left) == owner(run_id) for left in self.run_ids()):
+            self.held.pop(owner(run_id), None)
+
+
+def on_four_gpus(
+    folder: Path, runner: FakeRunner, busy: Callable[[str], bool], use: Callable[[House], Coroutine[Any, Any, None]]
+) -> None:
+    """Has `use` at hand a service with four GPUs, which its tests need in pairs."""
+
+    async def serve() -> None:
+        host = Host(Pool.of_slots(1), Pool([Device(str(number)) for number in range(4)]), busy)
+        house = build(Settings(f"sqlite:///{folder / 'ringfence.db'}", folder), load_tasks(), runner, host)
+        loop = asyncio.create_task(house.lifecycle.run())
+        try:
+            await use(house)
+        finally:
+            loop.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await loop
+            house.engine.dispose()
+
+    asyncio.run(serve())
+
+
+async def one_test(house: House) -> None:
+    opened = house.opening.open_session(None, "llm-pretrain-normalization", "tester", "gpt-345m", {}, None)
+    house.tools.test(opened["token"], opened["session_id"], NoArguments(), None)
+    await house.lifecycle.wait(opened["session_id"], 1, 20)
+    seen = house.views.test(opened["token"], opened["session_id"], 1)
+    assert Status(seen["status"]) is Status.SUCCEEDED
+
+
+def test_no_device_is_in_two_tests_at_once(tmp_path: Path) -> None:
+    runner = Watched()
+
+    async def seven_at_once(house: House) -> None:
+        await asyncio.gather(*(one_test(house) for _ in range(7)))
+
+    on_four_gpus(tmp_path, runner, lambda _: False, seven_at_once)
+    assert runner.shared == []
+    assert len(runner.given) == 7
+    assert all(len(set(devices)) == 2 for devices in runner.given)
+    assert runner.most == 2
+
+
+def test_a_device_with_a_process_on_it_goes_to_nobody_until_it_is_idle(tmp_path: Path) -> None:
+    runner = Watched()
+    still_on: set[str] = set()
+
+    async def use(house: House) -> None:
+        still_on.add("0")
+        await one_test(house)
+        assert runner.given == [("0", "1")]
+        await asyncio.gather(*(one_test(house) for _ in range(3)))
+        assert [set(devices) for devices in runner.given[1:]] == [{"2", "3"}] * 3
+        still_on.clear()
+        while len(runner.given) < 20 and runner.given[-1] != ("0", "1"):
+            await asyncio.gather(one_test(house), one_test(house))
+
+    on_four_gpus(tmp_path, runner, still_on.__contains__, use)
+    assert {"0", "1"} in [set(devices) for devices in runner.given[4:]]
+    assert runner.shared == []
