@@ -162,8 +162,7 @@ class Lifecycle:
         finally:
             del self._live[test.session_id, test.n]
         await self._remove_runs(lambda key: key == (test.session_id, test.n))
-        await self._give_back(pool, test.devices)
-        self.wake()
+        await asyncio.gather(*(self._give_back(pool, device) for device in test.devices))
 
     async def _take_through(self, session: Session, test: Test, live: Progress) -> None:
         key = (test.session_id, test.n)
@@ -219,18 +218,17 @@ class Lifecycle:
             # Nobody's result depends on it, and the next start tries again.
             log.exception("run %s cannot be removed", name)
 
-    async def _give_back(self, pool: Pool, devices: tuple[str, ...]) -> None:
+    async def _give_back(self, pool: Pool, device: str) -> None:
         """The host has the last word: a device with a process on it goes to nobody."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + IDLE_S
-        for device in devices:
-            while busy := await ask(self._host.busy, device):
-                if loop.time() > deadline:
-                    log.error("device %s is not free after its run is over: out of service until a restart", device)
-                    break
-                await asyncio.sleep(0.2)
-            if not busy:
-                pool.give_back([device])
+        while await ask(self._host.busy, device):
+            if loop.time() > deadline:
+                log.error("device %s is not free after its run is over: out of service until a restart", device)
+                return
+            await asyncio.sleep(0.2)
+        pool.give_back([device])
+        self.wake()
 
     # --- rehearsals ---------------------------------------------------------------------------------------------
 

@@ -62,7 +62,7 @@ class Opening:
         task = self._tasks.get(task_id)
         if task is None:
             raise unknown_task(task_id, self._tasks)
-        if not _AGENT.fullmatch(agent) or agent.startswith("baseline:"):
+        if not _AGENT.fullmatch(agent) or agent.lower().startswith("baseline:"):
             raise Refusal(
                 Kind.INVALID,
                 "bad_agent",

@@ -10,7 +10,6 @@ import threading
 import time
 from functools import cached_property
 from pathlib import Path
-from secrets import token_hex
 
 from runner.container.body import INPUT, OUT, OWNER, RUN, WORK, Host, Mount, container_body, data_place
 from runner.container.engine import Engine, EngineError
@@ -119,9 +118,10 @@ class DockerRunner(FolderRunner):
     def _versions(self) -> dict[str, str]:
         """Of what runs find in their sandbox, seen from inside one."""
         probe = RunSpec("versions", ("python", "-c", _VERSIONS), memory_mb=512)
-        name = f"{self._container(probe.run_id)}-{token_hex(4)}"
+        name = self._container(probe.run_id)
         body = container_body(self._host, probe, [], [], time.time())
         del body["Labels"]  # nobody's run
+        self._engine.remove(name)  # of a service that was killed while it looked
         try:
             self._engine.create(name, body)
             self._engine.start(name)
