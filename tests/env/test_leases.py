@@ -95,11 +95,12 @@ def test_a_device_with_a_process_on_it_goes_to_nobody_until_it_is_idle(tmp_path:
         await one_test(house)
         assert runner.given == [("0", "1")]
         await asyncio.gather(*(one_test(house) for _ in range(3)))
-        assert [set(devices) for devices in runner.given[1:]] == [{"2", "3"}] * 3
+        assert len(runner.given) == 4
+        assert not any("0" in devices for devices in runner.given[1:])
         still_on.clear()
-        while len(runner.given) < 20 and runner.given[-1] != ("0", "1"):
+        while len(runner.given) < 20 and "0" not in runner.given[-1]:
             await asyncio.gather(one_test(house), one_test(house))
 
     on_four_gpus(tmp_path, runner, still_on.__contains__, use)
-    assert {"0", "1"} in [set(devices) for devices in runner.given[4:]]
+    assert any("0" in devices for devices in runner.given[4:])
     assert runner.shared == []
