@@ -33,10 +33,10 @@ check: setup
 	@$(BIN)/lint-imports
 
 test: check
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 2 --dist loadfile --durations 12
 
 bench: setup
-	@$(BIN)/pytest -p no:xdist -q -s --timeout 900 tests/bench
+	@$(BIN)/pytest -p no:xdist -q -s --timeout 900 -o norecursedirs=.git tests/bench
 
 clean:
 	rm -rf .venv .ringfence
