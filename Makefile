@@ -36,7 +36,7 @@ test: check
 	@$(BIN)/pytest -n 2 --dist loadfile --durations 12
 
 bench: setup
-	@$(BIN)/pytest -p no:xdist -q -s --timeout 900 -o norecursedirs=.git tests/bench
+	@$(BIN)/pytest -p no:xdist -q -s --timeout 900 -o "norecursedirs=.*" tests/bench
 
 clean:
 	rm -rf .venv .ringfence
