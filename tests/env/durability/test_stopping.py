@@ -20,15 +20,16 @@ echo '{"metrics": {"val_loss": 2.5}}' > "$OUT_DIR/metrics.json"
 """
 
 
-def events(server: Server, agent: Agent) -> list[str]:
-    """Names of the events until the stream ends, however it ends."""
-    seen: list[str] = []
+def events(server: Server, agent: Agent, seen: list[str]) -> list[str]:
+    """Names of the events until the stream ends, however it ends; `seen` holds them as they come."""
     try:
         with (
             server.client(agent.token) as client,
             client.stream("GET", f"/v1/sessions/{agent.id}/tests/1/events") as stream,
         ):
-            seen += [line.removeprefix("event: ") for line in stream.iter_lines() if line.startswith("event: ")]
+            for line in stream.iter_lines():
+                if line.startswith("event: "):
+                    seen.append(line.removeprefix("event: "))
     except httpx.TransportError:
         seen.append("broken off")
     return seen
@@ -57,8 +58,10 @@ def test_a_stop_takes_seconds_and_a_start_finishes_what_was_running(
     for one in (agent, queued):
         assert one.call("test").status_code == 202
     with ThreadPoolExecutor(2) as pool:
-        streaming, waiting = pool.submit(events, server, agent), pool.submit(held, agent)
-        eventually(lambda: agent.get("/tests/1").json()["progress"]["step"] == 1)
+        seen: list[str] = []
+        streaming, waiting = pool.submit(events, server, agent, seen), pool.submit(held, agent)
+        eventually(lambda: seen == ["status", "metrics"])
+        time.sleep(0.3)  # for the held request to be on its way: nothing tells that it is
         begin = time.monotonic()
         server.stop()
         took = time.monotonic() - begin
@@ -67,7 +70,7 @@ def test_a_stop_takes_seconds_and_a_start_finishes_what_was_running(
     assert took < 2, f"the stop took {took:.1f} s"
     server.start()
     assert [one.result(1)["status"] for one in (agent, queued)] == ["succeeded"] * 2
-    assert events(server, agent)[-1] == "result"
+    assert events(server, agent, [])[-1] == "result"
     assert tiny.executions() == [f"{one.id}-1-0-0" for one in (agent, queued)]
     assert len(rows(server)) == 2
     nothing_left(server)
