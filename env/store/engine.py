@@ -8,10 +8,10 @@ from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
-from leaderboard.migrate import upgrade as upgrade_schema
+from leaderboard import migrate
 
-_HERE = Path(__file__).parent
-_LEADERBOARD = Path(__file__).parents[2] / "leaderboard"
+MIGRATIONS = Path(__file__).parent / "migrations"
+VERSION_TABLE = "alembic_version_env"
 
 
 def open_database(url: str) -> Engine:
@@ -22,8 +22,8 @@ def open_database(url: str) -> Engine:
     else:
         engine = create_engine(url, pool_pre_ping=True)
     with engine.connect() as connection:
-        upgrade_schema(connection, _HERE / "migrations", "alembic_version_env")
-        upgrade_schema(connection, _LEADERBOARD / "migrations", "alembic_version_leaderboard")
+        migrate.upgrade(connection, MIGRATIONS, VERSION_TABLE)
+        migrate.upgrade(connection, migrate.MIGRATIONS, migrate.VERSION_TABLE)
     return engine
 
 

@@ -68,10 +68,6 @@ class Store:
             )
         return self._tasks[version]
 
-    def lock_session(self, conn: Connection, session_id: str) -> None:
-        """Holds off every other transaction that locks the session, until this one ends."""
-        conn.execute(select(sessions.c.id).where(sessions.c.id == session_id).with_for_update())
-
     def submission(self, conn: Connection, session_id: str) -> Submission | None:
         row = conn.execute(
             select(sessions.c.submitted_test, sessions.c.submitted_at).where(sessions.c.id == session_id)

@@ -13,14 +13,13 @@ import argparse
 import os
 import sys
 import time
-import traceback
 from pathlib import Path
 
 import numpy as np
 
 from runner.inside.checkpoint import count_parameters
 from runner.inside.client import ModelClient
-from runner.inside.faults import AgentFault, SetupFault
+from runner.inside.faults import SetupFault, exit_status
 from runner.inside.harness import run_tasks
 from runner.inside.language import heldout_blocks, last_word_perplexity, mean_loss, read_texts, word_perplexity
 from runner.inside.report import Report, write_report
@@ -35,22 +34,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -P -m runner.inside.evaluate")
     parser.add_argument("what", choices=["language-modelling", "lm-eval"])
     what = parser.parse_args(arguments).what
-    try:
-        settings = read_settings(os.environ, Path.cwd())
-        report = evaluate(what, settings)
-        write_report(report, settings.out_dir)
-    except AgentFault as fault:
-        print(f"ERROR: {fault}", file=sys.stderr)
-        return 1
-    except SetupFault as fault:
-        print(f"SETUP ERROR: {fault}", file=sys.stderr)
-        return 2
-    except Exception:
-        traceback.print_exc()
-        return 2
+    return exit_status(lambda: _score(what))
+
+
+def _score(what: str) -> None:
+    settings = read_settings(os.environ, Path.cwd())
+    report = evaluate(what, settings)
+    write_report(report, settings.out_dir)
     for name, value in report.metrics.items():
         print(f"{name} = {value:.6g}")
-    return 0
 
 
 def evaluate(what: str, settings: Settings) -> Report:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -58,3 +61,22 @@ class SetupFault(Exception):
         super().__init__(f"{name}: {reason}")
         self.name = name
         self.reason = reason
+
+
+def exit_status(work: Callable[[], None]) -> int:
+    """Do the work of a program: 0; 1 when the agent's model is at fault; 2 when settings, data or we ourselves are.
+
+    A fault is told in one line on standard error.
+    """
+    try:
+        work()
+    except AgentFault as fault:
+        print(f"ERROR: {fault}", file=sys.stderr)
+        return 1
+    except SetupFault as fault:
+        print(f"SETUP ERROR: {fault}", file=sys.stderr)
+        return 2
+    except Exception:
+        traceback.print_exc()
+        return 2
+    return 0

@@ -20,7 +20,7 @@ import numpy as np
 
 from runner.inside.checkpoint import count_parameters
 from runner.inside.client import ModelClient
-from runner.inside.faults import AgentFault, SetupFault
+from runner.inside.faults import AgentFault, exit_status
 from runner.inside.report import Report, write_report
 from runner.inside.settings import Settings, read_settings
 
@@ -35,24 +35,17 @@ class TrainingFailed(AgentFault):
     """The training part of the rehearsal; what it printed has been passed on."""
 
 
-def main() -> int:
-    try:
-        settings = read_settings(
-            {**os.environ, "INPUT_DIR": os.environ["OUT_DIR"], "EVAL_DATA_DIR": os.devnull}, Path.cwd()
-        )
-        losses = train(settings.script)
-        parameters = count_parameters(settings.checkpoint)
-        with ModelClient(settings) as client:
-            probe_causality(client, settings, np.random.default_rng())
-    except AgentFault as fault:
-        print(f"ERROR: {fault}", file=sys.stderr)
-        return 1
-    except SetupFault as fault:
-        print(f"SETUP ERROR: {fault}", file=sys.stderr)
-        return 2
+def main() -> None:
+    # The checkpoint lies where training here leaves it; there is no evaluation data.
+    settings = read_settings(
+        {**os.environ, "INPUT_DIR": os.environ["OUT_DIR"], "EVAL_DATA_DIR": os.devnull}, Path.cwd()
+    )
+    losses = train(settings.script)
+    parameters = count_parameters(settings.checkpoint)
+    with ModelClient(settings) as client:
+        probe_causality(client, settings, np.random.default_rng())
     metrics = {"parameters": float(parameters), "first_loss": losses[0], "last_loss": losses[-1]}
     write_report(Report(metrics, parameters, {}), settings.out_dir)
-    return 0
 
 
 def train(script: Path) -> list[float]:
@@ -108,4 +101,4 @@ def probe_causality(client: ModelClient, settings: Settings, rng: np.random.Gene
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(main))
