@@ -99,13 +99,18 @@ def _suite(command: tuple[str, ...]) -> str | None:
 
 
 def _wishes(spec: RunSpec, prefix: str) -> dict[str, str]:
-    found = {name: value for text in spec.files.values() for name, value in _DIRECTIVE.findall(text)}
+    found = {name: value for _, text in _files(spec) for name, value in _DIRECTIVE.findall(text)}
     return {name.removeprefix(prefix): value for name, value in found.items() if ("." in name) == bool(prefix)}
+
+
+def _files(spec: RunSpec) -> list[tuple[str, str]]:
+    """Those of an evaluation are its workers', which run the code under test."""
+    return sorted({item for run in (spec, *spec.workers) for item in run.files.items()})
 
 
 def _quality(spec: RunSpec) -> float:
     """Between 0 and 1, by the code: the stages of a test differ in their shell scripts only."""
-    code = sorted((name, text) for name, text in spec.files.items() if not name.endswith(".sh"))
+    code = [(name, text) for name, text in _files(spec) if not name.endswith(".sh")]
     return int.from_bytes(hashlib.sha256(json.dumps(code).encode()).digest()[:6], "big") / (1 << 48)
 
 
