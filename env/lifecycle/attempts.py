@@ -86,6 +86,7 @@ class Attempts:
                     () if item.evaluates else tuple(live.tail.series),
                     ended.judged.metrics,
                     _note(settings, halvings),
+                    ended.judged.evaluation,
                 )
 
     async def take(self, wanted: RunSpec, live: Progress, news: Callable[[], None], *, evaluates: bool) -> Ended:
