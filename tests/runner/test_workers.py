@@ -140,6 +140,16 @@ def test_a_worker_has_limits_of_its_own(
     ended(real_runner, "run")
 
 
+def test_a_worker_that_had_to_be_killed_is_not_taken_for_its_run(
+    real_runner: Runner, finish: Finish, ended: Ended
+) -> None:
+    worker = RunSpec("run.audit", ("sleep", "60"), timeout_s=0.5)
+    main = RunSpec("run", ("sh", "-c", "sleep 3; kill -9 $$"), workers=(worker,))
+    real_runner.submit(main)
+    assert ended(real_runner, "run.audit").exit == Exit(ExitReason.DEADLINE, detail="0.5 s")
+    assert finish(real_runner, main).exit == Exit(ExitReason.SIGNALLED, 9)
+
+
 def test_submitting_again_starts_no_worker_again(real_runner: Runner, ended: Ended) -> None:
     worker = RunSpec("run.audit", ("sh", "-c", "echo started >> $OUT_DIR/starts"))
     spec = RunSpec("run", ("sleep", "60"), workers=(worker,))
