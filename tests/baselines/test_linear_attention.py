@@ -68,7 +68,7 @@ def test_retention(named: Named, random: Any) -> None:
     q, k, v = random(6), random(6), random(4)
     kept = torch.tensor([1 - 1 / 32, 1 - 1 / 64, 1 - 1 / 128], dtype=torch.float64).view(3, 1, 1)
     wanted = recurrent(q, k, v, lambda state, t: kept * state + outer(k[:, t], v[:, t]))
-    close(named("linear-attention", "retnet").retention(q, k, v), wanted)
+    close(named("linear-attention", "retnet").retention(q, k, v, kept.flatten().log().float()), wanted)
 
 
 def test_delta_rule(named: Named, random: Any) -> None:
