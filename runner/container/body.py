@@ -37,8 +37,6 @@ class Host:
     image: str
     owner: str
     """Identity of the runner, so that several can share an engine."""
-    user: str
-    """`uid:gid` in the sandbox."""
     cpus: float
     sandbox: Sandbox
 
@@ -48,17 +46,32 @@ def data_place(variable: str) -> str:
     return f"/ringfence/data/{variable}"
 
 
+_MASKED = (
+    # What engines mask by themselves: a list of one's own takes its place.
+    *("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats"),
+    *("/proc/scsi", "/proc/sched_debug", "/proc/timer_list", "/proc/timer_stats"),
+    *("/sys/devices/virtual/powercap", "/sys/firmware"),
+    # Counters of the whole host, by which one sandbox can tell another what it should not know.
+    *("/proc/buddyinfo", "/proc/diskstats", "/proc/loadavg", "/proc/locks", "/proc/meminfo", "/proc/pagetypeinfo"),
+    *("/proc/pressure", "/proc/schedstat", "/proc/slabinfo", "/proc/softirqs", "/proc/stat", "/proc/swaps"),
+    *("/proc/sys/fs", "/proc/uptime", "/proc/vmallocinfo", "/proc/vmstat", "/proc/zoneinfo"),
+    "/sys/kernel",
+)
+
+
 def container_body(
-    host: Host, spec: RunSpec, mounts: Sequence[Mount], nodes: Sequence[str], created_at: float
+    host: Host, spec: RunSpec, user: int, mounts: Sequence[Mount], nodes: Sequence[str], created_at: float
 ) -> dict[str, Any]:
-    """`nodes`: device nodes to pass; the GPUs of `spec` are asked of the toolkit when there are none."""
+    """`user`: user and group id in the sandbox. `nodes`: device nodes to pass; the GPUs of `spec` are asked of the
+    toolkit when there are none.
+    """
     sandbox = host.sandbox
     return {
         "Image": host.image,
         "Entrypoint": [],
         "Cmd": list(spec.command),
         "WorkingDir": WORK,
-        "User": host.user,
+        "User": f"{user}:{user}",
         "Env": [f"{name}={value}" for name, value in _environment(host, spec, mounts, nodes).items()],
         # Without a network no other name resolves, and libraries ask for that of their own host.
         "Hostname": "localhost",
@@ -70,6 +83,7 @@ def container_body(
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
             "SecurityOpt": ["no-new-privileges"],
+            "MaskedPaths": list(_MASKED),
             "Privileged": False,
             "Init": sandbox.init,
             **({"Runtime": sandbox.runtime} if sandbox.runtime else {}),

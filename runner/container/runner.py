@@ -23,7 +23,7 @@ from runner.local.layout import lay_out
 from runner.protocol import Phase, RunnerError, RunSpec, RunState
 
 _ENGINE_PATIENCE_S = 60.0  # how long an engine may be away, as for its restart, before a run is in trouble
-_SANDBOX_UID = 1000
+_FIRST_UID, _UIDS = 20_000, 40_000  # below 65536, for engines that map users
 _VERSIONS = """
 import importlib.metadata as m, json, platform
 try: torch = m.version("torch")
@@ -59,7 +59,6 @@ class DockerRunner(FolderRunner):
         self._host = Host(
             image=self._engine.image_id(image),
             owner=hashlib.sha256(str(self._root).encode()).hexdigest()[:12],
-            user="{0}:{0}".format(os.getuid() or _SANDBOX_UID),
             cpus=self._sandbox.cpus or max(1.0, (os.cpu_count() or 1) / slots),
             sandbox=self._sandbox,
         )
@@ -115,7 +114,7 @@ class DockerRunner(FolderRunner):
         """Of what runs find in their sandbox, seen from inside one."""
         probe = RunSpec("versions", ("python", "-c", _VERSIONS), memory_mb=512)
         name = self._container(probe.run_id)
-        body = container_body(self._host, probe, [], [], time.time())
+        body = container_body(self._host, probe, _user(probe), [], [], time.time())
         del body["Labels"]  # nobody's run
         self._engine.remove(name)  # of a service that was killed while it looked
         try:
@@ -164,14 +163,15 @@ class DockerRunner(FolderRunner):
     def _start(self, run: ContainerFolder, spec: RunSpec, mounts: list[Mount]) -> None:
         meeting_places = [self._meeting_place(worker) for worker in spec.workers]
         lay_out(run, spec.files, meeting_places)
+        user = _user(spec)
         if os.getuid() == 0:
             for folder in (run.out, *meeting_places):
-                os.chown(folder, _SANDBOX_UID, _SANDBOX_UID)
+                os.chown(folder, user, user)
         by_node = spec.device_ids and self._sandbox.gpu_mode == "devices"
         nodes = device_nodes(spec.device_ids) if by_node else []
         name = self._container(spec.run_id)
         self._engine.remove(name)  # of a submission that was cut short
-        self._engine.create(name, container_body(self._host, spec, mounts, nodes, time.time()))
+        self._engine.create(name, container_body(self._host, spec, user, mounts, nodes, time.time()))
         run.accept(spec, time.time())
         try:
             self._engine.start(name)
@@ -194,3 +194,15 @@ class DockerRunner(FolderRunner):
                 raise RunnerError(f"lost hold of run {run_id}: {hold.failure}")
         if hold is not None and (since := hold.away_since) and time.monotonic() > since + _ENGINE_PATIENCE_S:
             raise RunnerError(f"the container engine has not answered for {_ENGINE_PATIENCE_S:g} s")
+
+
+def _user(spec: RunSpec) -> int:
+    """The user id of a run: another one for every run, but the same for one that reads another's output.
+
+    The kernel counts pending signals, watches and more per user, and tells everyone with that id. A service that is not
+    root itself cannot hand out ids: its runs all have its own.
+    """
+    if os.getuid() != 0:
+        return os.getuid()
+    digest = hashlib.sha256((spec.upstream or spec.run_id).encode()).digest()
+    return _FIRST_UID + int.from_bytes(digest[:8], "big") % _UIDS

@@ -9,6 +9,7 @@ no file of the training run and no metrics.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -50,15 +51,12 @@ class Worker:
 
 
 def serve(wire: Wire, script: Path) -> None:
-    """Say hello, then answer requests until the evaluator closes the wire."""
+    """Say hello, then answer requests. Raises WireClosed when the evaluator leaves."""
     wire.send({"ok": True, "torch": torch.__version__, "cuda": torch.cuda.is_available()})
     weights = bytearray()
     worker: Worker | None = None
     while True:
-        try:
-            request, arrays = wire.receive(MAX_REQUEST)
-        except WireClosed:
-            return
+        request, arrays = wire.receive(MAX_REQUEST)
         if request["op"] == "weights":
             weights += arrays[0].tobytes()
             continue
@@ -84,5 +82,7 @@ def _array(tensor: torch.Tensor) -> Array:
 
 
 if __name__ == "__main__":
-    serve(join(Path(os.environ["MEET_DIR"]), PATIENCE_S), Path.cwd() / os.environ["SCRIPT"])
+    # The evaluator may leave at any time, also while it is being answered.
+    with contextlib.suppress(WireClosed):
+        serve(join(Path(os.environ["MEET_DIR"]), PATIENCE_S), Path.cwd() / os.environ["SCRIPT"])
     os._exit(0)  # whatever the agent's code registered for the end of the process does not run

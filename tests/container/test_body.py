@@ -15,9 +15,9 @@ from runner.protocol import RunnerError, RunSpec
 
 def body(spec: RunSpec | None = None, nodes: tuple[str, ...] = (), **settings: Any) -> dict[str, Any]:
     sandbox = Sandbox(**settings)
-    host = Host("sha256:1", "owner", "1000:1000", 1.5, sandbox)
+    host = Host("sha256:1", "owner", 1.5, sandbox)
     mounts = [Mount(Path("/runs/r/work"), "/ringfence/work"), Mount(Path("/runs/r/out"), "/ringfence/out", True)]
-    return container_body(host, spec or RunSpec("r", ("true",)), mounts, nodes, created_at=1000.5)
+    return container_body(host, spec or RunSpec("r", ("true",)), 1000, mounts, nodes, created_at=1000.5)
 
 
 def environment(made: dict[str, Any]) -> dict[str, str]:
@@ -27,6 +27,9 @@ def environment(made: dict[str, Any]) -> dict[str, str]:
 def test_the_sandbox_is_closed() -> None:
     made = body()
     assert made["User"] == "1000:1000"
+    masked = made["HostConfig"].pop("MaskedPaths")
+    assert {"/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"} < set(masked)  # the engine's own list
+    assert {"/proc/sys/fs", "/proc/stat", "/proc/loadavg", "/proc/meminfo"} < set(masked)  # counters of the host
     assert made["HostConfig"] == {
         "NetworkMode": "none",
         "IpcMode": "private",

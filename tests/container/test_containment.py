@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import stat
 from collections.abc import Callable
@@ -96,6 +97,30 @@ tell({"ids": [os.getresuid(), os.getresgid()], "status": status})
     assert {status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
     assert status["NoNewPrivs"] == "1"
     assert status["Seccomp"] == "2"
+
+
+WHO_IS_THERE = """
+counters = ["loadavg", "locks", "meminfo", "stat", "uptime", "vmstat", "sys/fs/file-nr", "sys/fs/inode-state"]
+def count(name):
+    try:
+        return open("/proc/" + name).read()
+    except FileNotFoundError:
+        return ""
+tell({"uid": os.getuid(), "counters": "".join(map(count, counters))})
+"""
+
+
+def test_two_sandboxes_share_no_user_and_no_counter_of_the_host(inside: Inside) -> None:
+    first, second = inside(WHO_IS_THERE, run_id="first"), inside(WHO_IS_THERE, run_id="second")
+    assert first["counters"] == second["counters"] == ""
+    if os.getuid() == 0:
+        assert first["uid"] != second["uid"]
+
+
+def test_what_one_run_kept_to_itself_is_read_by_the_run_that_builds_on_it(inside: Inside) -> None:
+    inside("os.umask(0o077); open(os.environ['OUT_DIR'] + '/weights', 'w').write('kept'); tell(1)", run_id="first")
+    read = "tell(open(os.environ['INPUT_DIR'] + '/weights').read())"
+    assert inside(read, run_id="second", upstream="first") == "kept"
 
 
 def test_it_cannot_become_somebody(inside: Inside) -> None:
