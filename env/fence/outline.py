@@ -80,6 +80,10 @@ class Outline:
         """Line number to the line's number among the fixed ones."""
         return {line: number for number, line in enumerate(self.fixed_lines)}
 
+    def owner(self, line: int) -> int | None:
+        """Index of the editable range a line is in; None when it is fixed."""
+        return self._owners[line]
+
     def around(self, position: int) -> Iterator[int]:
         """Positions of the functions and classes around a statement, innermost first."""
         scope = self.scopes[position]

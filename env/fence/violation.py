@@ -9,7 +9,7 @@ class FenceViolation(Exception):
     """An edited file that must not be run. `message` names the line, what is wrong and what is allowed.
 
     `line` is 1-based, in the edited file. Codes: syntax, encoding, too_complex, boundary, structure, binding, missing,
-    overrides.
+    overrides, reach.
     """
 
     def __init__(self, code: str, line: int, message: str) -> None:
