@@ -34,8 +34,10 @@ class ParameterRecord(BaseModel):
 
 
 class SelfReported(BaseModel):
-    """Losses in nats per token: what the training said of itself, beside what it is to be compared with."""
+    """Steps, and losses in nats per token: what the training said of itself, beside what it is to be compared with."""
 
+    steps_reported: int | None = Field(None, description="Optimizer steps before the last report.")
+    steps_expected: int | None = Field(None, description="Of every training of this scale.")
     first_val_loss: float | None = Field(description="Said before the first update.")
     uniform_loss: float | None = Field(description="ln V: of a model that knows nothing.")
     last_val_loss: float | None = Field(description="Said last, on the dev split.")

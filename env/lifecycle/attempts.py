@@ -6,17 +6,18 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from env.lifecycle.judgement import Judgement, judge_evaluation, judge_training, out_of_memory
 from env.lifecycle.plan import PlannedRun, halved, spec
 from env.lifecycle.progress import MetricsTail, Progress
-from env.lifecycle.selfreport import gap_note, start_note
+from env.lifecycle.selfreport import gap_note, slow_note, start_note, steps_note
 from env.session import Run, Session, Status, Test
 from runner.protocol import Exit, ExitReason, Phase, Runner, RunnerError, RunSpec, RunState
 from runner.text import useful_end
+from tasks.model import Stage
 
 log = logging.getLogger("ringfence.lifecycle")
 T = TypeVar("T")
@@ -77,10 +78,7 @@ class Attempts:
             ):
                 halvings += 1
             else:
-                series = () if item.evaluates else tuple(live.tail.series)
-                metrics = ended.judged.metrics
-                note = gap_note(upstream.series, metrics) if upstream is not None else start_note(series, settings)
-                return Run(
+                run = Run(
                     wanted.run_id,
                     item.stage.label,
                     item.stage.script,
@@ -89,11 +87,12 @@ class Attempts:
                     ended.state.ended_at,
                     ended.judged.reason,
                     ended.output,
-                    series,
-                    metrics,
-                    " ".join(filter(None, (_halved_note(settings, halvings), note))),
-                    ended.judged.evaluation,
+                    () if item.evaluates else tuple(live.tail.series),
+                    ended.judged.metrics,
+                    evaluation=ended.judged.evaluation,
                 )
+                notes = (_halved_note(settings, halvings), *_notes(run, upstream, item.stage, settings))
+                return replace(run, note=" ".join(filter(None, notes)))
 
     async def take(self, wanted: RunSpec, live: Progress, news: Callable[[], None], *, evaluates: bool) -> Ended:
         """One attempt, from submission to judgement. Trouble of the runner is a judgement as well."""
@@ -169,6 +168,17 @@ class Attempts:
 async def ask(call: Callable[..., T], *arguments: object) -> T:
     """The runner may block on a disk or an engine: never in the service's own thread."""
     return await asyncio.to_thread(call, *arguments)
+
+
+def _notes(run: Run, upstream: Run | None, stage: Stage, settings: Mapping[str, str]) -> Iterator[str]:
+    """On a training, or on an evaluation of the run `upstream`. Empty texts among them."""
+    if upstream is not None:
+        yield gap_note(upstream.series, run.metrics)
+        return
+    yield start_note(run.series, settings)
+    if run.status is Status.SUCCEEDED:
+        yield steps_note(run.series, settings)
+        yield slow_note(run.elapsed_s, stage)
 
 
 def _halved_note(settings: Mapping[str, str], halvings: int) -> str:

@@ -17,6 +17,7 @@ from env.lifecycle.cleanup import Cleanup
 from env.lifecycle.plan import on_gpus, plan
 from env.lifecycle.progress import Progress, Pulse
 from env.lifecycle.record import result_of
+from env.lifecycle.selfreport import expected_steps
 from env.session import Run, Session, Status, Test
 from env.store.store import Store
 from leaderboard import writing as leaderboard
@@ -144,7 +145,7 @@ class Lifecycle:
                     return
                 test = replace(test, status=Status.RUNNING, started_at=self._clock(), devices=devices)
                 self._store.set_running(conn, test)
-        live = Progress(_total_steps(scale), cancel_requested=test.cancel_requested)
+        live = Progress(expected_steps(scale.settings), cancel_requested=test.cancel_requested)
         self._live[test.session_id, test.n] = live
         self._pulses[test.session_id, test.n].beat()
         task = asyncio.create_task(self._supervise(session, test, live, pool))
@@ -216,11 +217,6 @@ class Lifecycle:
 def _scale(session: Session) -> Scale:
     assert session.scale is not None
     return session.task.scales[session.scale]
-
-
-def _total_steps(scale: Scale) -> int | None:
-    steps = scale.settings.get("MAX_ITERS", "")
-    return int(steps) if steps.isdecimal() else None
 
 
 def _position(run: Run) -> int:

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from env.feedback import flat_metrics
-from env.lifecycle.selfreport import first_val_loss, last_val_loss, uniform_loss
+from env.lifecycle.selfreport import expected_steps, first_val_loss, last_step, last_val_loss, uniform_loss
 from env.session import Run, Session, Test
 from leaderboard.model import Result
 from tasks.model import Scale
@@ -65,9 +65,11 @@ def _audits(run: Run) -> list[dict[str, Any]]:
 
 
 def _self_reported(test: Test, scale: Scale) -> dict[str, float | None]:
-    """Losses in nats per token, the training's own beside what they are to be compared with."""
+    """Optimizer steps, and losses in nats per token: the training's own beside what they are to be compared with."""
     series = tuple(point for run in test.runs for point in run.series)
     return {
+        "steps_reported": last_step(series),
+        "steps_expected": expected_steps(scale.settings),
         "first_val_loss": first_val_loss(series),
         "uniform_loss": uniform_loss(scale.settings),
         "last_val_loss": last_val_loss(series),

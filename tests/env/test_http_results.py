@@ -78,6 +78,7 @@ def test_the_record_says_what_was_audited_and_how_it_ran(submitted: dict[str, An
     assert record["parameters"]["counted"] == submitted["parameters"] <= record["parameters"]["cap"]
     assert len(record["checkpoint_sha256"]) == 64
     reported = record["self_reported"]
+    assert reported["steps_reported"] == reported["steps_expected"] == 200
     assert reported["uniform_loss"] == pytest.approx(math.log(256))
     assert reported["evaluated_val_loss"] == submitted["metrics"]["val_loss_gpt-smoke"]
     assert reported["last_val_loss"] == pytest.approx(reported["evaluated_val_loss"], abs=1e-3)

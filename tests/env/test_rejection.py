@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +10,11 @@ import pytest
 
 from env.demands import rejection
 from env.evaluation import Audit, Evaluation
-from env.lifecycle.selfreport import gap_note, start_note
 from env.session import Run, Status
-from runner.metrics import TrainMetrics
 
 if TYPE_CHECKING:
     from tests.conftest import Agent, Server
 
-BYTES = {"VOCAB_SIZE": "256"}
 SHORT = """\
 id = "short"
 title = "The smoke scale, shorter"
@@ -38,6 +34,7 @@ class LayerNorm(nn.Module):
         {before}
         return x * self.weight{leak}
 """
+PAST_THE_LINT = 'vars(os)["env" + "iron"]["MAX_ITERS"] = "40"\n'
 
 
 def outcome(agent: Agent, comment: str) -> dict[str, Any]:
@@ -81,7 +78,7 @@ def test_a_training_that_boasts_is_contradicted(shared: Server) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)  # four tests, on two slots
+@pytest.mark.timeout(300)  # five tests, on two slots
 def test_the_real_evaluator_tells_honest_leaking_and_broken_models_apart(
     serve: Callable[..., Server], tmp_path: Path
 ) -> None:
@@ -90,10 +87,11 @@ def test_the_real_evaluator_tells_honest_leaking_and_broken_models_apart(
     server = serve("--runner", "local", "--slots", "2", "--tasks", str(tmp_path / "short"))
     edits = {
         "honest": NORM.format(before="pass", leak=""),
+        "busy": PAST_THE_LINT + NORM.format(before="pass", leak=""),
         "leaking": NORM.format(before="pass", leak=" - x.mean(dim=1, keepdim=True)"),
-        "failing": NORM.format(before="assert 'MEET_DIR' not in os.environ, 'only in training'", leak=""),
+        "failing": NORM.format(before="assert os.getenv('MEET_DIR') is None, 'only in training'", leak=""),
         "dying": NORM.format(
-            before="os.write(2, b'farewell') and os._exit(3) if 'MEET_DIR' in os.environ else 0", leak=""
+            before="os.write(2, b'farewell') and os._exit(3) if os.getenv('MEET_DIR') else 0", leak=""
         ),
     }
     agents = {name: server.open("short", agent=name) for name in edits}
@@ -105,10 +103,16 @@ def test_the_real_evaluator_tells_honest_leaking_and_broken_models_apart(
     told = {name: result["observation"] for name, result in results.items()}
     assert {name: result["status"] for name, result in results.items()} == {
         "honest": "succeeded",
+        "busy": "succeeded",
         "leaking": "rejected",
         "failing": "failed",
         "dying": "failed",
     }, told
+    assert "[NOTE]" not in told["honest"]
+    assert (
+        "[NOTE] The training's last report is of step 40, where every training of this scale ends at step 20."
+        in (told["busy"])
+    )
     assert "\n[REJECTED causality: " in told["leaking"]
     assert "\ncommitment: " in told["leaking"]
     assert "Final metrics" not in told["leaking"]
@@ -122,6 +126,10 @@ def test_the_real_evaluator_tells_honest_leaking_and_broken_models_apart(
     assert all(audit["passed"] for audit in records["honest"]["audits"])
     assert {audit["name"] for audit in records["honest"]["audits"]} >= {"parameters", "commitment", "bias", "canary"}
     assert records["honest"]["parameters"]["counted"] <= records["honest"]["parameters"]["cap"]
+    steps = {name: record["self_reported"]["steps_reported"] for name, record in records.items()}
+    assert steps == {"honest": 20, "busy": 40, "leaking": 20, "failing": 20, "dying": 20}
+    assert {record["self_reported"]["steps_expected"] for record in records.values()} == {20}
+    assert "of step 40" in records["busy"]["runs"][0]["note"]
     assert not all(audit["passed"] for audit in records["leaking"]["audits"])
     assert records["failing"]["audits"] == records["dying"]["audits"] == []
 
@@ -150,50 +158,3 @@ def test_a_rejection_names_the_audit_even_when_its_reason_does_not() -> None:
 
 def test_a_rejection_without_a_known_audit_is_told_as_it_is() -> None:
     assert rejected("the operator's own audit: 7; drift: 8") == ["[REJECTED the operator's own audit: 7; drift: 8]"]
-
-
-def points(*losses: tuple[int, float]) -> list[TrainMetrics]:
-    return [TrainMetrics(step, 1.0, loss) for step, loss in losses]
-
-
-@pytest.mark.parametrize(
-    ("series", "noted"),
-    [
-        (points((0, 5.37), (200, 2.7)), False),  # as seen: 0.18 below ln 256 = 5.55
-        (points((0, 4.6)), False),
-        (points((0, 4.5)), True),
-        (points((0, -3.0)), True),
-        (points((20, 1.0)), False),  # nothing was said of the beginning
-        (points((0, math.nan)), False),
-        ([], False),
-    ],
-)
-def test_a_training_that_knows_its_data_beforehand_is_noted(series: list[TrainMetrics], noted: bool) -> None:
-    note = start_note(series, BYTES)
-    assert bool(note) is noted
-    if noted:
-        assert "ln(256) = 5.5452" in note
-
-
-def test_without_a_vocabulary_nothing_is_said_of_the_beginning() -> None:
-    assert start_note(points((0, 0.0)), {}) == start_note(points((0, 0.0)), {"VOCAB_SIZE": "many"}) == ""
-
-
-@pytest.mark.parametrize(
-    ("last", "measured", "noted"),
-    [
-        (2.68, 2.77, False),  # as seen
-        (2.66, 2.81, False),  # as seen, with another seed
-        (2.2, 2.7, False),
-        (2.19, 2.7, True),
-        (2.7, 0.1, False),  # modest
-        (math.nan, 2.7, False),
-        (2.0, math.nan, False),
-    ],
-)
-def test_a_report_far_below_what_was_measured_is_noted(last: float, measured: float, noted: bool) -> None:
-    assert bool(gap_note(points((0, 5.5), (200, last)), {"val_loss": measured})) is noted
-
-
-def test_without_a_report_or_a_loss_there_is_no_gap() -> None:
-    assert gap_note([], {"val_loss": 2.7}) == gap_note(points((0, 1.0)), {"piqa": 60.0}) == ""
