@@ -47,7 +47,9 @@ RUN if [ "${GPU}" = 1 ]; then \
     fi
 RUN useradd --uid 1000 --no-create-home --home-dir /tmp runner
 COPY --from=trainer-build /opt/venv /opt/venv
-COPY runner /opt/ringfence/runner
+# Of the runner what runs in sandboxes, and no more: least of all what the smoke data are made with.
+COPY runner/__init__.py /opt/ringfence/runner/
+COPY runner/inside /opt/ringfence/runner/inside
 RUN echo /opt/ringfence > "$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ringfence.pth"
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin PYTHONUNBUFFERED=1
 USER 1000

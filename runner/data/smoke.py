@@ -1,23 +1,24 @@
-"""The smoke data: byte tokens and small evaluation sets, made on the spot from what every machine has."""
+"""The smoke data: byte tokens and small evaluation sets, in a language and in texts that no sandbox knows."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
-import platform
+import secrets
 import shutil
-import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
-from runner.data.corpus import read_corpus
+from runner.data.author import Document, write
 from runner.data.items import evaluation_sets
 
-FORMAT = 1
-"""Goes up when the same Python would get other data."""
-EXCERPT = 1600
-"""Characters of each held-out file in heldout.bin: many files, and still scored in a second."""
+FORMAT = 2
+"""Goes up when the same seed would give other data: what an older format left is made anew."""
+TRAIN, DEV, HELDOUT = 4_000_000, 250_000, 80_000
+"""Bytes, about: many times what a training reads, and a little more than an evaluation scores."""
 
 
 class DataError(Exception):
@@ -38,73 +39,89 @@ def is_prepared(data_dir: Path, name: str) -> bool:
     return not name.startswith("smoke/") or meta.get("format") == FORMAT
 
 
-def prepare_smoke(data_dir: Path) -> None:
+def prepare_smoke(data_dir: Path, seed: bytes | None = None) -> None:
     """Make `smoke/train` and `smoke/heldout` unless they are there. Raises DataError.
 
-    `smoke/train` holds train.bin and dev.bin, `smoke/heldout` heldout.bin: uint16 little-endian, one token per UTF-8
-    byte. `smoke/heldout` also holds the evaluation sets, JSON lines. Each has a meta.json. Both appear at once, and
-    complete; several processes may do this at a time.
+    `smoke/train` holds train.bin and dev.bin, `smoke/heldout` heldout.bin: uint16 little-endian, one token per byte.
+    `smoke/heldout` also holds the evaluation sets, JSON lines. Each has a meta.json. Both appear at once, and complete;
+    several processes may do this at a time. The texts are drawn with `seed`, by default a fresh one that is kept in
+    `smoke/heldout` only: folders differ in their texts, not in their language.
     """
-    if is_prepared(data_dir, "smoke/train") and is_prepared(data_dir, "smoke/heldout"):
+    if _all_prepared(data_dir):
         return
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=data_dir, prefix=".smoke-") as scratch:
-            made = Path(scratch, "made")  # a folder of its own: the temporary one is private to this user
-            _make(made)
-            _put_in_place(made, data_dir / "smoke", Path(scratch, "outdated"))
+        with _alone_in(data_dir):
+            if not _all_prepared(data_dir):  # by whoever was here before
+                made = data_dir / ".smoke-new"
+                shutil.rmtree(made, ignore_errors=True)  # what a killed process left
+                _make(made, seed or secrets.token_bytes(32))
+                _put_in_place(made, data_dir / "smoke")
     except OSError as error:
         raise DataError(data_dir, error.strerror or str(error)) from error
 
 
-def _make(folder: Path) -> None:
-    corpus = read_corpus()
+def _all_prepared(data_dir: Path) -> bool:
+    return is_prepared(data_dir, "smoke/train") and is_prepared(data_dir, "smoke/heldout")
+
+
+@contextmanager
+def _alone_in(data_dir: Path) -> Iterator[None]:
+    """One process at a time; the lock ends with the process."""
+    with (data_dir / ".smoke-lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _make(folder: Path, seed: bytes) -> None:
     train, heldout = folder / "train", folder / "heldout"
     train.mkdir(parents=True)
-    _write_tokens(train / "train.bin", corpus.train.values())
-    _write_tokens(train / "dev.bin", corpus.dev.values())
-    _write_meta(train, len(corpus.train) + len(corpus.dev))
+    trained_on = [
+        _write_tokens(train / "train.bin", write(_stream(seed, "train"), TRAIN)),
+        _write_tokens(train / "dev.bin", write(_stream(seed, "dev"), DEV)),
+    ]
+    _write_meta(train, {"documents": sum(trained_on)})
 
     heldout.mkdir()
-    _write_tokens(heldout / "heldout.bin", (_excerpt(text) for text in corpus.heldout.values()))
-    for name, items in evaluation_sets(corpus.heldout.values(), Random("smoke")).items():
+    documents = list(write(_stream(seed, "heldout"), HELDOUT))
+    _write_tokens(heldout / "heldout.bin", iter(documents))
+    for name, items in evaluation_sets(documents, Random(_stream(seed, "questions"))).items():
         (heldout / name).write_text("".join(json.dumps(item) + "\n" for item in items), encoding="utf-8")
-    _write_meta(heldout, len(corpus.heldout))
+    _write_meta(heldout, {"documents": len(documents), "seed": seed.hex()})
 
 
-def _excerpt(text: str) -> str:
-    """From the middle: many files begin with the same notices."""
-    start = max(0, (len(text) - EXCERPT) // 2)
-    return text[start : start + EXCERPT]
+def _stream(seed: bytes, name: str) -> bytes:
+    """A split's own seed. Who works out that of the training text from the text knows neither `seed` nor the others."""
+    return hashlib.sha256(seed + name.encode()).digest()
 
 
-def _write_tokens(path: Path, texts: Iterable[str]) -> None:
-    ids = "\n".join(texts).encode()
+def _write_tokens(path: Path, documents: Iterator[Document]) -> int:
+    """A line each. Returns how many."""
+    lines = [f"{document}\n".encode() for document in documents]
+    ids = b"".join(lines)
     tokens = bytearray(2 * len(ids))
     tokens[::2] = ids  # the low byte of each uint16
     path.write_bytes(tokens)
+    return len(lines)
 
 
-def _write_meta(folder: Path, files: int) -> None:
+def _write_meta(folder: Path, facts: dict[str, object]) -> None:
     """Last of all files: its presence says that the folder is complete."""
     written = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
     meta = {
         "format": FORMAT,
-        "python": platform.python_version(),
-        "source_files": files,
+        **facts,
         "bytes": {name: len(data) for name, data in written.items()},
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in written.items()},
     }
     (folder / "meta.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
 
 
-def _put_in_place(made: Path, target: Path, outdated: Path) -> None:
-    """Rename `made` to `target`. Another process may be doing the same; whose folder stays does not matter."""
-    try:
-        made.rename(target)
-    except OSError:
-        if is_prepared(target.parent, "smoke/train") and is_prepared(target.parent, "smoke/heldout"):
-            return
+def _put_in_place(made: Path, target: Path) -> None:
+    """Rename `made` to `target`, in the place of what an older format left there."""
+    outdated = target.with_name(".smoke-old")
+    shutil.rmtree(outdated, ignore_errors=True)
+    if target.exists():
         target.rename(outdated)
-        made.rename(target)
-        shutil.rmtree(outdated, ignore_errors=True)
+    made.rename(target)
+    shutil.rmtree(outdated, ignore_errors=True)

@@ -1,31 +1,89 @@
-"""The smoke data: the same every time, complete or absent, held-out text held out."""
+"""The smoke data: complete or absent, of texts that nobody has seen, in one language everywhere."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
 from runner.data import DataError, is_prepared, prepare_smoke
-from runner.data.corpus import read_corpus
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in (folder / "smoke").rglob("*") if path.is_file()}
+
+
+def text(folder, name):
+    """Of a token file."""
+    data = next((folder / "smoke").rglob(name)).read_bytes()
+    assert set(data[1::2]) == {0}
+    return data[::2].decode("ascii")
+
+
+def shingles(text, length):
+    return {text[i : i + length] for i in range(len(text) - length + 1)}
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
+def other(tmp_path_factory):
+    """Prepared as a service does it."""
+    folder = tmp_path_factory.mktemp("other")
     prepare_smoke(folder)
     return folder
 
 
-def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def test_preparing_elsewhere_gives_the_same_bytes(prepared, tmp_path):
-    prepare_smoke(tmp_path / "new" / "folder")
+def test_the_same_seed_gives_the_same_bytes(prepared, seed, tmp_path):
+    prepare_smoke(tmp_path / "new" / "folder", seed)
     assert contents(tmp_path / "new" / "folder") == contents(prepared)
+
+
+def test_two_installations_share_no_text(prepared, other):
+    for name in ("train.bin", "dev.bin", "heldout.bin"):
+        assert not shingles(text(prepared, name)[:500_000], 80) & shingles(text(other, name)[:500_000], 80)
+
+
+def test_two_installations_have_one_language(prepared, other):
+    def frequencies(folder, unit):
+        counts = Counter(unit(text(folder, "train.bin")[:1_000_000]))
+        return {one: count / counts.total() for one, count in counts.items()}
+
+    def distance(unit):
+        """Total variation."""
+        one, two = frequencies(prepared, unit), frequencies(other, unit)
+        return sum(abs(one.get(key, 0) - two.get(key, 0)) for key in one | two) / 2
+
+    def words(text):
+        return [word.strip(".,") for word in text.split() if word.islower()]
+
+    assert distance(lambda text: text) < 0.01
+    assert distance(words) < 0.05
+    assert set(words(text(prepared, "train.bin"))) == set(words(text(other, "train.bin")))
+
+
+def test_splits_share_no_text(prepared):
+    train, dev, heldout = (text(prepared, f"{name}.bin") for name in ("train", "dev", "heldout"))
+    known = shingles(heldout, 80)
+    for other in (train, dev):
+        assert not any(other[i : i + 80] in known for i in range(len(other)))
+    assert not shingles(dev, 80) & shingles(train[:500_000], 80)
+    assert len(train) > 10 * len(dev) > 20 * len(heldout)
+
+
+def test_only_the_heldout_folder_knows_the_seed(prepared, seed, other):
+    assert json.loads((prepared / "smoke" / "heldout" / "meta.json").read_text())["seed"] == seed.hex()
+    secret = json.loads((other / "smoke" / "heldout" / "meta.json").read_text())["seed"]
+    assert len(bytes.fromhex(secret)) == 32
+    for path in other.rglob("*"):
+        if path.is_file() and path.parent.name != "heldout":
+            assert secret.encode() not in path.read_bytes()
+            assert bytes.fromhex(secret) not in path.read_bytes()
+
+
+def test_as_much_is_held_out_as_the_smoke_scale_scores(prepared):
+    assert len(text(prepared, "heldout.bin")) // 65 * 64 >= 65536
 
 
 def test_preparing_again_touches_nothing(prepared):
@@ -34,11 +92,17 @@ def test_preparing_again_touches_nothing(prepared):
     assert {path: path.stat().st_mtime_ns for path in prepared.rglob("*")} == before
 
 
-def test_processes_that_prepare_at_once_agree(prepared, tmp_path):
-    code = "import sys, pathlib, runner.data; runner.data.prepare_smoke(pathlib.Path(sys.argv[1]))"
-    racing = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(3)]
-    assert [process.wait() for process in racing] == [0, 0, 0]
-    assert contents(tmp_path) == contents(prepared)
+def test_processes_that_prepare_at_once_get_the_same_data(tmp_path):
+    code = (
+        "import sys, pathlib, runner.data; folder = pathlib.Path(sys.argv[1]); runner.data.prepare_smoke(folder); "
+        "print([(folder / 'smoke' / name / 'meta.json').read_text() for name in ('train', 'heldout')])"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    racing = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(3)]
+    seen = {process.communicate()[0] for process in racing}
+    assert [process.returncode for process in racing] == [0, 0, 0]
+    assert len(seen) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"smoke", ".smoke-lock"}
 
 
 def test_readiness_is_known_by_name_and_format(prepared, tmp_path):
@@ -48,13 +112,16 @@ def test_readiness_is_known_by_name_and_format(prepared, tmp_path):
     assert not is_prepared(tmp_path, "smoke/train")
 
 
-def test_data_of_an_older_format_is_replaced(prepared, tmp_path):
+def test_data_of_an_older_format_is_replaced_and_what_a_killed_process_left_is_cleared(prepared, seed, tmp_path):
     for name in ("train", "heldout"):
         (tmp_path / "smoke" / name).mkdir(parents=True)
-        (tmp_path / "smoke" / name / "meta.json").write_text('{"format": 0}')
+        (tmp_path / "smoke" / name / "meta.json").write_text('{"format": 1}')
+    for left in (".smoke-new", ".smoke-old"):
+        (tmp_path / left / "train").mkdir(parents=True)
     assert not is_prepared(tmp_path, "smoke/train")
-    prepare_smoke(tmp_path)
+    prepare_smoke(tmp_path, seed)
     assert contents(tmp_path) == contents(prepared)
+    assert {path.name for path in tmp_path.iterdir()} == {"smoke", ".smoke-lock"}
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
@@ -67,46 +134,3 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 def test_other_users_can_read_it(prepared):
     for path in [prepared / "smoke", *(prepared / "smoke").rglob("*")]:
         assert path.stat().st_mode & 0o044 == 0o044
-
-
-def test_no_file_is_in_two_splits():
-    corpus = read_corpus()
-    train, dev, heldout = set(corpus.train), set(corpus.dev), set(corpus.heldout)
-    assert not train & dev | train & heldout | dev & heldout
-    assert len(train) > 10 * len(dev) > 0
-    assert len(train) > 10 * len(heldout) > 0
-    assert not [name for name in train | dev | heldout if "site-packages" in name or name.startswith("test/")]
-
-
-def test_tokens_are_the_bytes_of_the_files(prepared):
-    corpus = read_corpus()
-    data = (prepared / "smoke" / "train" / "dev.bin").read_bytes()
-    assert set(data[1::2]) == {0}
-    assert data[::2].decode() == "\n".join(corpus.dev.values())
-
-    heldout = (prepared / "smoke" / "heldout" / "heldout.bin").read_bytes()[::2].decode()
-    assert 20000 < len(heldout) < 200000
-    assert heldout[200:800] in "\n".join(corpus.heldout.values())
-    assert heldout[200:800] not in "\n".join(corpus.train.values())
-
-
-def test_right_answers_are_how_the_text_goes_on(prepared):
-    def items(name):
-        lines = (prepared / "smoke" / "heldout" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
-
-    text = " ".join(" ".join(read_corpus().heldout.values()).split())
-    for item in items("arc_easy"):
-        right = item["choices"]["text"][item["choices"]["label"].index(item["answerKey"])]
-        assert f"{item['question']} {right}" in text
-        assert len(set(item["choices"]["text"])) == 4
-    for item in items("hellaswag"):
-        assert f"{item['ctx_a']} {item['endings'][int(item['label'])]}" in text
-    for item in items("piqa"):
-        assert f"{item['goal']} {item[('sol1', 'sol2')[item['label']]]}" in text
-    for item in items("winogrande"):
-        assert item["sentence"].replace("_", item[f"option{item['answer']}"]) in text
-        assert item["option1"] != item["option2"]
-    for item in items("lambada"):
-        assert item["text"] in text
-    assert len(items("wikitext2")) >= 5
