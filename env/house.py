@@ -46,6 +46,8 @@ class House:
     opening: Opening
     tools: Tools
     views: Views
+    open_to_all: bool
+    """No operator keys are configured: it listens on loopback only."""
 
 
 def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner, host: Host) -> House:
@@ -63,6 +65,7 @@ def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner, host: H
         Opening(engine, store, live, tasks, access, lambda: secrets.token_hex(8), utc_now, settings.default_scale),
         Tools(engine, store, live, steps, lifecycle, access, utc_now),
         Views(engine, store, live, lifecycle, access),
+        access.open_to_all,
     )
 
 
