@@ -58,7 +58,7 @@ def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner, host: H
     live = LiveSessions(engine, store)
     lifecycle = Lifecycle(engine, store, runner, host, utc_now)
     steps = Steps(engine, store, live, access, utc_now)
-    checks = Checks(engine, store, live, steps, Rehearsals(runner), access)
+    checks = Checks(engine, store, live, steps, Rehearsals(runner, lifecycle.tidied), access)
     return House(
         engine,
         tasks,

@@ -61,7 +61,7 @@ def test_every_edit_has_a_method_of_its_own(client: Client) -> None:
         assert "   246      # one" in session.view(245, 247).observation
         assert session.edit(start_line=246, end_line=247, content="").total_lines == 436
         state = session.state()
-        assert (state.metadata, state.revision, state.submission) == ({"run": 1}, 6, None)
+        assert (state.metadata, state.revision, state.submission) == ({"run": 1}, 5, None)
 
 
 def test_answers_are_values(client: Client) -> None:
@@ -76,17 +76,17 @@ def test_a_refusal_carries_its_code_and_what_is_allowed(client: Client) -> None:
     with client.open(TASK, "x") as session:
         with pytest.raises(RefusedError) as refused:
             session.replace(1, 15, "import os\n")
-        assert refused.value.code == "outside_fence"
+        assert refused.value.code == "outside_editable"
         assert refused.value.status == 422
         assert str(refused.value) == refused.value.observation
         assert "You may only edit lines 22–31, 88–100, 245–247." in refused.value.observation
-        with pytest.raises(RefusedError, match="surrogate|UTF-8|utf-8|character"):
+        with pytest.raises(RefusedError, match="content"):
             session.replace(246, 246, "\ud800")
         with pytest.raises(RefusedError, match="is not an argument of this call"):
             session.edit(line=3)
         with pytest.raises(RefusedError, match="No test results yet"):
             session.submit(1)
-    with pytest.raises(RefusedError, match="Unknown task|no task"):
+    with pytest.raises(RefusedError, match="a/b"):
         client.task("a/b?c")
 
 
