@@ -5,6 +5,7 @@ from env.client.errors import RefusedError, ServiceError
 from env.client.events import Event
 from env.client.session import Session
 from env.http.catalogue_schema import Leaderboard, Row
+from env.http.result_schema import ResultView
 from env.http.schema import Point, TestTicket, TestView
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Leaderboard",
     "Point",
     "RefusedError",
+    "ResultView",
     "Row",
     "ServiceError",
     "Session",

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from env.client.session import Session
 from env.client.transport import Transport
 from env.http.catalogue_schema import Board, Boards, Leaderboard, TaskBrief, Tasks, TaskWhole
+from env.http.result_schema import ResultView
 from env.http.schema import Opened
 
 
@@ -44,6 +45,10 @@ class Client:
     def leaderboard(self, task_id: str, **query: Any) -> Leaderboard:
         """Submitted results, best first. `query`: `scale`, `status`, `agent`, `final`, `sort`, `limit`, `offset`."""
         return Leaderboard.model_validate(self._transport.get(f"/v1/leaderboards/{quote(task_id, safe='')}", **query))
+
+    def result(self, session_id: str, n: int) -> ResultView:
+        """What the leaderboard's row of a finished test stands for: metrics, audits, code, and where it ran."""
+        return ResultView.model_validate(self._transport.get(f"/v1/results/{session_id}-{n}"))
 
     def close(self) -> None:
         self._transport.close()

@@ -20,7 +20,7 @@ _PASSING = (502, 503, 504)
 
 
 class Transport:
-    """HTTP with one bearer secret. Not for several threads at once."""
+    """HTTP with one bearer secret. Several threads may use it at once."""
 
     def __init__(self, url: str, bearer: str | None, patience_s: float) -> None:
         """`patience_s`: how long a call is repeated while the service cannot be reached."""
