@@ -19,7 +19,7 @@ TEXT = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")
 TASK = "llm-pretrain-normalization"
 URL = "http://localhost:8080"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def example(section: str, language: str, url: str, task: str) -> str:
@@ -34,7 +34,7 @@ def ran(command: list[str], folder: Path, **environment: str) -> str:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("RINGFENCE_", "INSPECT_"))}
     ended = subprocess.run(
-        command, cwd=folder, env=plain | {"PATH": path} | environment, capture_output=True, text=True, timeout=110
+        command, cwd=folder, env=plain | {"PATH": path} | environment, capture_output=True, text=True, timeout=280
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
@@ -43,8 +43,6 @@ def ran(command: list[str], folder: Path, **environment: str) -> str:
 def submitted(service: Any, task: str, agent: str) -> dict[str, Any]:
     with service.client() as client:
         [row] = client.get(f"/v1/leaderboards/{task}", params={"agent": agent}).json()["rows"]
-        trajectory = client.get(f"/v1/results/{row['session_id']}-{row['test']}")
-    assert trajectory.status_code == 200
     assert row["status"] == "succeeded"
     return dict(row)
 

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 from inspect_ai.tool import ToolDef
 
 from env.client import Client
@@ -39,17 +38,16 @@ def evaluated(url: str, logs: Path, task: str, *samples: list[Any], **environmen
     return told
 
 
-@pytest.mark.slow
-def test_an_agent_edits_checks_tests_and_submits(local: Any, tmp_path: Path) -> None:
+def test_an_agent_edits_checks_tests_and_submits(shared: Any, tmp_path: Path) -> None:
     calls = [EDIT, ["check", {}], ["test", {}], ["submit", {"n": 1}]]
-    [sample] = evaluated(local.url, tmp_path, "quick", calls)
+    [sample] = evaluated(shared.url, tmp_path, TASK, calls)
     said = [text for role, text in sample["messages"] if role == "tool"]
     assert said[0].startswith("OK: Replaced")
     assert said[1].startswith("[check] Passed")
     assert "Final metrics (gpt-smoke): val_loss_gpt-smoke=" in said[2]
     assert "[submit] Finalized test #1 as final." in said[3]
-    with local.client() as client:
-        [row] = client.get("/v1/leaderboards/quick", params={"agent": "inspect"}).json()["rows"]
+    with shared.client() as client:
+        [row] = client.get(f"/v1/leaderboards/{TASK}", params={"agent": "inspect"}).json()["rows"]
     [score] = sample["scores"].values()
     assert score["value"]["submitted"] == 1
     assert score["metadata"]["status"] == "succeeded"

@@ -48,6 +48,7 @@ async def over(client: Client, token: str) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_an_agent_edits_checks_tests_and_submits(local: Any) -> None:
     connected(local.url, lambda client: played(client, "quick", "mcp"))
     with local.client() as client:
@@ -127,6 +128,7 @@ def test_a_client_that_times_out_interrupts_no_test(shared: Any, era: str) -> No
     connected(shared.url, return_later, era)
 
 
+@pytest.mark.slow
 def test_an_interrupted_check_is_counted_and_told(local: Any) -> None:
     async def play(client: Client) -> Any:
         token = (await told(client, "open_session", task="quick", agent="x"))["token"]
