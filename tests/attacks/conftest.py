@@ -44,6 +44,8 @@ class Attack:
     """A pattern that the observation has to match."""
     honest: Texts = field(default_factory=dict)
     """The same training without the lie. None of its texts: the template as it is."""
+    exact: bool = True
+    """Whether the number is that of `honest`, or only no better."""
     lies: tuple[str, ...] = ()
     """What may stand neither in the metrics nor in the row."""
 
@@ -67,6 +69,7 @@ def load_family(path: Path) -> list[Attack]:
             ends=tuple(one.get("ends", "succeeded").split(" or ")),
             says=one.get("says", ""),
             honest=filled(one.get("honest", {})),
+            exact=one.get("exact", True),
             lies=tuple(one.get("lies", ())),
         )
         for one in family["attacks"]
@@ -223,7 +226,11 @@ def _toml(sandbox: Sandbox) -> str:
 
 
 def write_task(folder: Path, name: str) -> Path:
-    """A task with a built-in one's ranges: `residual`, or `residual--hasty--seed-43` with variants."""
+    """A task with a built-in one's ranges, whose smoke test takes a few seconds: `residual`, or `residual--hasty`.
+
+    Variants: `hasty` gives up on what takes longer, `roomy` has room for larger models, `few` is audited in few places,
+    `full` is the smoke test as it is built in, `seed-N` starts elsewhere.
+    """
     base, *variants = name.split("--")
     task = load_tasks(())[f"llm-pretrain-{base}"]
     folder.mkdir(parents=True)
@@ -238,16 +245,14 @@ editable = {[list(pair) for pair in task.editable]}
 override_keys = {list(task.override_keys)}
 [scales.smoke]
 {"max_parameters = 200_000" if "roomy" in variants else ""}
-{_FULL if "full" in variants else _SMALL.format(timeout_s=25 if "hasty" in variants else 100)}
+{"" if "full" in variants else _SMALL.format(timeout_s=25 if "hasty" in variants else 100)}
 [scales.smoke.settings]
 {"".join(f"seed = {one.removeprefix('seed-')}" for one in variants if one.startswith("seed-"))}
-{"" if "full" in variants else _FEWER}
+{"" if "full" in variants else _FEWER.format(samples=12 if "few" in variants else 256)}
 """)
     return folder
 
 
-_FULL = ""
-"""As the built-in scale has it."""
 _SMALL = """\
 world_size = 1
 [[scales.smoke.stages]]
@@ -256,14 +261,13 @@ script = "train.sh"
 role = "train"
 timeout_s = {timeout_s}
 """
-"""One process and no downstream tasks: a few seconds. `hasty` gives up on what takes longer, `roomy` has room for
-larger models, `seed-N` starts elsewhere."""
+"""One process and no downstream tasks."""
 _FEWER = """\
 max_iters = 60
 grad_accum = 1
 eval_iters = 2
 eval_tokens = 8192
-audit_samples = 256
+audit_samples = {samples}
 """
 
 

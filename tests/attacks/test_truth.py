@@ -16,7 +16,6 @@ import torch
 from safetensors.torch import load_model
 from torch.nn.functional import cross_entropy
 
-from runner.data import prepare_smoke
 from tasks.load import load_tasks
 
 if TYPE_CHECKING:
@@ -38,20 +37,20 @@ def test_the_honest_number_is_the_mean_cross_entropy_of_the_checkpoint(
         if "range" in task.id
     )
     settings = task.scales["smoke"].settings
-    prepare_smoke(tmp_path / "data")
+    data = range_.server.state / "data" / "smoke"
     out = tmp_path / "out"
     out.mkdir()
     script = tmp_path / "script.py"
     script.write_text(task.text)
     ours = {"RANK": "0", "WORLD_SIZE": "1", "WORLD_SIZE_EXPECTED": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
-    folders = {"OUT_DIR": str(out), "DATA_DIR": str(tmp_path / "data/smoke/train"), "OMP_NUM_THREADS": "1"}
+    folders = {"OUT_DIR": str(out), "DATA_DIR": str(data / "train"), "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, script], env={**os.environ, **settings, **ours, **folders}, check=True)
 
     module = _imported(script)
     shape = {name: int(settings[name.upper()]) for name in ("n_layer", "n_head", "n_embd", "block_size", "vocab_size")}
     model = module.GPT(module.GPTConfig(**shape, dropout=0.0, bias=False))
     load_model(model, out / "model.safetensors")
-    tokens = np.fromfile(tmp_path / "data/smoke/heldout/heldout.bin", dtype="<u2").astype(np.int64)
+    tokens = np.fromfile(data / "heldout" / "heldout.bin", dtype="<u2").astype(np.int64)
     length = shape["block_size"] + 1
     blocks = torch.from_numpy(tokens[: int(settings["EVAL_TOKENS"]) // shape["block_size"] * length]).view(-1, length)
     with torch.no_grad():
