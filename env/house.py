@@ -48,6 +48,8 @@ class House:
     opening: Opening
     tools: Tools
     views: Views
+    open_to_all: bool
+    """No operator keys are configured: it listens on loopback only."""
 
 
 def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner, host: Host) -> House:
@@ -56,7 +58,7 @@ def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner, host: H
     live = LiveSessions(engine, store)
     lifecycle = Lifecycle(engine, store, runner, host, utc_now)
     steps = Steps(engine, store, live, access, utc_now)
-    checks = Checks(engine, store, live, steps, Rehearsals(runner), access)
+    checks = Checks(engine, store, live, steps, Rehearsals(runner, lifecycle.tidied), access)
     return House(
         engine,
         tasks,
@@ -66,6 +68,7 @@ def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner, host: H
         Opening(engine, store, live, tasks, access, lambda: secrets.token_hex(8), utc_now, settings.default_scale),
         Tools(engine, store, live, steps, lifecycle, checks, access, utc_now),
         Views(engine, store, live, lifecycle, access),
+        access.open_to_all,
     )
 
 

@@ -14,6 +14,7 @@ from env.house import House
 from env.http import schema
 from env.http.responses import answer_response, answers_with, json_response
 from env.http.toolroute import ToolRoute
+from env.service.access import bearer_of
 
 KEEP_ALIVE_S = 15.0
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -24,8 +25,7 @@ TestNumber = Annotated[int, Path(ge=1, le=1_000_000, description="The test's num
 
 
 def bearer(request: Request) -> str | None:
-    scheme, _, value = request.headers.get("authorization", "").partition(" ")
-    return value.strip() if scheme.lower() == "bearer" else None
+    return bearer_of(request.headers.get("authorization", ""))
 
 
 def key(request: Request) -> str | None:

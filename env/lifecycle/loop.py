@@ -47,6 +47,7 @@ class Lifecycle:
         self._tasks: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._alive = False
+        self._tidy = asyncio.Event()
         self._stopping = False
 
     # --- for the service ----------------------------------------------------------------------------------------
@@ -55,6 +56,10 @@ class Lifecycle:
     def alive(self) -> bool:
         """The loop is running."""
         return self._alive
+
+    async def tidied(self) -> None:
+        """Until what the service left behind when it last died is removed: a run under a name of then is safe now."""
+        await self._tidy.wait()
 
     @property
     def stopping(self) -> bool:
@@ -112,6 +117,7 @@ class Lifecycle:
         """Runs until cancelled. What was under way when the service last died is taken up first."""
         self._machine = await ask(self._runner.describe)
         await self._remove_orphans()
+        self._tidy.set()
         self._alive = True
         try:
             await self._serve()
