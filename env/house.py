@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from env.lifecycle.loop import Lifecycle, utc_now
 from env.service.access import Access
+from env.service.chronicle import Chronicle
 from env.service.live import LiveSessions
 from env.service.opening import Opening
 from env.service.steps import Steps
@@ -46,6 +47,7 @@ class House:
     opening: Opening
     tools: Tools
     views: Views
+    chronicle: Chronicle
 
 
 def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner, host: Host) -> House:
@@ -54,6 +56,7 @@ def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner, host: H
     live = LiveSessions(engine, store)
     lifecycle = Lifecycle(engine, store, runner, host, utc_now)
     steps = Steps(engine, store, live, access, utc_now)
+    views = Views(engine, store, live, lifecycle, access)
     return House(
         engine,
         tasks,
@@ -62,7 +65,8 @@ def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner, host: H
         Checkpoints(engine),
         Opening(engine, store, live, tasks, access, lambda: secrets.token_hex(8), utc_now, settings.default_scale),
         Tools(engine, store, live, steps, lifecycle, access, utc_now),
-        Views(engine, store, live, lifecycle, access),
+        views,
+        Chronicle(engine, store, live, views),
     )
 
 

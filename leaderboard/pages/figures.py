@@ -1,0 +1,57 @@
+"""Numbers and times as a reader sees them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from datetime import datetime
+
+ABSENT = "–"
+_MIB = 1 << 20
+
+
+def decimals(values: Iterable[object]) -> int:
+    """How many decimal places a column of these values gets: losses four, percentages and perplexities two."""
+    known = [abs(value) for value in values if isinstance(value, int | float) and math.isfinite(value)]
+    return 4 if not known or max(known) < 10 else 2
+
+
+def figure(value: object, places: int | None = None) -> str:
+    """A number with `places` decimal places, or as many as its size asks for. Anything else as text, None as a dash."""
+    if value is None:
+        return ABSENT
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int):
+        return str(value)
+    if not math.isfinite(value):
+        return ABSENT
+    if places is None:
+        if value and not 1e-3 <= abs(value) < 1e9:
+            return f"{value:.3g}"
+        places = decimals([value])
+    return f"{value:.{places}f}"
+
+
+def count(value: int) -> str:
+    """With narrow spaces between thousands: `12 030`."""
+    return f"{value:,}".replace(",", "\u202f")
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in the two largest units: `48.2 s`, `12 min 04 s`, `5 h 42 min`."""
+    if seconds is None or not math.isfinite(seconds):
+        return ABSENT
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def moment(text: str | None) -> str:
+    """An ISO 8601 time in UTC, to the minute: `2026-11-03 12:34`."""
+    if not text:
+        return ABSENT
+    return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,134 @@
+"""A result's integrity record for reading: the audits as a table, everything else as nested definitions.
+
+Works on whatever the record holds: what it knows gets a better title and unit, what it does not is shown all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from leaderboard.pages import figures
+
+MAX_DEPTH = 6
+MAX_TEXT = 2000
+_AUDIT_KEYS = {"name", "passed", "figure", "limit"}
+_TITLES = {
+    "checkpoint_sha256": "Checkpoint, SHA-256",
+    "code_sha256": "Code under test, SHA-256",
+    "template_sha256": "Template, SHA-256",
+    "template_unmodified": "Template unmodified",
+    "ringfence": "Ringfence version",
+    "world_size": "Processes",
+    "machine": "Machine",
+    "settings": "Settings",
+    "runs": "Runs, timed by their host",
+    "max_parameters": "Parameters allowed",
+}
+
+
+@dataclass(frozen=True)
+class Audit:
+    name: str
+    passed: bool
+    figure: str
+    limit: str
+    unit: str
+    samples: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A title with a text, or with entries of its own, or with a table."""
+
+    title: str
+    text: str = ""
+    entries: tuple[Entry, ...] = ()
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class RecordView:
+    audits: tuple[Audit, ...]
+    entries: tuple[Entry, ...]
+
+    @property
+    def passed(self) -> int:
+        return sum(audit.passed for audit in self.audits)
+
+
+def record_view(record: Mapping[str, Any]) -> RecordView:
+    """`record` is JSON: a mapping of anything."""
+    audits, rest = _audits(record)
+    return RecordView(tuple(audits), tuple(_entry(str(key), value, 0) for key, value in rest.items()))
+
+
+def _audits(record: Mapping[str, Any]) -> tuple[list[Audit], dict[str, Any]]:
+    """The audits, wherever on the first two levels they are, and the record without them."""
+    found: list[Audit] = []
+    rest: dict[str, Any] = {}
+    for key, value in record.items():
+        if _are_audits(value):
+            found += [_audit(item) for item in value]
+        elif isinstance(value, Mapping) and any(_are_audits(inner) for inner in value.values()):
+            inner_found, rest[key] = _audits(value)
+            found += inner_found
+        else:
+            rest[key] = value
+    return found, rest
+
+
+def _are_audits(value: Any) -> bool:
+    return (
+        isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and bool(value)
+        and all(isinstance(item, Mapping) and item.keys() >= _AUDIT_KEYS for item in value)
+    )
+
+
+def _audit(item: Mapping[str, Any]) -> Audit:
+    def text(key: str) -> str:
+        return "" if item.get(key) in (None, "") else _text(item[key])
+
+    return Audit(
+        text("name"),
+        item["passed"] is True,
+        text("figure"),
+        text("limit"),
+        text("unit"),
+        text("samples"),
+        text("where"),
+    )
+
+
+def _entry(key: str, value: Any, depth: int) -> Entry:
+    title = _TITLES.get(key) or key.replace("_", " ")
+    if isinstance(value, Mapping) and value and depth < MAX_DEPTH:
+        return Entry(title, entries=tuple(_entry(str(name), inner, depth + 1) for name, inner in value.items()))
+    if _is_table(value):
+        columns = tuple(dict.fromkeys(str(name) for item in value for name in item))
+        rows = tuple(tuple(_text(item.get(name)) for name in columns) for item in value)
+        return Entry(title, columns=tuple(name.replace("_", " ") for name in columns), rows=rows)
+    return Entry(title, _text(value))
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) and item for item in value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or isinstance(value, int | float):
+        return figures.figure(value)
+    if isinstance(value, list) and not any(isinstance(item, list | Mapping) for item in value):
+        return _short(", ".join(_text(item) for item in value)) or figures.ABSENT
+    return _short(str(value)) or figures.ABSENT
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
