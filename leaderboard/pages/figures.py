@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from datetime import datetime
 
 ABSENT = "–"
-_MIB = 1 << 20
 
 
 def decimals(values: Iterable[object]) -> int:
@@ -28,7 +28,7 @@ def figure(value: object, places: int | None = None) -> str:
         return ABSENT
     if places is None:
         if value and not 1e-3 <= abs(value) < 1e9:
-            return f"{value:.3g}"
+            return re.sub(r"e([+-])0", r"e\1", f"{value:.3g}").replace("e+", "e")
         places = decimals([value])
     return f"{value:.{places}f}"
 

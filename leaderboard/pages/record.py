@@ -5,14 +5,19 @@ Works on whatever the record holds: what it knows gets a better title and unit, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from leaderboard.pages import figures
 
 MAX_DEPTH = 6
 MAX_TEXT = 2000
+_SHORT = 40
+_PLAIN = re.compile(r"[a-z][a-z0-9_]*")
+_LAST_SECOND = 253402300800  # of the year 9999
 _AUDIT_KEYS = {"name", "passed", "figure", "limit"}
 _TITLES = {
     "checkpoint_sha256": "Checkpoint, SHA-256",
@@ -48,6 +53,11 @@ class Entry:
     entries: tuple[Entry, ...] = ()
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def compact(self) -> bool:
+        """Short texts only: they fit beside each other."""
+        return bool(self.entries) and all(entry.text and len(entry.text) <= _SHORT for entry in self.entries)
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,7 @@ def _are_audits(value: Any) -> bool:
 
 def _audit(item: Mapping[str, Any]) -> Audit:
     def text(key: str) -> str:
-        return "" if item.get(key) in (None, "") else _text(item[key])
+        return "" if item.get(key) in (None, "") else _text(key, item[key])
 
     return Audit(
         text("name"),
@@ -106,27 +116,31 @@ def _audit(item: Mapping[str, Any]) -> Audit:
 
 
 def _entry(key: str, value: Any, depth: int) -> Entry:
-    title = _TITLES.get(key) or key.replace("_", " ")
+    title = _TITLES.get(key) or (key.replace("_", " ") if _PLAIN.fullmatch(key) else key)
     if isinstance(value, Mapping) and value and depth < MAX_DEPTH:
         return Entry(title, entries=tuple(_entry(str(name), inner, depth + 1) for name, inner in value.items()))
     if _is_table(value):
         columns = tuple(dict.fromkeys(str(name) for item in value for name in item))
-        rows = tuple(tuple(_text(item.get(name)) for name in columns) for item in value)
+        rows = tuple(tuple(_text(name, item.get(name)) for name in columns) for item in value)
         return Entry(title, columns=tuple(name.replace("_", " ") for name in columns), rows=rows)
-    return Entry(title, _text(value))
+    return Entry(title, _text(key, value))
 
 
 def _is_table(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) and item for item in value)
 
 
-def _text(value: Any) -> str:
+def _text(key: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, int | float) and key.endswith("_at") and 0 < value < _LAST_SECOND:
+        return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, int | float) and key.endswith("_s"):
+        return figures.duration(value)
     if value is None or isinstance(value, int | float):
         return figures.figure(value)
     if isinstance(value, list) and not any(isinstance(item, list | Mapping) for item in value):
-        return _short(", ".join(_text(item) for item in value)) or figures.ABSENT
+        return _short(", ".join(_text(key, item) for item in value)) or figures.ABSENT
     return _short(str(value)) or figures.ABSENT
 
 

@@ -16,12 +16,12 @@ function element(tag, properties = {}, ...children) {
 
 export class LossChart {
   #room; #plotRoom; #legend; #table; #plot = null; #runs = new Map(); #free = [...Array(COLOURS).keys()];
-  #axes = { loss: "linear", steps: "linear", series: "val_loss" };
+  #axes = { loss: "linear", steps: "linear", series: "val_loss", range: "all" };
   #pending = false;
 
-  constructor(room, { onRemove = null } = {}) {
+  constructor(room, { range = "all" } = {}) {
     this.#room = room;
-    this.onRemove = onRemove;
+    this.#axes.range = range;
     room.hidden = false;
     this.#plotRoom = element("div", { className: "chart" });
     this.#plotRoom.setAttribute("role", "img");
@@ -78,7 +78,8 @@ export class LossChart {
     return element("div", { className: "axes" },
       choose("Curve", "series", [["val_loss", "dev"], ["train_loss", "training"]]),
       choose("Loss", "loss", [["linear", "linear"], ["log", "log"]]),
-      choose("Steps", "steps", [["linear", "linear"], ["log", "log"]]));
+      choose("Steps", "steps", [["linear", "linear"], ["log", "log"]]),
+      choose("Show", "range", [["all", "everything"], ["end", "the end of training"]]));
   }
   static #count = 0;
 
@@ -100,7 +101,14 @@ export class LossChart {
       const kept = run.step.map((_, i) => i).filter((i) => positive(run.step[i]));
       return [kept.map((i) => run.step[i]), kept.map((i) => run[this.#axes.series][i])];
     });
-    this.#plot = new uPlot(this.#options(shown), uPlot.join(tables), this.#plotRoom);
+    this.#plot = new uPlot(this.#options(shown), uPlot.join(tables.map((table) => this.#ending(table))), this.#plotRoom);
+  }
+
+  // Losses fall from ten to between two and three at once: what runs differ in is in the last part.
+  #ending([steps, losses]) {
+    if (this.#axes.range === "all" || steps.length < 8) return [steps, losses];
+    const from = steps.findIndex((step) => step >= steps.at(-1) * 0.4);
+    return [steps.slice(from), losses.slice(from)];
   }
 
   #inWords(shown) {

@@ -5,7 +5,7 @@ document.documentElement.classList.add("scripted");
 const room = document.querySelector("[data-chart]");
 const most = Number(room.dataset.max);
 const boxes = [...document.querySelectorAll('input[type="checkbox"][name="run"]')];
-const chart = new LossChart(room);
+const chart = new LossChart(room, { range: "end" });
 const wanted = new Set();
 
 async function draw(box) {
