@@ -102,6 +102,12 @@ def test_a_disk_filler_is_killed(contain: Contain, finish: Finish) -> None:
     assert finish(contain(disk_mb=8), sh(filler)).exit == Exit(ExitReason.LIMIT, detail="8 MiB of files")
 
 
+def test_meeting_places_count_as_output(contain: Contain, finish: Finish) -> None:
+    filler = "while :; do i=$((i+1)); head -c 1000000 /dev/zero > $MEET_DIR/audit/$i; sleep 0.01; done"
+    spec = sh(filler, workers=(RunSpec("run.audit", ("sleep", "60")),))
+    assert finish(contain(disk_mb=8), spec).exit == Exit(ExitReason.LIMIT, detail="8 MiB of files")
+
+
 def test_one_file_over_the_limit_cannot_be_written(contain: Contain, finish: Finish) -> None:
     runner = contain(disk_mb=8)
     finish(runner, sh("head -c 20000000 /dev/zero > $OUT_DIR/big; stat -c %s $OUT_DIR/big"))
