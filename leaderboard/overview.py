@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select
 
+from leaderboard.columns import METRIC
 from leaderboard.schema import result_columns, result_values, results, submissions
 
 BASELINE = "baseline:"
 """Agents whose names begin like this are the operator's, not agents."""
 MAX_BASELINES = 12
 _AFTER_BASELINES = "baseline;"  # the next character: what lies between is found by index
-_METRIC = "metric"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def primary_metrics(connection: Connection) -> dict[tuple[str, str], str]:
     c = result_columns.c
     statement = (
         select(c.task_id, c.scale, c.name)
-        .where(c.kind == _METRIC, c.name.startswith("val_loss_", autoescape=True))
+        .where(c.kind == METRIC, c.name.startswith("val_loss_", autoescape=True))
         .order_by(c.position.desc(), c.name.desc())
     )
     return {(row.task_id, row.scale): row.name for row in connection.execute(statement)}
@@ -107,7 +107,7 @@ def _ranked(task_id: str, scale: str, metric: str) -> Select[str, str, int, str,
     return (
         select(c.run_key, c.session_id, c.test, c.agent, value.value)
         .join_from(result_values, results, value.run_key == c.run_key)
-        .where(value.kind == _METRIC, value.name == metric, value.value.is_not(None))
+        .where(value.kind == METRIC, value.name == metric, value.value.is_not(None))
         .where(c.task_id == task_id, c.scale == scale)
         .order_by(value.value, c.finished_at, c.run_key)
     )

@@ -17,7 +17,7 @@ from env.http.sessions import bearer
 from env.refusal import Kind, Refusal
 from env.service.shapes import unknown_task
 from leaderboard import overview
-from leaderboard import store as leaderboard
+from leaderboard import reading as leaderboard
 from leaderboard.pages.assets import PREFIX, assets, version
 from leaderboard.pages.boardquery import BoardQuery
 from leaderboard.pages.home import TaskEntry, home_page

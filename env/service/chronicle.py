@@ -9,13 +9,15 @@ from sqlalchemy import Engine
 from env.refusal import Kind, Refusal
 from env.service.live import LiveSession, LiveSessions
 from env.service.prompt import prompt
+from env.service.shapes import unknown_result
 from env.service.views import Views
 from env.service.workspace import Workspace
 from env.session import Editables, Step, Test
 from env.store.codec import time_text
 from env.store.store import Store
-from leaderboard import store as leaderboard
+from leaderboard import reading as leaderboard
 from leaderboard.curve import Curve
+from leaderboard.model import Entry
 from leaderboard.pages.story import STEPS_PER_PAGE, Change, SessionStory, StepStory, TestStory
 
 
@@ -60,10 +62,10 @@ class Chronicle:
     def curve(self, run_key: str) -> tuple[str, Curve]:
         """A result's losses and the label of the stage they are from: of its last attempt, where there were several."""
         with self._engine.begin() as conn:
-            result = leaderboard.result(conn, run_key)
-            if result is None:
-                raise Refusal(Kind.NOT_FOUND, "unknown_result", f"There is no result {run_key[:64]!r}.")
-            found = self._store.series(conn, result.session_id, result.test)
+            entry = leaderboard.entry(conn, run_key)
+            if entry is None:
+                raise unknown_result(run_key)
+            found = self._store.series(conn, entry.result.session_id, entry.result.test)
         label, points = next(((label, series) for label, series in reversed(found) if series), ("", []))
         step, train, val = zip(*points, strict=True) if points else ((), (), ())
         return label, Curve(step, train, val)
@@ -71,7 +73,7 @@ class Chronicle:
     def _test(self, bearer: str | None, live: LiveSession, test: Test) -> TestStory:
         seen = self._views.test(bearer, test.session_id, test.n)
         with self._engine.begin() as conn:
-            result = leaderboard.result(conn, test.run_key)
+            entry = leaderboard.entry(conn, test.run_key)
         progress = seen["progress"]
         return TestStory(
             n=test.n,
@@ -83,12 +85,22 @@ class Chronicle:
             stages=seen["stages"],
             changes=_changes(live.history[0].texts, test.files),
             curve=bool(progress["series"]),
-            record=None if result is None else result.record,
+            record=None if entry is None else entry.result.record,
+            labels=() if entry is None else tuple(_labels(entry)),
             stage=progress["stage"],
             step=progress["step"],
             total_steps=progress["total_steps"],
             eta_s=progress["eta_s"],
         )
+
+
+def _labels(entry: Entry) -> Iterator[str]:
+    if entry.result.template_unmodified:
+        yield "unedited template"
+    if entry.duplicate_of is not None:
+        yield f"same code as {entry.duplicate_of}"
+    if entry.auto_submitted:
+        yield "submitted automatically"
 
 
 def _step(step: Step, told: Mapping[int, str | None], changes: tuple[Change, ...]) -> StepStory:

@@ -47,6 +47,7 @@ class TestStory:
     """It reported losses while it trained."""
     record: Mapping[str, Any] | None = None
     """Of its leaderboard row; None when it has none."""
+    labels: tuple[str, ...] = ()
     stage: str | None = None
     step: int = 0
     total_steps: int | None = None
