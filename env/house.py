@@ -10,8 +10,10 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from env.lifecycle.loop import Lifecycle, utc_now
+from env.lifecycle.rehearsals import Rehearsals
 from env.service.access import Access
 from env.service.chronicle import Chronicle
+from env.service.checks import Checks
 from env.service.live import LiveSessions
 from env.service.opening import Opening
 from env.service.steps import Steps
@@ -57,6 +59,7 @@ def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner, host: H
     lifecycle = Lifecycle(engine, store, runner, host, utc_now)
     steps = Steps(engine, store, live, access, utc_now)
     views = Views(engine, store, live, lifecycle, access)
+    checks = Checks(engine, store, live, steps, Rehearsals(runner), access)
     return House(
         engine,
         tasks,
@@ -64,7 +67,7 @@ def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner, host: H
         lifecycle,
         Checkpoints(engine),
         Opening(engine, store, live, tasks, access, lambda: secrets.token_hex(8), utc_now, settings.default_scale),
-        Tools(engine, store, live, steps, lifecycle, access, utc_now),
+        Tools(engine, store, live, steps, lifecycle, checks, access, utc_now),
         views,
         Chronicle(engine, store, live, views),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from env.baselines import check_baselines
 from env.cli.wiring import CannotStart
 from env.document import Document, current_file
 from env.fence import FenceViolation, check_source
@@ -18,6 +19,7 @@ def report(folder: Path, *, whole_prompt: bool) -> list[str]:
     """Lines to print. Raises CannotStart with everything that is wrong."""
     try:
         task = load_task(folder)
+        check_baselines(task)
     except TaskError as error:
         raise CannotStart(str(error)) from error
     document = Document.open(task.filename, task.text, task.editable)

@@ -30,11 +30,9 @@ def py(script: str, **more: object) -> RunSpec:
 def test_a_flood_of_output_is_stopped_early_and_its_beginning_kept(
     contain: Contain, finish: Finish, flood: str, tmp_path: Path
 ) -> None:
-    begin = time.monotonic()
     runner = contain(output_mb=4)
     state = finish(runner, sh(f"echo the beginning; {flood}; echo the end"))
     assert state.exit == Exit(ExitReason.LIMIT, detail="4 MiB of output")
-    assert time.monotonic() - begin < 20
     assert runner.log("run", "stdout", 0).startswith(b"the beginning\n")
     assert (tmp_path / "runs" / "run" / "stdout").stat().st_size <= 4 << 20
 

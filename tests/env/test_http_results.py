@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,9 +37,10 @@ def play(agent: Agent, comment: str | None = None, submit: bool = False) -> str:
 
 
 @pytest.fixture(scope="module")
-def submitted(shared: Server) -> Iterator[dict[str, Any]]:
+def submitted(shared: Server) -> dict[str, Any]:
+    """The result of a session that is over, and the agent who has it."""
     agent = shared.open(agent="ann")
-    yield whole(shared, play(agent, "an edit", submit=True)) | {"agent_of_it": agent}
+    return whole(shared, play(agent, "an edit", submit=True)) | {"its_agent": agent}
 
 
 def test_a_row_leads_to_its_result(shared: Server, submitted: dict[str, Any]) -> None:
@@ -58,7 +59,7 @@ def test_a_row_leads_to_its_result(shared: Server, submitted: dict[str, Any]) ->
 
 
 def test_the_code_is_there_and_so_are_its_hashes(submitted: dict[str, Any]) -> None:
-    agent, record = submitted["agent_of_it"], submitted["record"]
+    agent, record = submitted["its_agent"], submitted["record"]
     opened = agent.opened["files"][0]["text"]
     assert submitted["code"] == {FILE: agent.get().json()["files"][0]["text"]}
     assert "    # an edit\n" in submitted["code"][FILE]
@@ -97,6 +98,8 @@ def test_a_rejected_result_keeps_its_audits(shared: Server) -> None:
         ("commitment", False),
     ]
     assert found["record"]["runs"][-1]["reason"].startswith("commitment: off by 0.75 nats")
+    key = found["run_key"]
+    assert [run["run"] for run in found["record"]["runs"]] == [f"{key}-0-0", f"{key}-1-0"]  # no second attempt
     assert found["parameters"] == found["record"]["parameters"]["counted"] > 0
 
 
