@@ -12,8 +12,8 @@ from sqlalchemy import Engine
 from env.lifecycle.loop import Lifecycle, utc_now
 from env.lifecycle.rehearsals import Rehearsals
 from env.service.access import Access
-from env.service.chronicle import Chronicle
 from env.service.checks import Checks
+from env.service.chronicle import Chronicle
 from env.service.live import LiveSessions
 from env.service.opening import Opening
 from env.service.steps import Steps

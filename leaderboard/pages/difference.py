@@ -36,9 +36,7 @@ class Difference:
 
 def difference(filename: str, before: str, after: str) -> Difference:
     """The change of one file, at most MAX_LINES lines of it and MAX_LINE_CHARS characters of each."""
-    old, new = before.split("\n"), after.split("\n")
-    if len(old) == len(new) == 1 and not before:
-        old = []
+    old, new = (text.split("\n") if text else [] for text in (before, after))
     hunks: list[tuple[Line, ...]] = []
     added = removed = shown = left_out = 0
     for hunk in _hunks(old, new):

@@ -141,6 +141,8 @@ def _text(key: str, value: Any) -> str:
         return figures.figure(value)
     if isinstance(value, list) and not any(isinstance(item, list | Mapping) for item in value):
         return _short(", ".join(_text(key, item) for item in value)) or figures.ABSENT
+    if isinstance(value, Mapping) and not any(isinstance(item, list | Mapping) for item in value.values()):
+        return _short(", ".join(f"{name} {_text(str(name), item)}" for name, item in value.items())) or figures.ABSENT
     return _short(str(value)) or figures.ABSENT
 
 

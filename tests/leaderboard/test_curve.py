@@ -29,7 +29,10 @@ def test_extremes_and_both_ends_survive(curve: Curve, points: int) -> None:
         assert (thin.step[0], thin.step[-1]) == (curve.step[0], curve.step[-1])
     for before, after in ((curve.train_loss, thin.train_loss), (curve.val_loss, thin.val_loss)):
         known, kept = ([loss for loss in losses if loss is not None] for losses in (before, after))
-        assert (min(known, default=None), max(known, default=None)) == (min(kept, default=None), max(kept, default=None))
+        assert (min(known, default=None), max(known, default=None)) == (
+            min(kept, default=None),
+            max(kept, default=None),
+        )
 
 
 def test_a_single_spike_among_thousands_survives() -> None:
