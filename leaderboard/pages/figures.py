@@ -26,11 +26,14 @@ def figure(value: object, places: int | None = None) -> str:
         return str(value)
     if not math.isfinite(value):
         return ABSENT
-    if places is None:
-        if value and not 1e-3 <= abs(value) < 1e9:
-            return re.sub(r"e([+-])0", r"e\1", f"{value:.3g}").replace("e+", "e")
-        places = decimals([value])
-    return f"{value:.{places}f}"
+    if abs(value) >= 1e6 or (places is None and value and abs(value) < 1e-3):
+        return short(value, 3)
+    return f"{value:.{decimals([value]) if places is None else places}f}"
+
+
+def short(value: float, digits: int = 4) -> str:
+    """To so many significant digits, however large or small it is: `0.001`, `3.47e-7`."""
+    return re.sub(r"e([+-])0", r"e\1", f"{value:.{digits}g}").replace("e+", "e")
 
 
 def count(value: int) -> str:

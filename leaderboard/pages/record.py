@@ -5,6 +5,7 @@ Works on whatever the record holds: what it knows gets a better title and unit, 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ _TITLES = {
 @dataclass(frozen=True)
 class Audit:
     name: str
+    stage: str
+    """Label of the stage whose evaluation it was part of; empty when the record does not say."""
     passed: bool
     figure: str
     limit: str
@@ -72,19 +75,26 @@ class RecordView:
 
 def record_view(record: Mapping[str, Any]) -> RecordView:
     """`record` is JSON: a mapping of anything."""
-    audits, rest = _audits(record)
+    audits, rest = _audits(record, _stages(record))
     return RecordView(tuple(audits), tuple(_entry(str(key), value, 0) for key, value in rest.items()))
 
 
-def _audits(record: Mapping[str, Any]) -> tuple[list[Audit], dict[str, Any]]:
+def _stages(record: Mapping[str, Any]) -> dict[str, str]:
+    """By run."""
+    runs = record.get("runs")
+    known = runs if isinstance(runs, list) and _is_table(runs) else []
+    return {str(run.get("run")): str(run.get("stage", "")) for run in known}
+
+
+def _audits(record: Mapping[str, Any], stages: Mapping[str, str]) -> tuple[list[Audit], dict[str, Any]]:
     """The audits, wherever on the first two levels they are, and the record without them."""
     found: list[Audit] = []
     rest: dict[str, Any] = {}
     for key, value in record.items():
         if _are_audits(value):
-            found += [_audit(item) for item in value]
+            found += [_audit(item, stages) for item in value]
         elif isinstance(value, Mapping) and any(_are_audits(inner) for inner in value.values()):
-            inner_found, rest[key] = _audits(value)
+            inner_found, rest[key] = _audits(value, stages)
             found += inner_found
         else:
             rest[key] = value
@@ -100,12 +110,13 @@ def _are_audits(value: Any) -> bool:
     )
 
 
-def _audit(item: Mapping[str, Any]) -> Audit:
+def _audit(item: Mapping[str, Any], stages: Mapping[str, str]) -> Audit:
     def text(key: str) -> str:
         return "" if item.get(key) in (None, "") else _text(key, item[key])
 
     return Audit(
         text("name"),
+        stages.get(str(item.get("run")), ""),
         item["passed"] is True,
         text("figure"),
         text("limit"),
@@ -117,6 +128,8 @@ def _audit(item: Mapping[str, Any]) -> Audit:
 
 def _entry(key: str, value: Any, depth: int) -> Entry:
     title = _TITLES.get(key) or (key.replace("_", " ") if _PLAIN.fullmatch(key) else key)
+    if depth == 0 and _PLAIN.fullmatch(key):
+        title = title[:1].upper() + title[1:]
     if isinstance(value, Mapping) and value and depth < MAX_DEPTH:
         return Entry(title, entries=tuple(_entry(str(name), inner, depth + 1) for name, inner in value.items()))
     if _is_table(value):
@@ -137,8 +150,10 @@ def _text(key: str, value: Any) -> str:
         return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, int | float) and key.endswith("_s"):
         return figures.duration(value)
-    if value is None or isinstance(value, int | float):
-        return figures.figure(value)
+    if isinstance(value, int | float) and math.isfinite(value):
+        return figures.count(int(value)) if value == int(value) else figures.short(value)
+    if value is None or isinstance(value, float):
+        return figures.ABSENT
     if isinstance(value, list) and not any(isinstance(item, list | Mapping) for item in value):
         return _short(", ".join(_text(key, item) for item in value)) or figures.ABSENT
     if isinstance(value, Mapping) and not any(isinstance(item, list | Mapping) for item in value.values()):

@@ -102,7 +102,16 @@ def test_a_listing_shows_every_line_once() -> None:
 
 @pytest.mark.parametrize(
     ("value", "seen"),
-    [(None, "–"), (2.29931, "2.2993"), (45.31, "45.31"), (3e-7, "3e-7"), (float("nan"), "–"), (12, "12"), ("x", "x")],
+    [
+        (None, "–"),
+        (2.29931, "2.2993"),
+        (45.31, "45.31"),
+        (3e-7, "3e-7"),
+        (float("nan"), "–"),
+        (12, "12"),
+        (1766833155.2, "1.77e9"),
+        ("x", "x"),
+    ],
 )
 def test_figures_have_the_places_their_size_asks_for(value: object, seen: str) -> None:
     assert figures.figure(value) == seen
@@ -167,24 +176,27 @@ AUDIT: dict[str, Any] = {"name": "causality", "passed": True, "figure": 3e-7, "l
 def test_audits_are_found_and_the_rest_is_shown_as_it_is() -> None:
     view = record_view(
         {
-            "audits": [AUDIT, AUDIT | {"name": "drift", "passed": False, "samples": 512, "where": "row 3"}],
+            "audits": [
+                AUDIT | {"run": "a-1"},
+                AUDIT | {"name": "drift", "passed": False, "samples": 512, "where": "row 3"},
+            ],
             "template_unmodified": False,
             "settings": {"SEED": "42", "MAX_ITERS": "200"},
-            "runs": [{"run": "a-1", "started_at": 1795267200.0, "elapsed_s": 724.0}],
+            "runs": [{"run": "a-1", "stage": "gpt", "started_at": 1795267200.0, "elapsed_s": 724.0}],
             "never_heard_of": {"deep": {"deeper": [1, 2, 3]}},
         }
     )
-    assert [(audit.name, audit.passed, audit.figure, audit.where) for audit in view.audits] == [
-        ("causality", True, "3e-7", ""),
-        ("drift", False, "3e-7", "row 3"),
+    assert [(audit.name, audit.stage, audit.passed, audit.limit, audit.where) for audit in view.audits] == [
+        ("causality", "gpt", True, "0.001", ""),
+        ("drift", "", False, "0.001", "row 3"),
     ]
     assert view.passed == 1
     unmodified, settings, runs, unknown = view.entries
     assert (unmodified.title, unmodified.text) == ("Template unmodified", "no")
     assert settings.compact
     assert [(entry.title, entry.text) for entry in settings.entries] == [("SEED", "42"), ("MAX_ITERS", "200")]
-    assert runs.rows == (("a-1", "2026-11-21 13:20:00", "12 min 04 s"),)
-    assert unknown.title == "never heard of"
+    assert runs.rows == (("a-1", "gpt", "2026-11-21 13:20:00", "12 min 04 s"),)
+    assert unknown.title == "Never heard of"
     assert unknown.entries[0].entries[0].text == "1, 2, 3"
 
 
