@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import accumulate, islice
 from typing import Literal
 
 CONTEXT = 3
 MAX_LINES = 240
 MAX_LINE_CHARS = 400
-_MAX_COMPARED = 1500
-"""Beyond this many lines on one side the lines are not matched: the time for it grows with their product."""
+MAX_CHARS = 12_000
+_MAX_PAIRS = 20_000
+"""Of equal lines, one from each side. With more of them nothing is matched: the time for it grows with their number."""
 
 Kind = Literal["same", "removed", "added"]
 
@@ -31,20 +34,23 @@ class Difference:
     added: int
     removed: int
     left_out: int = 0
-    """Lines over MAX_LINES, not in `hunks`."""
+    """Lines over MAX_LINES or MAX_CHARS, not in `hunks`."""
 
 
 def difference(filename: str, before: str, after: str) -> Difference:
-    """The change of one file, at most MAX_LINES lines of it and MAX_LINE_CHARS characters of each."""
+    """The change of one file: at most MAX_LINES lines, MAX_LINE_CHARS characters of each and MAX_CHARS in all."""
     old, new = (text.split("\n") if text else [] for text in (before, after))
     hunks: list[tuple[Line, ...]] = []
-    added = removed = shown = left_out = 0
+    added = removed = shown = chars = left_out = 0
     for hunk in _hunks(old, new):
         lines = [Line(line.kind, line.number, _cut(line.text)) for line in hunk]
         added += sum(line.kind == "added" for line in lines)
         removed += sum(line.kind == "removed" for line in lines)
-        kept = lines[: max(0, MAX_LINES - shown)]
+        sizes = accumulate((len(line.text) for line in lines), initial=chars)
+        room = sum(size < MAX_CHARS for size in islice(sizes, len(lines)))
+        kept = lines[: max(0, min(room, MAX_LINES - shown))]
         shown += len(kept)
+        chars += sum(len(line.text) for line in kept)
         left_out += len(lines) - len(kept)
         if kept:
             hunks.append(tuple(kept))
@@ -64,7 +70,8 @@ def _hunks(old: Sequence[str], new: Sequence[str]) -> Iterator[list[Line]]:
     a, b = list(old[first : len(old) - tail]), list(new[first : len(new) - tail])
     if a == b:
         return
-    if max(len(a), len(b)) > _MAX_COMPARED:
+    popular = Counter(b)
+    if sum(popular[text] for text in a) > _MAX_PAIRS:
         yield [
             *(Line("removed", first + i, text) for i, text in enumerate(a, 1)),
             *(Line("added", first + i, text) for i, text in enumerate(b, 1)),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from leaderboard.pages import figures
 from leaderboard.pages.boardquery import MAX_RUNS, BadValue, BoardQuery
-from leaderboard.pages.difference import MAX_LINE_CHARS, MAX_LINES, difference
+from leaderboard.pages.difference import MAX_CHARS, MAX_LINE_CHARS, MAX_LINES, difference
 from leaderboard.pages.listing import blocks
 from leaderboard.pages.notices import error_page
 from leaderboard.pages.prose import prose
@@ -75,12 +75,19 @@ def test_a_difference_leads_from_before_to_after(before: str, after: str) -> Non
     assert (before == after) is (not found.hunks)
 
 
-def test_a_huge_difference_is_cut() -> None:
-    found = difference("f.py", "", "\n".join("x" * 5000 for _ in range(3000)))
-    shown = [line for hunk in found.hunks for line in hunk]
-    assert len(shown) == MAX_LINES
-    assert found.left_out == 3000 - MAX_LINES
-    assert max(len(line.text) for line in shown) == MAX_LINE_CHARS + 1
+@pytest.mark.parametrize(("width", "shown"), [(5, MAX_LINES), (5000, MAX_CHARS // MAX_LINE_CHARS)])
+def test_a_huge_difference_is_cut(width: int, shown: int) -> None:
+    found = difference("f.py", "", "\n".join("x" * width for _ in range(3000)))
+    (hunk,) = found.hunks
+    assert len(hunk) == shown
+    assert (found.added, found.left_out) == (3000, 3000 - shown)
+    assert max(len(line.text) for line in hunk) == min(width, MAX_LINE_CHARS + 1)
+
+
+def test_lines_made_to_be_slow_to_match_are_not_matched() -> None:
+    before, after = ("\n".join([end, *"ab" * 2000, end]) for end in ("start", "stop"))
+    found = difference("f.py", before, after)
+    assert (found.added, found.removed) == (4002, 4002)
 
 
 def test_a_listing_shows_every_line_once() -> None:
