@@ -156,9 +156,7 @@ def _by_value(
     of_row = and_(value.run_key == c.run_key, value.kind == kind, value.name == name, value.value.is_not(None))
     valued = _JOINED.join(result_values, of_row)
     statement = select(*_FIELDS).select_from(valued).where(*matching)
-    # One agent's rows are few: found by the agent and sorted here, instead of walking the index for all of them.
-    key = value.value if query.agent is None else value.value + 0.0
-    statement = statement.order_by(*_ordered(key, descending), *_TIES)
+    statement = statement.order_by(*_ordered(value.value, descending), *_TIES)
     page = list(connection.execute(statement.limit(query.limit).offset(query.offset)).all())
     if query.limit is not None and len(page) == query.limit:
         return page
