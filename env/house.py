@@ -13,6 +13,7 @@ from env.lifecycle.loop import Lifecycle, utc_now
 from env.lifecycle.rehearsals import Rehearsals
 from env.service.access import Access
 from env.service.checks import Checks
+from env.service.chronicle import Chronicle
 from env.service.live import LiveSessions
 from env.service.opening import Opening
 from env.service.steps import Steps
@@ -48,6 +49,7 @@ class House:
     opening: Opening
     tools: Tools
     views: Views
+    chronicle: Chronicle
     open_to_all: bool
     """No operator keys are configured: it listens on loopback only."""
 
@@ -58,6 +60,7 @@ def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner, host: H
     live = LiveSessions(engine, store)
     lifecycle = Lifecycle(engine, store, runner, host, utc_now)
     steps = Steps(engine, store, live, access, utc_now)
+    views = Views(engine, store, live, lifecycle, access)
     checks = Checks(engine, store, live, steps, Rehearsals(runner, lifecycle.tidied), access)
     return House(
         engine,
@@ -67,7 +70,8 @@ def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner, host: H
         Checkpoints(engine),
         Opening(engine, store, live, tasks, access, lambda: secrets.token_hex(8), utc_now, settings.default_scale),
         Tools(engine, store, live, steps, lifecycle, checks, access, utc_now),
-        Views(engine, store, live, lifecycle, access),
+        views,
+        Chronicle(engine, store, live, views),
         access.open_to_all,
     )
 

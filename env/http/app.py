@@ -16,7 +16,9 @@ from starlette.routing import Route
 from env.house import House
 from env.http.bodies import BodyLimit
 from env.http.catalogue import catalogue_router
+from env.http.curve import curve_router
 from env.http.health import health_router
+from env.http.pages import pages_router
 from env.http.responses import MAX_BODY_BYTES, on_http_error, on_invalid, on_refusal
 from env.http.sessions import sessions_router
 from env.mcp.server import McpEndpoint
@@ -55,7 +57,8 @@ def create_app(house: House) -> FastAPI:
     app.add_exception_handler(Refusal, on_refusal)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http_error)
-    for router in (sessions_router(house), catalogue_router(house), health_router(house)):
+    rooms = (sessions_router, catalogue_router, curve_router, health_router, pages_router)
+    for router in (room(house) for room in rooms):
         # Taken over, not included: an included router is searched twice in every call.
         app.router.routes.extend(router.routes)
     app.router.routes.append(Route("/mcp", mcp, methods=["POST"]))

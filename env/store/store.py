@@ -9,9 +9,11 @@ from sqlalchemy import Connection, RowMapping, and_, func, insert, select, updat
 
 from env.session import Editables, Run, Session, Status, Step, Submission, Test
 from env.store.codec import (
+    Series,
     dump,
     read_editables,
     read_run,
+    read_series,
     read_session,
     read_step,
     read_test,
@@ -141,6 +143,12 @@ class Store:
         for row in conn.execute(select(runs).select_from(joined).where(where).order_by(runs.c.position)):
             by_test[row.session_id, row.n].append(read_run(row))
         return [read_test(row, tuple(by_test[row.session_id, row.n])) for row in found]
+
+    def series(self, conn: Connection, session_id: str, n: int) -> list[tuple[str, Series]]:
+        """Each run's label and what it said of itself, in order."""
+        where = and_(runs.c.session_id == session_id, runs.c.n == n)
+        found = conn.execute(select(runs.c.label, runs.c.series).where(where).order_by(runs.c.position))
+        return [(row.label, read_series(row.series)) for row in found]
 
     def status(self, conn: Connection, session_id: str, n: int) -> Status:
         where = and_(tests.c.session_id == session_id, tests.c.n == n)

@@ -47,6 +47,7 @@ CALLS: dict[str, dict[str, Any] | None] = {
     "GET /v1/leaderboards/{task_id}": None,
     "GET /v1/leaderboards/{task_id}.csv": None,
     "GET /v1/results/{run_key}": None,
+    "GET /v1/results/{run_key}/curve": None,
     "GET /healthz": None,
     "GET /readyz": None,
 }
