@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from env.cli.data import data_app
 from env.cli.wiring import DEFAULT_IMAGE, CannotStart, Options, load, wire
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 task_app = typer.Typer(help="Tools for people who write tasks.", no_args_is_help=True)
 app.add_typer(task_app, name="task")
+app.add_typer(data_app, name="data")
 
 errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 

@@ -63,7 +63,7 @@ def evaluate(what: str, settings: Settings) -> Report:
 
 
 def _language_modelling(scorer: PassageScorer, settings: Settings) -> tuple[dict[str, float], dict[str, int]]:
-    tokenizer = load_tokenizer(settings.tokenizer)
+    tokenizer = load_tokenizer(settings.tokenizer, settings.data_dir)
     block_size = settings.model.block_size
     heldout = settings.data_dir / "heldout.bin"
     blocks = heldout_blocks(heldout, block_size, settings.model.vocab_size, settings.eval_tokens)
@@ -84,7 +84,7 @@ def _language_modelling(scorer: PassageScorer, settings: Settings) -> tuple[dict
 
 
 def _lm_eval(scorer: PassageScorer, settings: Settings) -> tuple[dict[str, float], dict[str, int]]:
-    tokenizer = load_tokenizer(settings.tokenizer)
+    tokenizer = load_tokenizer(settings.tokenizer, settings.data_dir)
     metrics, items = run_tasks(scorer, tokenizer, settings.model.block_size, settings.data_dir)
     return metrics, {f"{name}_items": count for name, count in items.items()}
 
