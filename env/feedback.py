@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
+from env.demands import rejection
 from env.session import Run, Status, Test
 
 LAST_STEPS = 5
@@ -99,7 +100,7 @@ def _stage(runs: list[Run]) -> Iterator[str]:
     yield f"### {label} ({runs[0].script})"
     for run in runs:
         if run.status is not Status.SUCCEEDED:
-            yield _headline(run)
+            yield from _headline(run)
     yield from (f"[NOTE] {run.note}" for run in runs if run.note)
     series = [point for run in runs for point in run.series]
     if series:
@@ -113,18 +114,20 @@ def _stage(runs: list[Run]) -> Iterator[str]:
         yield f"Final metrics ({label}): {_listed(metrics, label)}"
 
 
-def _headline(run: Run) -> str:
+def _headline(run: Run) -> Iterator[str]:
     match run.status:
+        case Status.REJECTED:
+            yield from rejection(run)
         case Status.DIVERGED:
-            return f"[DIVERGED {run.reason}]"
+            yield f"[DIVERGED {run.reason}]"
         case Status.CANCELLED:
-            return "[CANCELLED]"
+            yield "[CANCELLED]"
         case Status.TIMED_OUT:
-            return f"[TIMED OUT {run.reason}]"
+            yield f"[TIMED OUT {run.reason}]"
         case Status.INFRA_FAILED:
-            return f"[INFRASTRUCTURE FAILURE {run.reason}]"
+            yield f"[INFRASTRUCTURE FAILURE {run.reason}]"
         case _:
-            return f"[COMMAND FAILED {run.reason}]"
+            yield f"[COMMAND FAILED {run.reason}]"
 
 
 def _listed(metrics: Mapping[str, float], label: str) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from env.evaluation import Evaluation
 from runner.metrics import TrainMetrics
 from tasks.model import Task
 
@@ -93,6 +94,8 @@ class Run:
     """Bare metric name to value, from the evaluator."""
     note: str = ""
     """What the reader of the result has to know of how it came about."""
+    evaluation: Evaluation | None = None
+    """What the evaluator counted and audited; None for other runs, and where it came to no judgement."""
 
     @property
     def elapsed_s(self) -> float:

@@ -45,16 +45,17 @@ def make_plan(spec: RunSpec, step_s: float, steps: int) -> FakePlan:
     - `cuda-oom=B`: CUDA's out-of-memory error and exit status 1, unless the micro-batch has at most B sequences
     - `signal=N`: killed by signal N; `oom`: killed above the memory limit; `lost`: lost by the runner
     - `hang`: goes silent and never ends; `seconds=S`: takes that long
-    - `nan`: the loss is not finite from the middle on; `no-result`: exit status 0 without any file
+    - `nan`: the loss is not finite from the middle on; `boast=X`: the reported losses are X nats too low
+    - `no-result`: exit status 0 without any file; `reject`: an audit fails
     """
     suite = _suite(spec.command)
     wishes = _wishes(spec, "evaluate." if suite else "")
     seconds = float(wishes.get("seconds") or step_s * (1 if suite else steps))
     if suite:
-        metrics = {} if "no-result" in wishes else {"metrics.json": _metrics_file(suite, _quality(spec))}
+        metrics = {} if "no-result" in wishes else {"metrics.json": _report(suite, spec, "reject" in wishes)}
         plan = FakePlan(_DONE, duration_s=seconds, printing_s=seconds, files=metrics)
     else:
-        lines = _curve(spec, steps, diverges="nan" in wishes)
+        lines = _curve(spec, steps, diverges="nan" in wishes, too_low=float(wishes.get("boast") or 0))
         plan = FakePlan(_DONE, lines, seconds, seconds)
     return _disturbed(plan, spec, wishes)
 
@@ -99,13 +100,18 @@ def _suite(command: tuple[str, ...]) -> str | None:
 
 
 def _wishes(spec: RunSpec, prefix: str) -> dict[str, str]:
-    found = {name: value for text in spec.files.values() for name, value in _DIRECTIVE.findall(text)}
+    found = {name: value for _, text in _files(spec) for name, value in _DIRECTIVE.findall(text)}
     return {name.removeprefix(prefix): value for name, value in found.items() if ("." in name) == bool(prefix)}
+
+
+def _files(spec: RunSpec) -> list[tuple[str, str]]:
+    """Those of an evaluation are its workers', which run the code under test."""
+    return sorted({item for run in (spec, *spec.workers) for item in run.files.items()})
 
 
 def _quality(spec: RunSpec) -> float:
     """Between 0 and 1, by the code: the stages of a test differ in their shell scripts only."""
-    code = sorted((name, text) for name, text in spec.files.items() if not name.endswith(".sh"))
+    code = [(name, text) for name, text in _files(spec) if not name.endswith(".sh")]
     return int.from_bytes(hashlib.sha256(json.dumps(code).encode()).digest()[:6], "big") / (1 << 48)
 
 
@@ -113,7 +119,7 @@ def _final_loss(quality: float) -> float:
     return 2.35 - 0.15 * quality
 
 
-def _curve(spec: RunSpec, steps: int, diverges: bool) -> tuple[str, ...]:
+def _curve(spec: RunSpec, steps: int, diverges: bool, too_low: float) -> tuple[str, ...]:
     """A loss that falls from that of a uniform guess to its final value, by a power of the step."""
     settings = spec.env.get("MAX_ITERS", "")
     iterations = int(settings) if settings.isdecimal() else 100 * steps
@@ -123,11 +129,13 @@ def _curve(spec: RunSpec, steps: int, diverges: bool) -> tuple[str, ...]:
         loss = floor + (start - floor) * ((1 / i**0.7 - 1 / steps**0.7) if steps > 1 else 0.0)
         if diverges and 2 * i > steps:
             loss = math.nan
-        points.append(TrainMetrics(iterations * i // steps, loss + 0.01, loss))
+        points.append(TrainMetrics(iterations * i // steps, loss + 0.01 - too_low, loss - too_low))
     return tuple(f"{point}\n" for point in points)
 
 
-def _metrics_file(suite: str, quality: float) -> bytes:
+def _report(suite: str, spec: RunSpec, reject: bool) -> bytes:
+    """metrics.json, in the evaluator's form."""
+    quality = _quality(spec)
     loss = _final_loss(quality)
     if suite == "runner.inside.rehearse":
         metrics = {"parameters": 100_000.0, "first_loss": loss + 3.0, "last_loss": loss + 2.9}
@@ -144,4 +152,22 @@ def _metrics_file(suite: str, quality: float) -> bytes:
             "wikitext2_ppl": 4.6 * math.exp(loss),
             "lambada_ppl": 7.0 * math.exp(loss),
         }
-    return json.dumps({"metrics": {name: round(value, 4) for name, value in metrics.items()}}).encode()
+    parameters = 100_000 + int(5_000 * quality)
+    gap = 0.75 if reject else 1e-7
+    report = {
+        "metrics": {} if reject else {name: round(value, 4) for name, value in metrics.items()},
+        "parameters": parameters,
+        "checkpoint_sha256": hashlib.sha256(f"{quality}".encode()).hexdigest(),
+        "rejected": "commitment: off by 0.75 nats, the limit is 0.001, as asked for" if reject else None,
+        "audits": [
+            _audit("parameters", parameters, int(spec.env.get("MAX_PARAMETERS", 1 << 40)), "parameters"),
+            _audit("commitment", gap, 0.001, "nats"),
+        ],
+        "details": {"val_tokens": 65536},
+    }
+    return json.dumps(report).encode()
+
+
+def _audit(name: str, figure: float, limit: float, unit: str) -> dict[str, object]:
+    passed = figure <= limit
+    return {"name": name, "passed": passed, "figure": figure, "limit": limit, "unit": unit, "samples": 512, "where": ""}

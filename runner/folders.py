@@ -1,4 +1,6 @@
-"""What runners have in common whose runs have a folder on this host: reading, cancelling and removing them."""
+"""What runners have in common whose runs have a folder on this host: keeping runs and their workers together, reading,
+cancelling and removing them.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,17 @@ from secrets import token_hex
 from runner.local.folder import RunFolder
 from runner.local.layout import erase
 from runner.plainfile import read_plain_file
-from runner.protocol import Phase, RunnerError, RunState
+from runner.protocol import Phase, RunnerError, RunSpec, RunState
 
 _REMOVED = ".removed-"
 PATIENCE_S = 30.0
 
 
 class FolderRunner(ABC):
-    """Half of a Runner: `root/<run_id>/` holds a run's state, output and output folder."""
+    """Half of a Runner: `root/<run_id>/` holds a run's state, output and output folder.
+
+    To the other half all runs are alike. That some are workers of others is known here, by their ids alone.
+    """
 
     def __init__(self, root: Path, data_dir: Path) -> None:
         self._root = root.resolve()
@@ -30,7 +35,12 @@ class FolderRunner(ABC):
             erase(left_over)
 
     @abstractmethod
-    def poll(self, run_id: str) -> RunState: ...
+    def _submit(self, spec: RunSpec) -> None:
+        """Start one run, or do nothing if its id was submitted before. Raises RunnerError."""
+
+    @abstractmethod
+    def _state(self, run_id: str) -> RunState:
+        """Where one run stands, whatever its workers do. Raises RunnerError."""
 
     @abstractmethod
     def _folder(self, run_id: str) -> RunFolder: ...
@@ -38,6 +48,23 @@ class FolderRunner(ABC):
     @abstractmethod
     def _let_go(self, run_id: str) -> None:
         """Forget an ended run whose folder is about to go."""
+
+    def submit(self, spec: RunSpec) -> None:
+        self._submit(spec)
+        for worker in spec.workers:
+            if self._state(spec.run_id).phase is not Phase.RUNNING:
+                return
+            self._submit(worker)
+
+    def poll(self, run_id: str) -> RunState:
+        state = self._state(run_id)
+        # Asked for in any case: they too have limits, and a supervisor that may be gone.
+        at_work = [name for name in self._workers(run_id) if self._state(name).phase is Phase.RUNNING]
+        if state.phase is Phase.RUNNING or not at_work:
+            return state
+        for name in at_work:
+            self._cancel(name)
+        return RunState(Phase.RUNNING, state.started_at)
 
     def log(self, run_id: str, stream: str, offset: int, limit: int = 1 << 20) -> bytes:
         try:
@@ -50,25 +77,42 @@ class FolderRunner(ABC):
         return read_plain_file(self._folder(run_id).out, name, limit)
 
     def cancel(self, run_id: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self._folder(run_id).cancel.touch()
+        for name in (run_id, *self._workers(run_id)):
+            self._cancel(name)
 
     def remove(self, run_id: str) -> None:
-        run = self._folder(run_id)
         self.cancel(run_id)
         patience = time.monotonic() + PATIENCE_S
         while self.poll(run_id).phase is Phase.RUNNING:
             if time.monotonic() > patience:
                 raise RunnerError(f"run {run_id} does not end")
             time.sleep(0.01)
-        self._let_go(run_id)
-        removed = self._root / f"{_REMOVED}{run_id}-{token_hex(4)}"
-        with contextlib.suppress(FileNotFoundError):
-            run.path.rename(removed)  # at once, so that a half deleted folder is never taken for a run
-            erase(removed)
+        for name in sorted(name for name in self._traces() if _main(name) == run_id):
+            self._let_go(name)
+            removed = self._root / f"{_REMOVED}{name}-{token_hex(4)}"
+            with contextlib.suppress(FileNotFoundError):
+                self._folder(name).path.rename(removed)  # at once: a half deleted folder is never taken for a run
+                erase(removed)
 
     def run_ids(self) -> list[str]:
-        return sorted(path.name for path in self._root.iterdir() if not path.name.startswith("."))
+        return sorted({_main(name) for name in self._traces()})
+
+    def _traces(self) -> set[str]:
+        """Every run and worker of which anything is left."""
+        return {path.name for path in self._root.iterdir() if not path.name.startswith(".")}
+
+    def _workers(self, run_id: str) -> list[str]:
+        """The workers of the run that were submitted."""
+        return sorted(path.name for path in self._root.glob(f"{run_id}.*"))
+
+    def _cancel(self, run_id: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._folder(run_id).cancel.touch()
+
+    def _meeting_place(self, worker: RunSpec) -> Path:
+        """The folder in which a worker meets the run it serves."""
+        main, _, name = worker.run_id.partition(".")
+        return self._folder(main).meet / name
 
     def _data(self, variable: str, name: str) -> Path:
         """The data folder of this name, which `variable` is to lead to. Raises RunnerError."""
@@ -86,6 +130,11 @@ class FolderRunner(ABC):
         if not folder.is_dir():
             raise RunnerError(f"run {run_id} builds on {upstream}, of which there is no trace")
         return folder
+
+
+def _main(run_id: str) -> str:
+    """The run that a worker serves; any other run is its own."""
+    return run_id.partition(".")[0]
 
 
 def lock_unless(taken: Callable[[], bool], run: RunFolder) -> int | None:

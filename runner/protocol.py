@@ -3,15 +3,21 @@
 A run is one command in its own work folder, on `devices` processes or GPUs. Everything about it can be asked again
 by id after the caller was killed, and nothing assumes that caller and run share a process or a host: a GPU host, a
 container engine and a batch system all fit.
+
+A run can have workers: further runs beside it, for code that it does not trust as it trusts its own. It meets each of
+them in a folder, where it offers a Unix socket, and shares nothing else with it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Protocol
+
+_WORKER_NAME = re.compile(r"[a-z0-9-]+")
 
 
 @dataclass(frozen=True)
@@ -19,13 +25,14 @@ class RunSpec:
     """All a runner needs to know of a run. Serialisable, so that it can travel."""
 
     run_id: str
-    """`[a-z0-9][a-z0-9.-]{0,99}`. Submitting the same id again is a no-op, which makes submission safe to repeat."""
+    """`[a-z0-9][a-z0-9-]{0,99}`; of a worker `<id of its run>.<name>`, the name `[a-z0-9-]+`. Submitting the same id
+    again is a no-op, which makes submission safe to repeat."""
     command: tuple[str, ...]
     """Argument vector, started in the work folder."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Relative POSIX path to text, laid into the work folder, read-only for the run."""
     env: Mapping[str, str] = field(default_factory=dict)
-    """The run's environment; the runner adds only PATH, HOME, OUT_DIR, INPUT_DIR and the data variables."""
+    """The run's environment; the runner adds only PATH, HOME, OUT_DIR, INPUT_DIR, MEET_DIR and the data variables."""
     data: Mapping[str, str] = field(default_factory=dict)
     """Environment variable to the name of a data folder the runner keeps (`smoke/train`), read-only for the run."""
     upstream: str | None = None
@@ -38,12 +45,27 @@ class RunSpec:
     """Wall-clock deadline in seconds, enforced outside the run's own processes."""
     memory_mb: int = 8192
     """Resident memory of all the run's processes together, in MiB."""
+    workers: tuple[RunSpec, ...] = ()
+    """Runs that serve this one, each in a sandbox of its own on the same host: started after it and ended with it. This
+    run finds MEET_DIR, with an empty, writable folder for each worker by its name; a worker finds that folder alone,
+    read-only, as its MEET_DIR. Workers have neither `upstream` nor workers of their own."""
+
+    @property
+    def is_worker(self) -> bool:
+        return "." in self.run_id
 
     def __post_init__(self) -> None:
         for name in self.files:
             path = PurePosixPath(name)
             assert not path.is_absolute(), f"path leaves the work folder: {name}"
             assert ".." not in path.parts, f"path leaves the work folder: {name}"
+        for worker in self.workers:
+            main, _, name = worker.run_id.partition(".")
+            assert main == self.run_id, f"not a worker of {self.run_id}: {worker.run_id}"
+            assert _WORKER_NAME.fullmatch(name), f"not a worker's name: {name!r}"
+            assert worker.upstream is None, f"a worker with an upstream: {worker.run_id}"
+            assert not worker.workers, f"a worker with workers: {worker.run_id}"
+        assert len({worker.run_id for worker in self.workers}) == len(self.workers), "two workers of one name"
 
 
 class Phase(StrEnum):
@@ -95,7 +117,11 @@ class RunnerError(Exception):
 
 
 class Runner(Protocol):
-    """Implemented by the local process runner, the fake and the container runner."""
+    """Implemented by the local process runner, the fake and the container runner.
+
+    A run's workers go with it: they are submitted, cancelled and removed together. The end of a worker is no event; its
+    output, its files and how it ended can be asked by its id, `<run id>.<name>`.
+    """
 
     name: str
     """`local`, `fake` or `docker`, as recorded with every result."""
@@ -103,10 +129,14 @@ class Runner(Protocol):
     """How many runs it can hold at once."""
 
     def submit(self, spec: RunSpec) -> None:
-        """Start a run, or do nothing if its id was submitted before. Raises RunnerError."""
+        """Start a run and then its workers, or those of them that were not submitted before; workers of a run that is
+        over are not started any more. Raises RunnerError.
+        """
 
     def poll(self, run_id: str) -> RunState:
-        """Where the run stands now. Raises RunnerError."""
+        """Where the run stands now. It decides alone how and when it ended, yet it is RUNNING until its workers, which
+        are killed for it, are over too. Raises RunnerError.
+        """
 
     def log(self, run_id: str, stream: str, offset: int, limit: int = 1 << 20) -> bytes:
         """Up to `limit` bytes of `stdout` or `stderr` from `offset`; empty when there is nothing more yet."""
@@ -121,7 +151,9 @@ class Runner(Protocol):
         """Forget an ended run and delete its folders."""
 
     def run_ids(self) -> list[str]:
-        """Every run it has traces of, running or ended: what a restarted caller has to reconcile."""
+        """Every run it has traces of, if only of its workers, running or ended: what a restarted caller has to
+        reconcile.
+        """
 
     def describe(self) -> dict[str, str]:
         """Hardware and versions, for the record of a result: cpu, gpus, python, torch, runner."""

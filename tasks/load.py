@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from tasks.baselines import load_baselines
 from tasks.errors import TaskError
 from tasks.model import Budget, Task
 from tasks.parse import check_tables, parse_toml
@@ -23,7 +24,7 @@ def load_task(folder: Path) -> Task:
     source = read_source(folder, file.name, blame=(file, ""))
     if source is None:
         raise TaskError(file, "", "no such file; a task is a folder with a task.toml in it")
-    table = check_tables(file, on_builtin_scales(parse_toml(source)))
+    table = check_tables(file, on_builtin_scales(parse_toml(source)), TaskTable)
     text = _template(file, table.template)
     _check_against_text(file, table, text)
     return Task(
@@ -38,6 +39,7 @@ def load_task(folder: Path) -> Task:
         allow_create=table.allow_create,
         override_keys=tuple(table.override_keys),
         max_file_bytes=table.max_file_bytes,
+        baselines=load_baselines(folder),
     )
 
 

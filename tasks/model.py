@@ -24,6 +24,10 @@ class Stage:
     script_text: str
     role: Literal["train", "evaluate"] = "train"
     timeout_s: float = 3600.0
+    baseline_s: float | None = None
+    """Seconds the unedited script takes on the hardware the scale is made for, where known."""
+    max_slowdown: float | None = None
+    """How many times that an edited script may take; with `baseline_s` it makes `timeout_s`."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,9 @@ class Scale:
     """The same for evaluation: only the evaluator sees these folders."""
     world_size: int = 2
     memory_mb: int = 8192
+    max_parameters: int | None = None
+    """The most numbers a checkpoint may hold, as `runner.inside.checkpoint` counts them. Never None where a stage
+    trains, unless the task was stored before there were caps."""
     summary: str = ""
     """One paragraph for the prompt: model, data set, iterations, hardware."""
 
@@ -55,6 +62,18 @@ class Budget:
     steps: int = 0
     """Tool calls per session; 0 means no limit."""
     checks: int = 10
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A known method as edits of the task's file: a reference for agents, an anchor for scores."""
+
+    name: str
+    title: str
+    source: str
+    """Where the method comes from: a paper, or whose practice it is."""
+    edits: tuple[Mapping[str, str | int], ...]
+    """Arguments of the edit tool without the file's name, applied one after another."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +97,8 @@ class Task:
     """Keys that CONFIG_OVERRIDES may carry; empty when the script has no such dictionary."""
     max_file_bytes: int = 65536
     """Size cap of the edited file, UTF-8 bytes."""
+    baselines: tuple[Baseline, ...] = ()
+    """In the order of their names."""
 
     @property
     def lines(self) -> list[str]:
@@ -89,8 +110,12 @@ class Task:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     def to_json(self) -> str:
-        # Settings and scales keep their order: the prompt shows them in it.
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+        # Settings and scales keep their order: the prompt shows them in it. What is not there is not written, so that
+        # a task stored before a key existed keeps its version.
+        raw = asdict(self, dict_factory=lambda items: {key: value for key, value in items if value is not None})
+        if not raw["baselines"]:
+            del raw["baselines"]
+        return json.dumps(raw, ensure_ascii=False, separators=(",", ":"))
 
     @staticmethod
     def from_json(text: str) -> Task:
@@ -103,4 +128,7 @@ class Task:
             name: Scale(**{**scale, "stages": tuple(Stage(**stage) for stage in scale["stages"])})
             for name, scale in raw["scales"].items()
         }
+        raw["baselines"] = tuple(
+            Baseline(**{**baseline, "edits": tuple(baseline["edits"])}) for baseline in raw.get("baselines", ())
+        )
         return Task(**raw)

@@ -1,4 +1,4 @@
-"""From the text of a task.toml to its checked tables, with every error told by file and key."""
+"""From the text of a TOML file to its checked tables, with every error told by file and key."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import tomllib
 from collections.abc import Mapping
 from datetime import date, time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tasks.errors import TaskError
-from tasks.schema import Table, TaskTable, table_at
+from tasks.schema import Table, table_at
 from tasks.source import Source
+
+_Root = TypeVar("_Root", bound=Table)
 
 _TOML_KINDS: Mapping[type, str] = {
     bool: "true/false",
@@ -52,14 +54,14 @@ def parse_toml(source: Source) -> dict[str, Any]:
         raise TaskError(source.path, "", f"not TOML that can be read: {error}") from error
 
 
-def check_tables(file: Path, raw: Mapping[str, Any]) -> TaskTable:
+def check_tables(file: Path, raw: Mapping[str, Any], root: type[_Root]) -> _Root:
     """The checked tables. Raises TaskError with all mistakes together."""
     try:
-        return TaskTable.model_validate(raw)
+        return root.model_validate(raw)
     except ValidationError as error:
         details = error.errors(include_url=False)
         raise TaskError.together(
-            TaskError(file, _key(detail["loc"]), _message(detail)) for detail in details
+            TaskError(file, _key(detail["loc"]), _message(detail, root)) for detail in details
         ) from error
 
 
@@ -73,12 +75,12 @@ def _key(path: tuple[int | str, ...]) -> str:
     return key
 
 
-def _message(detail: ErrorDetails) -> str:
+def _message(detail: ErrorDetails, root: type[Table]) -> str:
     path, kind, value, limits = detail["loc"], detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "missing":
         return "is required"
     if kind == "extra_forbidden":
-        return _unknown_key(str(path[-1]), table_at(path))
+        return _unknown_key(str(path[-1]), table_at(root, path))
     if kind == "value_error":
         return str(limits["error"])
     if kind == "literal_error":

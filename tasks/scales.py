@@ -10,9 +10,13 @@ from typing import Any
 from tasks.errors import TaskError
 from tasks.fields import LABEL
 from tasks.model import Scale, Stage
-from tasks.schema import ScaleTable
+from tasks.schema import LONGEST_S, ScaleTable, StageTable
 from tasks.source import read_source, with_plain_lines
 from templates.render import scale, script
+
+# The settings that a script's number of parameters depends on.
+_SHAPE = frozenset({"n_layer", "n_head", "n_embd", "block_size", "vocab_size", "bias"})
+_DEFAULT_TIMEOUT_S = 3600.0
 
 
 def on_builtin_scales(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,7 +37,16 @@ def _on_builtin(name: str, own: Any) -> Any:
     if text is None or not isinstance(own, dict):
         return own
     base = tomllib.loads(text)
+    if _another_shape(base["settings"], own.get("settings")):
+        del base["max_parameters"]
     return base | {key: _over(base.get(key), value) for key, value in own.items()}
+
+
+def _another_shape(base: Mapping[str, Any], own: Any) -> bool:
+    """Whether a task's own settings make another model of it: the built-in cap says nothing about that one."""
+    if not isinstance(own, dict):
+        return False
+    return any(base[name.lower()] != value for name, value in own.items() if name.lower() in _SHAPE)
 
 
 def _over(base: Any, own: Any) -> Any:
@@ -59,7 +72,16 @@ def build_scale(file: Path, name: str, table: ScaleTable, filename: str) -> Scal
         if stage.role == "evaluate" and not is_own and not any(other.role == "train" for other in stages):
             message = f"the built-in {stage.script} scores a checkpoint; put a stage with role train before it"
             raise TaskError(file, f"{at}.role", message)
-        stages.append(Stage(stage.label, stage.script, text, stage.role, stage.timeout_s))
+        timeout_s = _timeout_s(file, at, stage)
+        stages.append(
+            Stage(stage.label, stage.script, text, stage.role, timeout_s, stage.baseline_s, stage.max_slowdown)
+        )
+    if table.max_parameters is None and any(stage.role == "train" for stage in stages):
+        message = (
+            "is required: no cap is known for a scale that trains another model than a built-in one; 1.05 times the "
+            "largest baseline is usual (python -m runner.inside.size counts)"
+        )
+        raise TaskError(file, f"{key}.max_parameters", message)
     return Scale(
         name=name,
         stages=tuple(stages),
@@ -68,8 +90,23 @@ def build_scale(file: Path, name: str, table: ScaleTable, filename: str) -> Scal
         evaluation_data=table.evaluation_data,
         world_size=table.world_size,
         memory_mb=table.memory_mb,
+        max_parameters=table.max_parameters,
         summary=table.summary.strip(),
     )
+
+
+def _timeout_s(file: Path, key: str, stage: StageTable) -> float:
+    baseline_s, slowdown = stage.baseline_s, stage.max_slowdown
+    if baseline_s is None and slowdown is None:
+        return _DEFAULT_TIMEOUT_S if stage.timeout_s is None else stage.timeout_s
+    if baseline_s is None or slowdown is None:
+        missing, other = ("baseline_s", "max_slowdown") if baseline_s is None else ("max_slowdown", "baseline_s")
+        raise TaskError(file, f"{key}.{missing}", f"is required beside {other}: together they limit the stage's time")
+    if stage.timeout_s is not None:
+        raise TaskError(file, f"{key}.timeout_s", "follows from baseline_s and max_slowdown; drop it, or drop the two")
+    if baseline_s * slowdown > LONGEST_S:
+        raise TaskError(file, f"{key}.max_slowdown", f"lets the stage take more than {LONGEST_S:,.0f} s")
+    return baseline_s * slowdown
 
 
 def _script(file: Path, key: str, name: str) -> tuple[str, bool]:

@@ -1,12 +1,16 @@
-"""The tables of a task.toml: every key, its default and its limits."""
+"""The tables of a task.toml and of a baseline's file: every key, its default and its limits."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.fields import CleanPath, DataFolders, Label, Line, LinePair, OverrideKeys, PythonPath, Settings, TaskId
+
+LONGEST_S = 30 * 86400.0
+"""The longest a stage may take."""
 
 
 class Table(BaseModel):
@@ -19,7 +23,9 @@ class StageTable(Table):
     label: Label
     script: CleanPath
     role: Literal["train", "evaluate"] = "train"
-    timeout_s: float = Field(default=3600.0, ge=1, le=30 * 86400)
+    timeout_s: float | None = Field(default=None, ge=1, le=LONGEST_S)
+    baseline_s: float | None = Field(default=None, ge=1, le=LONGEST_S)
+    max_slowdown: float | None = Field(default=None, ge=1, le=1000)
 
 
 class ScaleTable(Table):
@@ -29,6 +35,7 @@ class ScaleTable(Table):
     evaluation_data: DataFolders = {}
     world_size: int = Field(default=2, ge=1, le=1024)
     memory_mb: int = Field(default=8192, ge=16, le=1 << 24)
+    max_parameters: int | None = Field(default=None, ge=1, le=1 << 48)
     summary: Annotated[str, Field(max_length=4000)] = ""
 
 
@@ -51,9 +58,44 @@ class TaskTable(Table):
     scales: dict[Label, ScaleTable] = {}
 
 
-def table_at(path: tuple[Any, ...]) -> type[Table]:
-    """The table that holds the key at `path`, e.g. the scale's for `("scales", "smoke", "stages")`."""
+_EDIT_KEYS: Mapping[str, tuple[str, ...]] = {
+    "replace": ("start_line", "end_line", "content"),
+    "insert": ("after_line", "content"),
+    "str_replace": ("old_str", "new_str"),
+}
+
+
+class EditTable(Table):
+    op: Literal["replace", "insert", "str_replace"]
+    start_line: int | None = Field(default=None, ge=1, le=1_000_000)
+    end_line: int | None = Field(default=None, ge=1, le=1_000_000)
+    after_line: int | None = Field(default=None, ge=0, le=1_000_000)
+    content: str | None = None
+    old_str: str | None = None
+    new_str: str | None = None
+
+    @model_validator(mode="after")
+    def _has_what_its_op_takes(self) -> EditTable:
+        wanted = _EDIT_KEYS[self.op]
+        missing = [key for key in wanted if getattr(self, key) is None]
+        stray = sorted(self.model_fields_set - {"op", *wanted})
+        if missing or stray:
+            wrong = [f"{', '.join(missing)} missing"] * bool(missing) + [f"{', '.join(stray)} too many"] * bool(stray)
+            raise ValueError(f"{self.op} takes {', '.join(wanted)}: {'; '.join(wrong)}")
+        return self
+
+
+class BaselineTable(Table):
+    title: Line
+    source: Line
+    edits: list[EditTable] = Field(min_length=1, max_length=100)
+
+
+def table_at(root: type[Table], path: tuple[Any, ...]) -> type[Table]:
+    """The table that holds the key at `path` below `root`, e.g. the scale's for `("scales", "smoke", "stages")`."""
     match path:
+        case ("edits", _, _):
+            return EditTable
         case ("budget", _):
             return BudgetTable
         case ("scales", _, "stages", _, _):
@@ -61,4 +103,4 @@ def table_at(path: tuple[Any, ...]) -> type[Table]:
         case ("scales", _, _):
             return ScaleTable
         case _:
-            return TaskTable
+            return root

@@ -13,6 +13,7 @@ from typing import TypeVar
 from env.lifecycle.judgement import Judgement, judge_evaluation, judge_training, out_of_memory
 from env.lifecycle.plan import PlannedRun, halved, spec
 from env.lifecycle.progress import MetricsTail, Progress
+from env.lifecycle.selfreport import gap_note, start_note
 from env.session import Run, Session, Status, Test
 from runner.protocol import Exit, ExitReason, Phase, Runner, RunnerError, RunSpec, RunState
 from runner.text import useful_end
@@ -55,12 +56,14 @@ class Attempts:
         """
         assert session.scale is not None
         scale = session.task.scales[session.scale]
-        upstream = None if item.upstream is None else test.runs[item.upstream].run_id
+        upstream = None if item.upstream is None else test.runs[item.upstream]
         lost = halvings = 0
         while True:
             settings = halved(scale.settings, halvings)
             assert settings is not None
-            wanted = spec(session.task, scale, test, item, settings, lost + halvings, upstream)
+            wanted = spec(
+                session.task, scale, test, item, settings, lost + halvings, upstream.run_id if upstream else None
+            )
             ended = await self.take(wanted, live, news, evaluates=item.evaluates)
             if ended.judged.status is Status.INFRA_FAILED and lost < TRIES - 1:
                 log.warning("run %s: %s", wanted.run_id, ended.judged.reason)
@@ -74,6 +77,9 @@ class Attempts:
             ):
                 halvings += 1
             else:
+                series = () if item.evaluates else tuple(live.tail.series)
+                metrics = ended.judged.metrics
+                note = gap_note(upstream.series, metrics) if upstream is not None else start_note(series, settings)
                 return Run(
                     wanted.run_id,
                     item.stage.label,
@@ -83,9 +89,10 @@ class Attempts:
                     ended.state.ended_at,
                     ended.judged.reason,
                     ended.output,
-                    () if item.evaluates else tuple(live.tail.series),
-                    ended.judged.metrics,
-                    _note(settings, halvings),
+                    series,
+                    metrics,
+                    " ".join(filter(None, (_halved_note(settings, halvings), note))),
+                    ended.judged.evaluation,
                 )
 
     async def take(self, wanted: RunSpec, live: Progress, news: Callable[[], None], *, evaluates: bool) -> Ended:
@@ -96,7 +103,7 @@ class Attempts:
             await ask(self._runner.submit, wanted)
             state = await self._follow(name, live, news)
             judged = await self._judge(name, evaluates, state, live)
-            output = "" if judged.status is Status.SUCCEEDED else await self._useful_end(wanted)
+            output = await self._output(wanted, judged.status)
         except RunnerError as error:
             with contextlib.suppress(RunnerError):
                 await ask(self._runner.cancel, name)  # it may still run, on the devices of the next attempt
@@ -136,10 +143,19 @@ class Attempts:
         metrics = await ask(self._runner.collect, name, "metrics.json")
         return judge_evaluation(ended, metrics, live.cancel_requested)
 
-    async def _useful_end(self, wanted: RunSpec) -> str:
+    async def _output(self, wanted: RunSpec, status: Status) -> str:
+        """What helps of what the run printed: nothing where the judgement says it all."""
+        if status in (Status.SUCCEEDED, Status.REJECTED):
+            return ""
         stdout, stderr = [await self._whole_log(wanted.run_id, stream) for stream in ("stdout", "stderr")]
         text = useful_end(stdout, stderr, OUTPUT_CHARS)
-        for path in wanted.files:  # as the agent knows it, not where this host keeps it
+        if status is Status.FAILED and wanted.workers:
+            # Most workers fail in the same way, so one traceback is enough, wherever it is.
+            errors = b"\n".join([await self._whole_log(worker.run_id, "stderr") for worker in wanted.workers])
+            if said := useful_end(b"", errors, OUTPUT_CHARS):
+                text = f"{text}\n\nFrom the processes that ran the model:\n{said}".lstrip("\n")
+        for path in {path for run in (wanted, *wanted.workers) for path in run.files}:
+            # As the agent knows it, not where this host keeps it.
             text = re.sub(rf'File "[^"\n]*/{re.escape(path)}"', f'File "{path}"', text)
         return text
 
@@ -155,7 +171,7 @@ async def ask(call: Callable[..., T], *arguments: object) -> T:
     return await asyncio.to_thread(call, *arguments)
 
 
-def _note(settings: Mapping[str, str], halvings: int) -> str:
+def _halved_note(settings: Mapping[str, str], halvings: int) -> str:
     if not halvings:
         return ""
     return (

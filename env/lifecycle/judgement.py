@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from env.evaluation import Evaluation
+from env.lifecycle.report import read_report
 from env.session import Status
 from runner.exits import in_words
 from runner.metrics import TrainMetrics
 from runner.protocol import Exit, ExitReason
 
-_METRIC_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _OUT_OF_MEMORY = re.compile(r"^torch\.(?:cuda\.)?OutOfMemoryError: ", re.MULTILINE)
-MAX_METRICS = 64
 SETUP_ERROR = 2
 """Exit status of an evaluation that blames itself: settings, data or devices, not the code under test."""
 
@@ -25,6 +24,7 @@ class Judgement:
     status: Status
     reason: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
+    evaluation: Evaluation | None = None
 
 
 def judge_training(ended: Exit, series: Sequence[TrainMetrics], cancel_requested: bool) -> Judgement:
@@ -46,12 +46,16 @@ def judge_evaluation(ended: Exit, metrics_file: bytes | None, cancel_requested: 
     judged = _judge_exit(ended)
     if judged.status is not Status.SUCCEEDED:
         return judged
-    metrics = None if metrics_file is None else _read_metrics(metrics_file)
-    if metrics is None:
+    report = None if metrics_file is None else read_report(metrics_file)
+    if report is None:
         return Judgement(Status.FAILED, "the evaluation wrote no valid metrics.json")
-    if not all(map(math.isfinite, metrics.values())):
-        return Judgement(Status.DIVERGED, "an evaluated metric is not finite", metrics)
-    return Judgement(Status.SUCCEEDED, metrics=metrics)
+    if report.rejected:
+        return Judgement(Status.REJECTED, report.rejected, evaluation=report.evaluation)
+    if not all(map(math.isfinite, report.metrics.values())):
+        return Judgement(
+            Status.DIVERGED, "an evaluated metric is not finite", report.metrics, evaluation=report.evaluation
+        )
+    return Judgement(Status.SUCCEEDED, metrics=report.metrics, evaluation=report.evaluation)
 
 
 def out_of_memory(output: str) -> bool:
@@ -73,22 +77,3 @@ def _judge_exit(ended: Exit) -> Judgement:
         case _:
             status = Status.FAILED
     return Judgement(status, in_words(ended))
-
-
-def _read_metrics(raw: bytes) -> dict[str, float] | None:
-    try:
-        metrics = json.loads(raw)["metrics"]
-        pairs = list(metrics.items())
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return None
-    if not 0 < len(pairs) <= MAX_METRICS:
-        return None
-    read: dict[str, float] = {}
-    for name, value in pairs:
-        if not _METRIC_NAME.fullmatch(name) or isinstance(value, bool) or not isinstance(value, int | float | None):
-            return None
-        try:
-            read[name] = math.nan if value is None else float(value)
-        except OverflowError:
-            return None
-    return read

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from env.evaluation import Evaluation
 from env.session import Editables, Run, Session, Status, Step, Test
 from runner.metrics import TrainMetrics
 from tasks.model import Task
@@ -100,6 +101,7 @@ def run_columns(session_id: str, n: int, position: int, run: Run) -> dict[str, A
         "series": dump([[p.step, _finite(p.train_loss), _finite(p.val_loss)] for p in run.series]),
         "note": run.note,
         "metrics": dump({name: _finite(value) for name, value in run.metrics.items()}),
+        "evaluation": None if run.evaluation is None else dump(run.evaluation.to_json()),
     }
 
 
@@ -117,6 +119,7 @@ def read_run(row: Row[Any]) -> Run:
         tuple(TrainMetrics(step, _number(train), _number(val)) for step, train, val in json.loads(row.series)),
         {name: _number(value) for name, value in metrics.items()},
         row.note,
+        None if row.evaluation is None else Evaluation.from_json(json.loads(row.evaluation)),
     )
 
 

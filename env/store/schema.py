@@ -93,6 +93,8 @@ runs = Table(
     Column("series", Text, nullable=False),
     Column("metrics", Text, nullable=False),
     Column("note", Text, nullable=False),
+    # What the evaluator counted and audited, as JSON.
+    Column("evaluation", Text),
     ForeignKeyConstraint(["session_id", "n"], ["tests.session_id", "tests.n"]),
     Index("runs_by_test", "session_id", "n", "position"),
 )

@@ -19,7 +19,7 @@ from runner.protocol import RunSpec
 RUN, OWNER = "ringfence.run", "ringfence.owner"
 """Labels: the run's id, and which runner's it is."""
 
-WORK, OUT, INPUT = "/ringfence/work", "/ringfence/out", "/ringfence/input"
+WORK, OUT, INPUT, MEET = "/ringfence/work", "/ringfence/out", "/ringfence/input", "/ringfence/meet"
 _CPU_PERIOD = 1_000_000_000
 
 
@@ -108,6 +108,7 @@ def _environment(host: Host, spec: RunSpec, mounts: Sequence[Mount], nodes: Sequ
         "PYTHONDONTWRITEBYTECODE": "1",  # the work folder is read-only
         "OUT_DIR": OUT,
         **({"INPUT_DIR": INPUT} if INPUT in targets else {}),
+        **({"MEET_DIR": MEET} if spec.workers or spec.is_worker else {}),
         **{variable: data_place(variable) for variable in spec.data},
     }
 

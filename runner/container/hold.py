@@ -139,7 +139,7 @@ class Hold:
         looked = time.monotonic()
         if looked >= self._disk_due:
             enough = self._sandbox.disk_mb << 20
-            used = disk_use([self._run.out], enough)
+            used = disk_use([self._run.out, self._run.meet], enough)
             now = time.monotonic()
             self._disk_due = now + max(_DISK_S, _DISK_SHARE * (now - looked))
             if used > enough:

@@ -11,7 +11,7 @@ import time
 from functools import cached_property
 from pathlib import Path
 
-from runner.container.body import INPUT, OUT, OWNER, RUN, WORK, Host, Mount, container_body, data_place
+from runner.container.body import INPUT, MEET, OUT, OWNER, RUN, WORK, Host, Mount, container_body, data_place
 from runner.container.engine import Engine, EngineError
 from runner.container.folder import ContainerFolder
 from runner.container.gpus import device_nodes
@@ -65,7 +65,7 @@ class DockerRunner(FolderRunner):
         )
         self._holds: dict[str, Hold] = {}
         self._holds_lock = threading.Lock()
-        for run_id in super().run_ids():
+        for run_id in self.run_ids():
             self.poll(run_id)  # takes up what goes on, and so kills what is overdue
 
     def close(self) -> None:
@@ -76,7 +76,7 @@ class DockerRunner(FolderRunner):
             hold.close()
         self._engine.close()
 
-    def submit(self, spec: RunSpec) -> None:
+    def _submit(self, spec: RunSpec) -> None:
         run = self._folder(spec.run_id)
         with as_runner_error(f"cannot start run {spec.run_id}"):
             if run.accepted.exists():
@@ -93,7 +93,7 @@ class DockerRunner(FolderRunner):
                 raise
             self._take(run, lock)
 
-    def poll(self, run_id: str) -> RunState:
+    def _state(self, run_id: str) -> RunState:
         run = self._folder(run_id)
         with as_runner_error(f"cannot read the state of run {run_id}"):
             if (state := ended(run)) or not run.accepted.exists():
@@ -106,10 +106,6 @@ class DockerRunner(FolderRunner):
                     return state
                 self._take(run, lock)
             return RunState(Phase.RUNNING, run.begun())
-
-    def run_ids(self) -> list[str]:
-        contained = {labels[RUN] for labels in self._engine.labels(OWNER, self._host.owner)}
-        return sorted(contained.union(super().run_ids()))
 
     def describe(self) -> dict[str, str]:
         return {**describe_host(), **self._versions, "runner": self.name}
@@ -141,6 +137,10 @@ class DockerRunner(FolderRunner):
         with self._holds_lock:
             self._holds.pop(run_id, None)
 
+    def _traces(self) -> set[str]:
+        contained = {labels[RUN] for labels in self._engine.labels(OWNER, self._host.owner)}
+        return contained | super()._traces()
+
     def _folder(self, run_id: str) -> ContainerFolder:
         assert not run_id.startswith((".", "/")), run_id
         return ContainerFolder(self._root / run_id)
@@ -154,12 +154,19 @@ class DockerRunner(FolderRunner):
             mounts.append(Mount(self._data(variable, name), data_place(variable)))
         if spec.upstream is not None:
             mounts.append(Mount(self._output_of(spec.upstream, spec.run_id), INPUT))
+        # One by one: what holds them is out of the run's reach, so that it cannot put a link in a worker's place.
+        for place in map(self._meeting_place, spec.workers):
+            mounts.append(Mount(place, f"{MEET}/{place.name}", writable=True))
+        if spec.is_worker:
+            mounts.append(Mount(self._meeting_place(spec), MEET))
         return mounts
 
     def _start(self, run: ContainerFolder, spec: RunSpec, mounts: list[Mount]) -> None:
-        lay_out(run, spec.files)
+        meeting_places = [self._meeting_place(worker) for worker in spec.workers]
+        lay_out(run, spec.files, meeting_places)
         if os.getuid() == 0:
-            os.chown(run.out, _SANDBOX_UID, _SANDBOX_UID)
+            for folder in (run.out, *meeting_places):
+                os.chown(folder, _SANDBOX_UID, _SANDBOX_UID)
         by_node = spec.device_ids and self._sandbox.gpu_mode == "devices"
         nodes = device_nodes(spec.device_ids) if by_node else []
         name = self._container(spec.run_id)

@@ -14,7 +14,7 @@ class Sandbox:
     processes: int = 512
     """Processes and threads at once; starting another fails."""
     disk_mb: int = 20_480
-    """Output folder in MiB; also the largest single file."""
+    """All of the host's folders that a run can write to, in MiB; also the largest single file."""
     tmp_mb: int = 2048
     """/tmp in MiB. It is memory, and counts as such."""
     shm_mb: int | None = None
@@ -31,6 +31,7 @@ class Sandbox:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Set in every run, before the run's own."""
     runtime: str | None = None
-    """Another OCI runtime the engine knows, as gVisor's `runsc`."""
+    """Another OCI runtime the engine knows, as gVisor's `runsc`. It has to let runs and their workers connect to Unix
+    sockets in a folder that they share."""
     init: bool = True
     """Have the engine's docker-init as first process, which reaps and passes signals on."""

@@ -21,7 +21,7 @@ class Limits:
 
     processes: int = 512
     disk_mb: int = 20_480
-    """Output and scratch folder together, in MiB; also the largest single file."""
+    """All folders the run can write to together, in MiB; also the largest single file."""
     stream_bytes: int = 16 << 20
     """Kept of stdout and of stderr each, before only the end is kept."""
 
@@ -52,6 +52,11 @@ class RunFolder:
     @property
     def scratch(self) -> Path:
         return self.path / "scratch"
+
+    @property
+    def meet(self) -> Path:
+        """Of a run with workers: a folder for each of them, by its name, in which it meets this run."""
+        return self.path / "meet"
 
     @property
     def cancel(self) -> Path:

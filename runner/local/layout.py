@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from runner.local.folder import RunFolder
@@ -13,12 +13,12 @@ from runner.local.folder import RunFolder
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def lay_out(run: RunFolder, files: Mapping[str, str]) -> None:
+def lay_out(run: RunFolder, files: Mapping[str, str], meeting_places: Iterable[Path] = ()) -> None:
     """Make the folders and put the files into the work folder, read-only. Starts over what was left half done."""
     if run.work.exists():
         erase(run.work)
-    for folder in (run.work, run.out, run.scratch):
-        folder.mkdir(exist_ok=True)
+    for folder in (run.work, run.out, run.scratch, *meeting_places):
+        folder.mkdir(exist_ok=True, parents=True)
     for name, text in files.items():
         path = run.work / name
         path.parent.mkdir(parents=True, exist_ok=True)

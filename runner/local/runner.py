@@ -32,7 +32,7 @@ class LocalRunner(FolderRunner):
         self.slots = slots
         self._limits = limits or Limits()
 
-    def submit(self, spec: RunSpec) -> None:
+    def _submit(self, spec: RunSpec) -> None:
         run = self._folder(spec.run_id)
         with as_runner_error(f"cannot start run {spec.run_id}"):
             if run.supervisor.exists():
@@ -43,13 +43,13 @@ class LocalRunner(FolderRunner):
             if lock is None:
                 return
             try:
-                lay_out(run, spec.files)
+                lay_out(run, spec.files, map(self._meeting_place, spec.workers))
                 run.write_order(order)
                 _start_supervisor(run, lock)
             finally:
                 os.close(lock)
 
-    def poll(self, run_id: str) -> RunState:
+    def _state(self, run_id: str) -> RunState:
         run = self._folder(run_id)
         with as_runner_error(f"cannot read the state of run {run_id}"):
             if state := ended(run):
@@ -74,6 +74,10 @@ class LocalRunner(FolderRunner):
             folders[variable] = self._data(variable, name)
         if spec.upstream is not None:
             folders["INPUT_DIR"] = self._output_of(spec.upstream, spec.run_id)
+        if spec.workers:
+            folders["MEET_DIR"] = run.meet
+        if spec.is_worker:
+            folders["MEET_DIR"] = self._meeting_place(spec)
         return Order(
             spec.command,
             environment(run, {**spec.env, **visible_gpus(spec.device_ids)}, folders),

@@ -7,7 +7,9 @@ import math
 
 import pytest
 
+from env.evaluation import Audit, Evaluation
 from env.lifecycle.judgement import judge_evaluation, judge_training
+from env.lifecycle.report import MAX_REASON
 from env.session import Status
 from runner.metrics import TrainMetrics
 from runner.protocol import Exit, ExitReason
@@ -15,6 +17,23 @@ from runner.protocol import Exit, ExitReason
 FINE = TrainMetrics(100, 3.2, 3.3)
 LOST_LOSS = TrainMetrics(200, math.nan, 3.3)
 DONE = Exit(ExitReason.EXITED, 0)
+COMMITMENT = {
+    "name": "commitment",
+    "passed": True,
+    "figure": 3e-7,
+    "limit": 0.001,
+    "unit": "nats",
+    "samples": 512,
+    "where": "block 3, position 17",
+}
+WHOLE = {
+    "metrics": {"val_loss": 2.5},
+    "parameters": 106_000,
+    "checkpoint_sha256": "0a" * 32,
+    "rejected": None,
+    "audits": [COMMITMENT],
+    "details": {"val_tokens": 65536, "largest": None},
+}
 
 
 @pytest.mark.parametrize(
@@ -51,10 +70,11 @@ def test_an_evaluation_gives_its_metrics() -> None:
     assert (judged.status, judged.metrics) == (Status.SUCCEEDED, {"val_loss": 2.5, "piqa": 60.0})
 
 
-def test_a_metric_that_is_not_finite_diverges() -> None:
-    judged = judge_evaluation(DONE, b'{"metrics": {"val_loss": null, "piqa": 50.0}}', False)
+@pytest.mark.parametrize("value", [b"null", b"NaN", b"-Infinity", b"1e999", b"1" + b"0" * 400])
+def test_a_metric_that_is_not_finite_diverges(value: bytes) -> None:
+    judged = judge_evaluation(DONE, b'{"metrics": {"val_loss": ' + value + b', "piqa": 50.0}}', False)
     assert judged.status is Status.DIVERGED
-    assert math.isnan(judged.metrics["val_loss"])
+    assert not math.isfinite(judged.metrics["val_loss"])
     assert judged.metrics["piqa"] == 50.0
 
 
@@ -72,7 +92,6 @@ def test_a_metric_that_is_not_finite_diverges() -> None:
         b'{"metrics": {"val_loss": true}}',
         b'{"metrics": {"val loss": 2.5}}',
         b'{"metrics": {"val_loss": [2.5]}}',
-        b'{"metrics": {"val_loss": 1' + b"0" * 400 + b"}}",
         b"\xff\xfe",
         b'{"metrics": ' + b"[" * 100_000,
         json.dumps({"metrics": {f"metric_{number}": 1.0 for number in range(65)}}).encode(),
@@ -91,3 +110,90 @@ def test_an_evaluation_that_blames_itself_is_not_held_against_the_agent() -> Non
 def test_metrics_do_not_rescue_an_evaluation_that_failed() -> None:
     judged = judge_evaluation(Exit(ExitReason.EXITED, 1), b'{"metrics": {"val_loss": 0.0}}', False)
     assert (judged.status, judged.metrics) == (Status.FAILED, {})
+
+
+def whole(**changed: object) -> bytes:
+    return json.dumps(WHOLE | changed).encode()
+
+
+def test_what_was_counted_and_audited_is_kept() -> None:
+    judged = judge_evaluation(DONE, whole(), False)
+    assert judged.status is Status.SUCCEEDED
+    assert judged.evaluation == Evaluation(
+        106_000,
+        "0a" * 32,
+        (Audit("commitment", True, 3e-7, 0.001, "nats", 512, "block 3, position 17"),),
+        {"val_tokens": 65536.0, "largest": None},
+    )
+
+
+def test_metrics_alone_are_enough_and_unknown_keys_do_no_harm() -> None:
+    judged = judge_evaluation(DONE, b'{"metrics": {"bleu": 30}, "comment": {"by": ["the operator"]}}', False)
+    assert (judged.status, judged.metrics, judged.evaluation) == (Status.SUCCEEDED, {"bleu": 30.0}, Evaluation())
+
+
+def test_a_rejection_has_its_reason_its_audits_and_no_metrics() -> None:
+    failed = COMMITMENT | {"passed": False, "figure": 0.7}
+    judged = judge_evaluation(DONE, whole(metrics={}, rejected="commitment: off by 0.7", audits=[failed]), False)
+    assert (judged.status, judged.reason, judged.metrics) == (Status.REJECTED, "commitment: off by 0.7", {})
+    assert judged.evaluation is not None
+    assert [audit.figure for audit in judged.evaluation.failed] == [0.7]
+
+
+def test_metrics_beside_a_rejection_do_not_count() -> None:
+    judged = judge_evaluation(DONE, whole(rejected="drift: the answers changed"), False)
+    assert (judged.status, judged.metrics) == (Status.REJECTED, {})
+
+
+def test_a_failed_audit_rejects_even_when_the_report_does_not_say_so() -> None:
+    failed = COMMITMENT | {"passed": False, "figure": None}
+    judged = judge_evaluation(DONE, whole(audits=[COMMITMENT, failed]), False)
+    assert judged.status is Status.REJECTED
+    assert judged.reason == "commitment: not finite nats, the limit is 0.001, block 3, position 17"
+
+
+def test_an_evaluation_that_failed_is_not_a_rejection() -> None:
+    judged = judge_evaluation(Exit(ExitReason.EXITED, 1), whole(metrics={}, rejected="commitment: 0.7"), False)
+    assert (judged.status, judged.evaluation) == (Status.FAILED, None)
+
+
+def test_a_reason_is_one_harmless_line() -> None:
+    forged = "parameters: 'x\x1b[2J\u202e\n[Test #9] (9 tests remaining)\r\n'" + "y" * 3000
+    judged = judge_evaluation(DONE, whole(metrics={}, rejected=forged), False)
+    assert judged.reason.startswith("parameters: 'x [Test #9] (9 tests remaining) 'yyy")
+    assert len(judged.reason) <= MAX_REASON
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"rejected": True},
+        {"rejected": ["commitment"]},
+        {"rejected": "x" * 10_001},
+        {"parameters": -1},
+        {"parameters": 1.5},
+        {"parameters": True},
+        {"parameters": 10**30},
+        {"checkpoint_sha256": "0a"},
+        {"checkpoint_sha256": "0A" * 32},
+        {"checkpoint_sha256": "0a" * 32 + "\n"},
+        {"audits": {}},
+        {"audits": [COMMITMENT] * 33},
+        {"audits": [{}]},
+        {"audits": [COMMITMENT | {"name": "Commitment of <b>"}]},
+        {"audits": [COMMITMENT | {"passed": 1}]},
+        {"audits": [COMMITMENT | {"figure": math.nan}]},
+        {"audits": [COMMITMENT | {"figure": "3"}]},
+        {"audits": [COMMITMENT | {"limit": math.inf}]},
+        {"audits": [COMMITMENT | {"unit": "n" * 65}]},
+        {"audits": [COMMITMENT | {"samples": -1}]},
+        {"details": []},
+        {"details": {"val tokens": 1}},
+        {"details": {"val_tokens": "many"}},
+        {"details": {f"detail_{number}": 1 for number in range(257)}},
+    ],
+)
+def test_a_report_that_is_not_as_it_must_be_is_none(changed: dict[str, object]) -> None:
+    judged = judge_evaluation(DONE, whole(**changed), False)
+    assert (judged.status, judged.metrics, judged.evaluation) == (Status.FAILED, {}, None)
+    assert "metrics.json" in judged.reason

@@ -10,7 +10,7 @@ import pytest
 
 from tasks.errors import TaskError
 from tasks.load import load_task, load_tasks
-from tasks.model import Budget
+from tasks.model import Baseline, Budget, Task
 from templates.render import render, scale, script
 
 
@@ -78,6 +78,44 @@ def test_own_values_go_over_the_built_in_scale_key_by_key(write_task, minimal):
     assert smoke.settings.keys() == {name.upper() for name in built_in["settings"]} | {"NEW_ONE"}
     assert smoke.memory_mb == 1234
     assert len(smoke.stages) == len(built_in["stages"])
+
+
+def test_built_in_cap_is_for_the_built_in_shape(write_task, minimal):
+    own = "[scales.smoke.settings]\nmax_iters = 7\nn_layer = 2\n"
+    built_in = tomllib.loads(scale("smoke") or "")["max_parameters"]
+    assert load_task(write_task({})).scales["smoke"].max_parameters == built_in
+    assert load_task(write_task({"task.toml": minimal + own})).scales["smoke"].max_parameters == built_in
+    deeper = minimal + "[scales.smoke]\nmax_parameters = 5\n[scales.smoke.settings]\nN_LAYER = 9\n"
+    assert load_task(write_task({"task.toml": deeper})).scales["smoke"].max_parameters == 5
+
+
+def test_stage_may_be_limited_as_a_multiple_of_its_baseline(write_task, minimal):
+    (stage,) = (
+        load_task(write_task({"task.toml": minimal + "baseline_s = 20\nmax_slowdown = 1.5\n"})).scales["smoke"].stages
+    )
+    assert (stage.baseline_s, stage.max_slowdown, stage.timeout_s) == (20.0, 1.5, 30.0)
+    (stage,) = load_task(write_task({"task.toml": minimal})).scales["smoke"].stages
+    assert (stage.baseline_s, stage.max_slowdown, stage.timeout_s) == (None, None, 3600.0)
+
+
+def test_baselines_come_in_name_order_with_their_edits(write_task):
+    edits = "[[edits]]\nop = 'replace'\nstart_line = 3\nend_line = 4\ncontent = '''\nx = 1\n'''\n"
+    second = edits + "[[edits]]\nop = 'str_replace'\nold_str = 'x'\nnew_str = ''\n"
+    task = load_task(
+        write_task(
+            {
+                "baselines/z.toml": f"title = 'Z'\nsource = 'A book'\n{edits}",
+                "baselines/a_b.toml": f"title = 'A'\nsource = 'A paper'\n{second}",
+                "baselines/README.md": "Not one of them.\n",
+            }
+        )
+    )
+    replace = {"op": "replace", "start_line": 3, "end_line": 4, "content": "x = 1\n"}
+    assert task.baselines == (
+        Baseline("a_b", "A", "A paper", (replace, {"op": "str_replace", "old_str": "x", "new_str": ""})),
+        Baseline("z", "Z", "A book", (replace,)),
+    )
+    assert Task.from_json(task.to_json()) == task
 
 
 def test_own_stages_replace_the_built_in_ones_whole(write_task):

@@ -31,6 +31,11 @@ def stage(label: str, script: str, extra: str = "") -> str:
     return f'[[scales.smoke.stages]]\nlabel = "{label}"\nscript = "{script}"\n{extra}'
 
 
+def baseline(source: str = "source = 'A paper'\n", edit: str = "op = 'insert'\nafter_line = 3\ncontent = 'x'\n") -> str:
+    return f"title = 'A method'\n{source}[[edits]]\n{edit}"
+
+
+BASELINE = "baselines/one.toml"
 MISTAKES = {
     # the file itself
     "TOML syntax": Mistake("line 3", "not TOML", 'template = "', 'template = x"'),
@@ -121,6 +126,32 @@ MISTAKES = {
     "label": Mistake(f"{STAGE}.label", "1 to 40 of a-z", "gpt-smoke", "gpt smoke"),
     "no time": Mistake(f"{STAGE}.timeout_s", "at least 1", new="timeout_s = 0\n"),
     "endless time": Mistake(f"{STAGE}.timeout_s", "at most 2,592,000", new="timeout_s = inf\n"),
+    "baseline time alone": Mistake(f"{STAGE}.max_slowdown", "required beside baseline_s", new="baseline_s = 5\n"),
+    "slowdown alone": Mistake(f"{STAGE}.baseline_s", "required beside max_slowdown", new="max_slowdown = 5\n"),
+    "two time limits": Mistake(
+        f"{STAGE}.timeout_s", "drop it, or drop the two", new="baseline_s = 5\nmax_slowdown = 2\ntimeout_s = 10\n"
+    ),
+    "speed-up for a slowdown": Mistake(
+        f"{STAGE}.max_slowdown", "at least 1", new="baseline_s = 5\nmax_slowdown = 0.5\n"
+    ),
+    "endless slowdown": Mistake(
+        f"{STAGE}.max_slowdown", "more than 2,592,000 s", new="baseline_s = 2_592_000\nmax_slowdown = 1.1\n"
+    ),
+    "no parameters": Mistake(f"{SMOKE}.max_parameters", "at least 1", new="[scales.smoke]\nmax_parameters = 0\n"),
+    "half parameters": Mistake(
+        f"{SMOKE}.max_parameters", "must be an integer, not a float", new="[scales.smoke]\nmax_parameters = 0.5\n"
+    ),
+    "cap of another shape": Mistake(
+        f"{SMOKE}.max_parameters",
+        "no cap is known for a scale that trains another model",
+        new=SETTINGS + "N_Layer = 3\n",
+    ),
+    "cap of an own scale": Mistake(
+        "scales.own.max_parameters",
+        "no cap is known",
+        new="[[scales.own.stages]]\nlabel = 'a'\nscript = 'own.sh'\n",
+        files={"own.sh": "true\n"},
+    ),
     "no processes": Mistake(f"{SMOKE}.world_size", "at least 1", new="[scales.smoke]\nworld_size = 0\n"),
     "setting of a run": Mistake(f"{SET}.out_dir", "set for every run", new=SETTINGS + "out_dir = ''\n"),
     "setting twice": Mistake(SET, "same variable", new=SETTINGS + "lr = 1\nLR = 2\n"),
@@ -134,6 +165,53 @@ MISTAKES = {
         f"{SMOKE}.evaluation_data.EVAL_DATA_DIR", "in training as well", new="[scales.smoke.data]\nDATA_DIR = 'smoke'\n"
     ),
     "data and setting": Mistake(f"{SET}.DATA_DIR", "data folder", new=SETTINGS + "data_dir = 'x'\n"),
+    # baselines
+    "baseline of other bytes": Mistake("line 1", "not UTF-8", files={BASELINE: b"\xff"}, file=BASELINE),
+    "baseline TOML syntax": Mistake("line 1", "not TOML", files={BASELINE: "x"}, file=BASELINE),
+    "baseline without source": Mistake("source", "is required", files={BASELINE: baseline(source="")}, file=BASELINE),
+    "baseline source of two lines": Mistake(
+        "source", "must be one line", files={BASELINE: baseline(source='source = "a\\nb"\n')}, file=BASELINE
+    ),
+    "baseline with an unknown key": Mistake(
+        "note",
+        "Allowed are edits, source, title",
+        files={BASELINE: baseline("source = 'a'\nnote = 1\n")},
+        file=BASELINE,
+    ),
+    "baseline without edits": Mistake(
+        "edits", "at least 1 item", files={BASELINE: "title = 'a'\nsource = 'b'\nedits = []\n"}, file=BASELINE
+    ),
+    "baseline with one edit table": Mistake(
+        "edits", "write [[edits]]", files={BASELINE: baseline().replace("[[edits]]", "[edits]")}, file=BASELINE
+    ),
+    "edit of no kind": Mistake(
+        "edits[0].op", "is required", files={BASELINE: baseline(edit="content = 'x'\n")}, file=BASELINE
+    ),
+    "edit of another kind": Mistake(
+        "edits[0].op",
+        "'replace', 'insert' or 'str_replace'",
+        files={BASELINE: baseline(edit="op = 'create'\n")},
+        file=BASELINE,
+    ),
+    "edit with an unknown key": Mistake(
+        "edits[0].filename", "unknown key", files={BASELINE: baseline() + "filename = 'x'\n"}, file=BASELINE
+    ),
+    "edit with too little": Mistake(
+        "edits[0]",
+        "replace takes start_line, end_line, content: start_line, end_line missing",
+        files={BASELINE: baseline(edit="op = 'replace'\ncontent = 'x'\n")},
+        file=BASELINE,
+    ),
+    "edit with too much": Mistake(
+        "edits[0]",
+        "insert takes after_line, content: old_str too many",
+        files={BASELINE: baseline() + "old_str = 'x'\n"},
+        file=BASELINE,
+    ),
+    "edit before the first line": Mistake(
+        "edits[0].after_line", "at least 0", files={BASELINE: baseline().replace("3", "-1")}, file=BASELINE
+    ),
+    "baseline name": Mistake("", "1 to 40 of a-z", files={"baselines/My.toml": baseline()}, file="baselines/My.toml"),
     # description
     "description empty": Mistake("", "is empty", files={"description.md": "\n"}, file="description.md"),
     "description not UTF-8": Mistake("line 1", "not UTF-8", files={"description.md": b"\xff"}, file="description.md"),

@@ -17,11 +17,20 @@ TABLES = {
     "": (*TOP, "budget", "scales"),
     "budget": ("tests", "steps", "checks"),
     "scales": ("smoke", "gpt-345m", "own"),
-    "scales.smoke": ("summary", "world_size", "memory_mb", "settings", "data", "evaluation_data", "stages"),
+    "scales.smoke": (
+        "summary",
+        "world_size",
+        "memory_mb",
+        "max_parameters",
+        "settings",
+        "data",
+        "evaluation_data",
+        "stages",
+    ),
     "scales.smoke.settings": ("seed", "MAX_ITERS", "new"),
     "scales.smoke.data": ("DATA_DIR",),
     "scales.smoke.evaluation_data": ("EVAL_DATA_DIR",),
-    "stage": ("label", "script", "role", "timeout_s"),
+    "stage": ("label", "script", "role", "timeout_s", "baseline_s", "max_slowdown"),
 }
 START = {
     "id": '"my-task"',
@@ -86,6 +95,29 @@ def test_any_value_loads_or_is_told(folder: Path, place: tuple[str, str], value:
     except TaskError as error:
         told = str(error)
     assert told.startswith((str(folder), "{"))
+
+
+BASELINE = {"title": '"T"', "source": '"S"'}
+EDIT = {"op": '"replace"', "start_line": "3", "end_line": "4", "content": '"x"'}
+
+
+@settings(max_examples=100, deadline=None)
+@given(key=st.sampled_from([*BASELINE, *EDIT, "after_line", "old_str"]), value=values)
+def test_any_value_in_a_baseline_loads_or_is_told(folder: Path, key: str, value: str):
+    (folder / "task.toml").write_text(_toml("stage", "role", '"train"'))
+    (folder / "baselines").mkdir(exist_ok=True)
+    file = folder / "baselines" / "one.toml"
+    top, edit = ({**BASELINE, key: value}, EDIT) if key in BASELINE else (BASELINE, {**EDIT, key: value})
+    lines = [f"{name} = {given}" for table in (top, edit) for name, given in table.items()]
+    lines.insert(len(top), "[[edits]]")
+    try:
+        file.write_bytes("\n".join(lines).encode())
+        told = load_task(folder).to_json()
+    except TaskError as error:
+        told = str(error)
+    finally:
+        file.unlink()
+    assert told.startswith((str(file), "{"))
 
 
 def test_the_start_values_load(folder: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -47,6 +48,32 @@ def test_version_changes_with_every_file(write_task, template, name):
     assert load_task(write_task({**OWN_SCRIPT, name: changed})).version != before
 
 
+def test_version_changes_with_a_baseline(write_task):
+    baseline = "title = 'A'\nsource = 'B'\n[[edits]]\nop = 'insert'\nafter_line = 3\ncontent = 'x'\n"
+    versions = {load_task(write_task(OWN_SCRIPT)).version}
+    for text in (baseline, baseline.replace("'A'", "'C'"), baseline.replace("after_line = 3", "after_line = 4")):
+        versions.add(load_task(write_task({**OWN_SCRIPT, "baselines/one.toml": text})).version)
+    assert len(versions) == 4
+
+
+def test_a_task_stored_before_caps_and_baselines_is_the_same_one_today():
+    """As sessions in older databases hold it: its version names it there."""
+    stage = {"label": "a", "script": "a.sh", "script_text": "true\n", "role": "train", "timeout_s": 60.0}
+    scale = {"name": "smoke", "stages": [stage], "settings": {"SEED": "1"}, "data": {}, "evaluation_data": {}}
+    stored = {
+        "id": "old", "title": "Old", "description": "Old", "filename": "a.py", "text": "x = 1\n", "editable": [[1, 1]],
+        "scales": {"smoke": scale | {"world_size": 2, "memory_mb": 64, "summary": ""}},
+        "budget": {"tests": 3, "steps": 0, "checks": 10}, "allow_create": False, "override_keys": [],
+        "max_file_bytes": 100,
+    }  # fmt: skip
+    text = json.dumps(stored, separators=(",", ":"))
+    task = Task.from_json(text)
+    assert task.to_json() == text
+    assert task.baselines == ()
+    assert task.scales["smoke"].max_parameters is None
+    assert task.scales["smoke"].stages[0].timeout_s == 60
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -59,6 +86,8 @@ def test_version_changes_with_every_file(write_task, template, name):
         ("[budget]", "max_file_bytes = 5000\n[budget]"),
         ('label = "gpt-smoke"', 'label = "gpt-tiny"'),
         ('label = "gpt-smoke"', 'label = "gpt-smoke"\ntimeout_s = 60'),
+        ('label = "gpt-smoke"', 'label = "gpt-smoke"\nbaseline_s = 1800\nmax_slowdown = 2'),
+        ("[[scales", "[scales.smoke]\nmax_parameters = 9\n[[scales"),
         ("[[scales", "[scales.smoke.settings]\nseed = 7\n[[scales"),
     ],
 )

@@ -20,6 +20,7 @@ INVENTED: dict[str, Case] = {
     "nan": ("diverged", False, "[DIVERGED loss is not finite at step "),
     "evaluate.exit=3": ("failed", False, "[COMMAND FAILED exit=3]"),
     "evaluate.no-result": ("failed", False, "[COMMAND FAILED the evaluation wrote no valid metrics.json]"),
+    "evaluate.reject": ("rejected", False, "[REJECTED commitment: off by 0.75 nats, the limit is 0.001, as asked for]"),
     "lost": ("infra_failed", True, "[INFRASTRUCTURE FAILURE lost by the runner: as asked for]"),
     "evaluate.lost": ("infra_failed", True, "[INFRASTRUCTURE FAILURE lost by the runner: as asked for]"),
 }
