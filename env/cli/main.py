@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from env.cli.data import data_app
+from env.cli.task import task_app
 from env.cli.wiring import DEFAULT_IMAGE, CannotStart, Options, load, wire
 
 app = typer.Typer(
@@ -22,7 +23,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-task_app = typer.Typer(help="Tools for people who write tasks.", no_args_is_help=True)
 app.add_typer(task_app, name="task")
 app.add_typer(data_app, name="data")
 
@@ -126,22 +126,6 @@ def list_tasks(tasks: TaskFolders = None) -> None:
         scales = ", ".join(task.scales) or "none"
         typer.echo(f"{task.id:<{width}}  {task.title}")
         typer.echo(f"{'':<{width}}  lines {ranges} of {len(task.lines)}; scales: {scales}")
-
-
-@task_app.command("check")
-def check_task(
-    folder: Annotated[Path, typer.Argument(help="The task's folder, with task.toml in it.")],
-    prompt: Annotated[bool, typer.Option("--prompt", help="Print the whole prompt as an agent would read it.")] = False,
-) -> None:
-    """Validate a task, render it and show its editable ranges."""
-    from env.cli.check import report
-
-    try:
-        lines = report(folder, whole_prompt=prompt)
-    except CannotStart as error:
-        _fail(str(error))
-    for line in lines:
-        typer.echo(line)
 
 
 def _listen(host: str, port: int) -> socket.socket:
