@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,6 +33,32 @@ class Result:
     elapsed: Mapping[str, float] = field(default_factory=dict)
     """`elapsed_<label>` to host-measured wall-clock seconds."""
     record: Mapping[str, Any] = field(default_factory=dict)
-    """How to reproduce it: code and template hash, versions, hardware, stages. JSON values."""
+    """How it came about and what was audited: hashes, versions, hardware, audits, runs. JSON values."""
     code: Mapping[str, str] = field(default_factory=dict)
     """The tested files, path to text."""
+    parameters: int | None = None
+    """Numbers in the checkpoint, counted by the evaluator; None if it did not come to that."""
+    template_unmodified: bool = False
+    """The files are those that the task gives."""
+
+    @property
+    def code_sha256(self) -> str:
+        """Over the names and texts of the tested files: results with one hash are of the same code."""
+        # As it is in the database, where the migration that introduced it computed it as well.
+        files = json.dumps(sorted(self.code.items()), ensure_ascii=True, separators=(",", ":"))
+        return hashlib.sha256(files.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A result with what is known of it beside the test itself."""
+
+    result: Result
+    duplicate_of: str | None
+    """Run key of the first result recorded before it of the same code, task version and scale, whoever's it is."""
+    is_final: bool
+    """Its session submitted it."""
+    auto_submitted: bool
+    """It was submitted for the session, not by it."""
+    session_over: bool
+    """Its session submitted this result or another."""

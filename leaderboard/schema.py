@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -84,14 +85,26 @@ results = Table(
     Column("seed", BigInteger),
     Column("finished_at", UtcDateTime, nullable=False),
     Column("task_version", String, nullable=False),
-    # Long texts last: SQLite then lists the columns before them without reading a row's overflow pages.
-    Column("record", JsonText, nullable=False),
-    Column("code", JsonText, nullable=False),
+    Column("code_sha256", String, nullable=False),
+    Column("template_unmodified", Boolean, nullable=False),
+    Column("parameters", BigInteger),
+    # The first one recorded before it with the same code, task version and scale.
+    Column("duplicate_of", String),
     Index("results_by_scale", "task_id", "scale", "status"),
     Index("results_by_status", "task_id", "status"),
     Index("results_by_agent", "task_id", "agent"),
+    Index("results_by_code", "code_sha256", "task_version", "scale"),
 )
 """One row per finished test. Rows are added, never changed."""
+
+result_texts = Table(
+    "result_texts",
+    metadata,
+    Column("run_key", String, ForeignKey("results.run_key"), primary_key=True),
+    Column("record", JsonText, nullable=False),
+    Column("code", JsonText, nullable=False),
+)
+"""What is long of a result, apart: tables are listed, filtered and sorted without a look at it."""
 
 result_values = Table(
     "result_values",
@@ -125,5 +138,6 @@ submissions = Table(
     Column("session_id", String, primary_key=True),
     Column("run_key", String, ForeignKey("results.run_key"), nullable=False, unique=True),
     Column("submitted_at", UtcDateTime, nullable=False),
+    Column("auto_submitted", Boolean, nullable=False),
 )
 """The one result a session chose as final."""

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-FIXED_COLUMNS = ("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score")
+FIXED_COLUMNS = (
+    *("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score"),
+    *("run_key", "parameters", "template_unmodified", "duplicate_of", "auto_submitted"),
+)
 """Every table starts with these; the task's metrics and elapsed times follow."""
 
 MAX_LIMIT = 10_000

@@ -38,7 +38,7 @@ class _Run:
 
 
 class FakeRunner:
-    """Runs that take their time and print what a training prints, without computing anything.
+    """Runs that take their time and print what a training prints, without computing anything. Workers are not run.
 
     Deterministic by command and files; a comment in the files (see `make_plan`) makes a run misbehave. State is in this
     object only: a restarted service finds its runs unknown, as after the loss of a host.

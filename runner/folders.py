@@ -1,5 +1,6 @@
-"""What runners have in common whose runs have a folder on this host: keeping runs and their workers together, reading,
-cancelling and removing them.
+"""What runners have in common whose runs have a folder on this host: reading, cancelling and removing them.
+
+Submission and polling too, as far as they keep a run and its workers together.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import ConfigDict, TypeAdapter
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
+from env.baselines import check_baselines
 from env.house import House, Settings, build
 from leaderboard.migrate import NewerDatabase
 from runner.container.sandbox import Sandbox
@@ -60,7 +61,10 @@ class Options:
 def load(folders: tuple[Path, ...]) -> dict[str, Task]:
     """The built-in tasks and those in `folders`. Raises CannotStart."""
     try:
-        return load_tasks(folders)
+        tasks = load_tasks(folders)
+        for task in tasks.values():
+            check_baselines(task)
+        return tasks
     except TaskError as error:
         raise CannotStart(str(error)) from error
 

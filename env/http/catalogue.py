@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from env.arguments import schemas
 from env.house import House
-from env.http import catalogue_schema, schema
+from env.http import catalogue_schema, result_schema, schema
 from env.http.responses import answers_with, json_response
+from env.http.sessions import bearer
 from env.refusal import Kind, Refusal
 from env.service.shapes import task_brief, task_whole, unknown_task
-from leaderboard import store as leaderboard
+from leaderboard import reading as leaderboard
 from leaderboard.export import to_csv
 from leaderboard.table import MAX_LIMIT, MAX_OFFSET, QueryError, Table
 from leaderboard.table import Query as BoardQuery
@@ -26,6 +27,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {404: {"model": schema.Refused}, 42
 # PostgreSQL takes no NUL in a text.
 _Text = Annotated[str | None, Query(pattern=r"^[^\x00]*$")]
 _TaskId = Annotated[str, Path(pattern=r"^[^\x00]*$", description="A task's id, as in GET /v1/tasks.")]
+_RunKey = Annotated[str, Path(pattern=r"^[^\x00]*$", description="As in the rows of GET /v1/leaderboards/{task_id}.")]
 
 
 def catalogue_router(house: House) -> APIRouter:
@@ -65,6 +67,11 @@ def catalogue_router(house: House) -> APIRouter:
     async def read_leaderboard(task_id: _TaskId, query: Annotated[BoardQuery, Depends(_query)]) -> Response:
         """A task's results, best first; submitted ones only unless `final=false`."""
         return json_response(_table(house, task_id, replace(query, limit=query.limit or PAGE)).to_dict())
+
+    @router.get("/results/{run_key}", response_model=result_schema.ResultView)
+    async def read_result(run_key: _RunKey, request: Request) -> Response:
+        """One row of a leaderboard, whole: metrics, labels, the integrity record, and the code."""
+        return json_response(house.views.result(bearer(request), run_key))
 
     return router
 

@@ -81,6 +81,11 @@ class Row(BaseModel):
     scale: str
     seed: int | None
     score: float | None
+    run_key: str
+    parameters: int | None
+    template_unmodified: bool
+    duplicate_of: str | None
+    auto_submitted: bool
 
 
 class Leaderboard(BaseModel):

@@ -18,7 +18,7 @@ from env.lifecycle.progress import Progress, Pulse
 from env.lifecycle.record import result_of
 from env.session import Run, Session, Status, Test
 from env.store.store import Store
-from leaderboard import store as leaderboard
+from leaderboard import writing as leaderboard
 from runner.pool import Host, Pool
 from runner.protocol import Runner, RunnerError
 from tasks.model import Scale

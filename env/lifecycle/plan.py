@@ -9,9 +9,11 @@ from env.session import Test
 from runner.protocol import RunSpec
 from tasks.model import Scale, Stage, Task
 
-# -P: the work folder holds the agent's files and must not come first on the evaluator's import path.
+# -P: a work folder that holds the agent's files must not come first on our own programs' import path.
 _REHEARSAL = ("python", "-P", "-m", "runner.inside.rehearse")
 _EVALUATOR = ("python", "-P", "-m", "runner.inside.evaluate", "language-modelling")
+_WORKER = ("python", "-P", "-m", "runner.inside.worker")
+_SHAPE = ("N_LAYER", "N_HEAD", "N_EMBD", "BLOCK_SIZE", "VOCAB_SIZE")
 
 _TINY = {
     "N_LAYER": "2",
@@ -78,20 +80,55 @@ def spec(
     attempt: int,
     upstream: str | None,
 ) -> RunSpec:
-    """The run as the runner gets it: the test's snapshot, the stage's script, the settings as environment."""
-    files: Mapping[str, str] = {**test.files, run.stage.script: run.stage.script_text}
+    """The run as the runner gets it: the test's snapshot, the stage's script, the settings as environment.
+
+    An evaluating run has nothing of the agent's but the checkpoint, its model workers nothing but the agent's files.
+    """
+    name = run_id(test, run.position, attempt)
+    script = {run.stage.script: run.stage.script_text}
+    common = {**settings, "SCRIPT": task.filename, "WORLD_SIZE_EXPECTED": str(scale.world_size)}
+    gpus = test.devices if on_gpus(scale) else ()
+    if not run.evaluates:
+        return RunSpec(
+            run_id=name,
+            command=run.command,
+            files={**test.files, **script},
+            env=common,
+            data=scale.data,
+            devices=scale.world_size,
+            device_ids=gpus,
+            timeout_s=run.stage.timeout_s,
+            memory_mb=scale.memory_mb,
+        )
+    scorers = int(settings.get("SCORERS", "1"))
+    names = ["audit", *(f"score-{number}" for number in range(1, scorers + 1))] if upstream else []
     return RunSpec(
-        run_id=run_id(test, run.position, attempt),
+        run_id=name,
         command=run.command,
-        files=files,
-        env={**settings, "SCRIPT": task.filename, "WORLD_SIZE_EXPECTED": str(scale.world_size)},
-        data=scale.evaluation_data if run.evaluates else scale.data,
+        files=script,
+        env={**common, **_cap(scale)},
+        data=scale.evaluation_data,
         upstream=upstream,
-        devices=scale.world_size,
-        device_ids=test.devices if on_gpus(scale) else (),
         timeout_s=run.stage.timeout_s,
         memory_mb=scale.memory_mb,
+        workers=tuple(
+            RunSpec(
+                run_id=f"{name}.{worker}",
+                command=_WORKER,
+                files=test.files,
+                env={"SCRIPT": task.filename, "TORCH_CPP_LOG_LEVEL": "ERROR"},
+                device_ids=gpus[number % len(gpus) :][:1] if gpus else (),
+                timeout_s=run.stage.timeout_s,
+                memory_mb=scale.memory_mb,
+            )
+            for number, worker in enumerate(names)
+        ),
     )
+
+
+def _cap(scale: Scale) -> Mapping[str, str]:
+    """None only where nothing is trained."""
+    return {} if scale.max_parameters is None else {"MAX_PARAMETERS": str(scale.max_parameters)}
 
 
 def on_gpus(scale: Scale) -> bool:
@@ -118,7 +155,14 @@ def rehearsal(task: Task, scale: Scale, session_id: str, number: int, files: Map
         run_id=f"{session_id}-{NO_TEST}-{number}-0",
         command=_REHEARSAL,
         files=files,
-        env={**scale.settings, **_TINY, "SCRIPT": task.filename, "WORLD_SIZE_EXPECTED": "2"},
+        env={
+            **scale.settings,
+            **_TINY,
+            **{f"FULL_{name}": scale.settings[name] for name in _SHAPE if name in scale.settings},
+            "SCRIPT": task.filename,
+            "WORLD_SIZE_EXPECTED": "2",
+            **_cap(scale),
+        },
         data=scale.data,
         devices=2,
         timeout_s=REHEARSAL_S,

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from importlib.metadata import version
+from itertools import groupby
+from typing import Any
 
 from env.feedback import flat_metrics
-from env.session import Session, Test
+from env.lifecycle.selfreport import first_val_loss, last_val_loss, uniform_loss
+from env.session import Run, Session, Test
 from leaderboard.model import Result
+from tasks.model import Scale
 
 
 def result_of(session: Session, test: Test, machine: Mapping[str, str]) -> Result:
@@ -16,6 +21,10 @@ def result_of(session: Session, test: Test, machine: Mapping[str, str]) -> Resul
     assert test.ended_at is not None
     scale = session.task.scales[session.scale]
     metrics, elapsed = flat_metrics(test)
+    unmodified = test.files == {session.task.filename: session.task.text}
+    evaluated = [run.evaluation for run in test.runs if run.evaluation is not None]
+    parameters = next((each.parameters for each in evaluated if each.parameters is not None), None)
+    checkpoint = next((each.checkpoint_sha256 for each in evaluated if each.checkpoint_sha256 is not None), None)
     return Result(
         run_key=test.run_key,
         task_id=session.task.id,
@@ -32,25 +41,60 @@ def result_of(session: Session, test: Test, machine: Mapping[str, str]) -> Resul
         record={
             "code_sha256": {path: _sha256(text) for path, text in test.files.items()},
             "template_sha256": _sha256(session.task.text),
-            "template_unmodified": test.files == {session.task.filename: session.task.text},
+            "template_unmodified": unmodified,
+            "parameters": {"counted": parameters, "cap": scale.max_parameters},
+            "checkpoint_sha256": checkpoint,
+            "audits": [audit for run in test.runs for audit in _audits(run)],
+            "self_reported": _self_reported(test, scale),
             "ringfence": version("ringfence"),
             "world_size": scale.world_size,
             "settings": dict(scale.settings),
             "machine": dict(machine),
-            "runs": [
-                {
-                    "run": run.run_id,
-                    "stage": run.label,
-                    "status": run.status.value,
-                    "reason": run.reason,
-                    "started_at": run.started_at,
-                    "ended_at": run.ended_at,
-                }
-                for run in test.runs
-            ],
+            "devices": list(test.devices),
+            "runs": list(_runs(test, scale)),
         },
         code=test.files,
+        parameters=parameters,
+        template_unmodified=unmodified,
     )
+
+
+def _audits(run: Run) -> list[dict[str, Any]]:
+    audits = () if run.evaluation is None else run.evaluation.audits
+    return [{"run": run.run_id, **asdict(audit)} for audit in audits]
+
+
+def _self_reported(test: Test, scale: Scale) -> dict[str, float | None]:
+    """Losses in nats per token, the training's own beside what they are to be compared with."""
+    series = tuple(point for run in test.runs for point in run.series)
+    return {
+        "first_val_loss": first_val_loss(series),
+        "uniform_loss": uniform_loss(scale.settings),
+        "last_val_loss": last_val_loss(series),
+        "evaluated_val_loss": next((run.metrics["val_loss"] for run in test.runs if "val_loss" in run.metrics), None),
+    }
+
+
+def _runs(test: Test, scale: Scale) -> Iterator[dict[str, Any]]:
+    """Times are the host's. `slowdown` is how many times a training took what the unedited script takes."""
+    stages = {stage.label: stage for stage in scale.stages}
+    for label, group in groupby(test.runs, key=lambda run: run.label):
+        for index, run in enumerate(group):
+            trained = index == 0 and stages[label].role == "train"  # the next is the evaluator's
+            baseline_s = stages[label].baseline_s if trained else None
+            yield {
+                "run": run.run_id,
+                "stage": label,
+                "status": run.status.value,
+                "reason": run.reason,
+                "note": run.note,
+                "started_at": run.started_at,
+                "ended_at": run.ended_at,
+                "elapsed_s": round(run.elapsed_s, 3),
+                "baseline_s": baseline_s,
+                "slowdown": round(run.elapsed_s / baseline_s, 3) if baseline_s else None,
+                "details": {} if run.evaluation is None else dict(run.evaluation.details),
+            }
 
 
 def _sha256(text: str) -> str:

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraint
 from env.evaluation import Audit, Evaluation
 from runner.text import readable
 
-MAX_REASON = 500
-"""Characters of a reason that are kept, and half of them of a place."""
+MAX_REASON = 1500
+"""Characters of a reason that are kept, and of a place a tenth."""
 
 _Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 _AuditName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
@@ -81,7 +81,7 @@ def _audit(audit: _Audit) -> Audit:
 
 
 def _where(audit: _Audit) -> str:
-    return _one_line(audit.where, MAX_REASON // 2)
+    return _one_line(audit.where, MAX_REASON // 10)
 
 
 def _in_words(evaluation: Evaluation) -> str:

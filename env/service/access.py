@@ -53,6 +53,12 @@ class Access:
         if not self.is_operator(bearer):
             self.require_agent(bearer, session)
 
+    def may_read(self, bearer: str | None, session: Session) -> bool:
+        """Whether `require_reader` lets them pass."""
+        return bearer is not None and (
+            self.is_operator(bearer) or hmac.compare_digest(sha256(bearer), session.token_sha256)
+        )
+
     def _require_some(self, bearer: str | None) -> None:
         if not bearer:
             raise Refusal(

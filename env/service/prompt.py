@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from env.baselines import baseline_document
 from env.document import Document, listing
-from tasks.model import Budget, Scale, Task
+from tasks.model import Baseline, Budget, Scale, Task
 
 _HOW = """\
 Work through the tools: `edit` changes the file inside its editable ranges, `view` shows it, `undo` takes edits back,
 `check` rehearses it, `test` runs it, `submit(n=N)` makes the result of test #N your final answer and ends the session.
 Line numbers move with your edits: the answer to every edit shows the current ranges. `check` and `test` take no
 arguments and run the file as it is."""
+_BASELINES = """\
+Known methods, for comparison. They are read-only references: the file below is the unedited one. Of each, the editable
+ranges that it changes are shown as they are after its edits."""
 
 
 def prompt(task: Task, scale: str | None) -> str:
@@ -29,6 +33,11 @@ def _parts(task: Task, scale: Scale | None) -> Iterator[str]:
     yield "\n".join(_budget(task.budget))
     if task.override_keys:
         yield f"`CONFIG_OVERRIDES` may carry the keys {', '.join(task.override_keys)}, and no others."
+    if task.baselines:
+        yield "## Baselines"
+        yield _BASELINES
+        for baseline in task.baselines:
+            yield "\n".join(_reference(task, baseline))
     yield "## The file"
     yield listing(Document.open(task.filename, task.text, task.editable))
 
@@ -46,6 +55,12 @@ def _evaluation(scale: Scale | None) -> Iterator[str]:
     yield "Each test trains from scratch and runs, in order:"
     for stage in scale.stages:
         yield f"- `{stage.label}`: `bash {stage.script}`, at most {_duration(stage.timeout_s)}"
+    if scale.max_parameters is not None:
+        yield ""
+        yield (
+            f"The checkpoint may hold at most {scale.max_parameters:,} numbers: parameters and buffers that are saved, "
+            "a tied tensor once. A larger one is rejected."
+        )
 
 
 def _budget(budget: Budget) -> Iterator[str]:
@@ -53,6 +68,17 @@ def _budget(budget: Budget) -> Iterator[str]:
     yield f"- {budget.checks} check(s): free rehearsals of a few seconds, on CPU at a tiny size."
     if budget.steps:
         yield f"- {budget.steps} tool calls in all."
+
+
+def _reference(task: Task, baseline: Baseline) -> Iterator[str]:
+    yield f"### {baseline.name}: {baseline.title}"
+    yield f"Source: {baseline.source}"
+    edited = baseline_document(task, baseline)
+    original = Document.open(task.filename, task.text, task.editable)
+    for (first, last), before, after in zip(task.editable, original.editable, edited.editable, strict=True):
+        if after != before:
+            yield f"\nLines {first}–{last}:" if last > first else f"\nLine {first}:"
+            yield f"```python\n{after.text.rstrip()}\n```" if after.lines else "(removed)"
 
 
 def _duration(seconds: float) -> str:

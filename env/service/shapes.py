@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from env.refusal import Kind, Refusal
 from env.service.workspace import Workspace
 from env.session import Test
+from leaderboard.model import Entry
+from leaderboard.table import iso
 from tasks.model import Task
 
 
@@ -19,6 +22,14 @@ def unknown_task(task_id: str, tasks: Iterable[str]) -> Refusal:
 
 def unknown_test(session_id: str, n: int) -> Refusal:
     return Refusal(Kind.NOT_FOUND, "unknown_test", f"Session {session_id} has no test #{n}.")
+
+
+def unknown_result(run_key: str) -> Refusal:
+    return Refusal(
+        Kind.NOT_FOUND,
+        "unknown_result",
+        f"There is no result {run_key[:64]!r}. Each row of GET /v1/leaderboards/{{task_id}} names its run_key.",
+    )
 
 
 def budget(task: Task, tests: list[Test]) -> dict[str, int]:
@@ -64,3 +75,36 @@ def task_whole(task: Task) -> dict[str, Any]:
             for name, scale in task.scales.items()
         },
     }
+
+
+def result_whole(entry: Entry, *, with_code: bool) -> dict[str, Any]:
+    result = entry.result
+    return {
+        "run_key": result.run_key,
+        "timestamp": iso(result.finished_at),
+        "task_id": result.task_id,
+        "task_version": result.task_version,
+        "agent": result.agent,
+        "session_id": result.session_id,
+        "test": result.test,
+        "is_final": entry.is_final,
+        "status": result.status,
+        "scale": result.scale,
+        "seed": result.seed,
+        "score": None,
+        "parameters": result.parameters,
+        "labels": {
+            "template_unmodified": result.template_unmodified,
+            "duplicate_of": entry.duplicate_of,
+            "auto_submitted": entry.auto_submitted,
+        },
+        "metrics": _finite(result.metrics),
+        "elapsed": _finite(result.elapsed),
+        "record": result.record,
+        "code_sha256": result.code_sha256,
+        "code": dict(result.code) if with_code else None,
+    }
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}

@@ -22,7 +22,7 @@ from env.service.shapes import unknown_test
 from env.service.steps import Effect, Steps
 from env.session import Session, Status, Submission, Test
 from env.store.store import Store
-from leaderboard import store as leaderboard
+from leaderboard import writing as leaderboard
 
 
 class Tools:

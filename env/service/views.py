@@ -15,10 +15,11 @@ from env.lifecycle.loop import Lifecycle
 from env.lifecycle.progress import Progress
 from env.service.access import Access
 from env.service.live import LiveSession, LiveSessions
-from env.service.shapes import budget, files, unknown_test
+from env.service.shapes import budget, files, result_whole, unknown_result, unknown_test
 from env.session import Run, Step, Test
 from env.store.codec import time_text
 from env.store.store import Store
+from leaderboard import reading as leaderboard
 from runner.metrics import TrainMetrics
 
 
@@ -76,6 +77,16 @@ class Views:
             "files": files(live.workspace),
             "submission": live.submission and {"n": live.submission.test},
         }
+
+    def result(self, bearer: str | None, run_key: str) -> dict[str, Any]:
+        """A row of a leaderboard, whole. Its code is its agent's affair until the session is over."""
+        with self._engine.begin() as conn:
+            entry = leaderboard.entry(conn, run_key)
+            if entry is None:
+                raise unknown_result(run_key)
+            session = self._store.session(conn, entry.result.session_id)
+        with_code = entry.session_over or (session is not None and self._access.may_read(bearer, session))
+        return result_whole(entry, with_code=with_code)
 
     def counts(self) -> dict[str, int]:
         """Tests by status, of all sessions."""

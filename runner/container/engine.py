@@ -104,7 +104,8 @@ class Engine:
             wanted = {"container": name, "event": "kill"}
             events = self._api.events(since=int(since), until=until, filters=wanted, decode=True)
             with contextlib.closing(events):
-                if any(True for _ in events):
+                # To the engine's filter a name also stands for all longer ones that begin with it.
+                if any(event["Actor"]["Attributes"]["name"] == name for event in events):
                     return True
         if time.time() < until - 0.1:
             raise EngineError("the engine left in the middle of an answer")  # to the SDK that is just an end

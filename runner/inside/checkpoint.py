@@ -1,21 +1,45 @@
-"""The evaluator's own look at a checkpoint: a plain file of tensors, and how many numbers it holds."""
+"""The evaluator's own look at a checkpoint: a plain file of tensors, how many numbers it holds, and its bytes."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from runner.inside.faults import CheckpointFault
 
+_NUMBER_BYTES = {"F64": 8, "I64": 8, "U64": 8, "C64": 8}
+"""Types wider than the four bytes of a float32, by their safetensors names."""
 
-def count_parameters(path: Path) -> int:
-    """Elements of all tensors in a safetensors file, persistent buffers included, tied weights once.
 
-    Only the header is read. Raises CheckpointFault, also for a pickle: weights alone are accepted.
-    """
+@dataclass(frozen=True)
+class Checkpoint:
+    parameters: int
+    """Numbers in all tensors, persistent buffers included, tied weights once; one of eight bytes counts as two."""
+    sha256: str
+    weights: NDArray[np.uint8]
+    """The whole file, mapped."""
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """Raises CheckpointFault, also for a pickle: a plain safetensors file alone is accepted."""
+    weights = _mapped(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            parameters = sum(_numbers(file.get_slice(name)) for name in file.keys())  # noqa: SIM118
+    except (SafetensorError, OSError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointFault(path, f"not a safetensors file of plain tensors ({reason})") from None
+    return Checkpoint(parameters, hashlib.sha256(weights.data).hexdigest(), weights)
+
+
+def _mapped(path: Path) -> NDArray[np.uint8]:
     try:
         mode = path.lstat().st_mode  # a link or a pipe left in the output folder is not followed
     except OSError:
@@ -23,8 +47,15 @@ def count_parameters(path: Path) -> int:
     if not stat.S_ISREG(mode):
         raise CheckpointFault(path, "not a plain file")
     try:
-        with safe_open(path, framework="numpy") as file:
-            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointFault(path, f"not a safetensors file of plain tensors ({reason})") from None
+        if path.stat().st_size == 0:
+            raise CheckpointFault(path, "empty")
+        return np.memmap(path, dtype=np.uint8, mode="r")
+    except OSError as error:
+        raise CheckpointFault(path, f"cannot be read ({error.strerror})") from None
+
+
+def _numbers(tensor: object) -> int:
+    """Of a safetensors slice, in units of four bytes where they are wider."""
+    shape: list[int] = tensor.get_shape()  # type: ignore[attr-defined]
+    dtype: str = tensor.get_dtype()  # type: ignore[attr-defined]
+    return math.prod(shape) * _NUMBER_BYTES.get(dtype, 4) // 4

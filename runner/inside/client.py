@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.inside.faults import ModelFault, ReplyRefused, SetupFault, WorkerDied, WorkerTimedOut
-from runner.inside.process import WorkerProcess
-from runner.inside.settings import Settings
-from runner.inside.wire import Array, WireClosed, WireError, WireGarbage, WireTimeout
+from runner.inside.settings import ModelSettings
+from runner.inside.wire import Array, Wire, WireClosed, WireError, WireGarbage, WireTimeout
 
 ROUNDING = 1e-3
 """A log-probability may exceed zero by this much."""
+PIECE = 1 << 26
+"""Bytes of weights in a frame."""
 
 
 @dataclass(frozen=True)
@@ -29,55 +30,47 @@ class Scores:
 
 
 class ModelClient:
-    """One worker with the agent's model in it. A context manager: leaving it kills the worker.
+    """One worker with the agent's model in it. A context manager: leaving it closes the wire, which ends the worker.
 
     Every method raises an AgentFault: ModelFault (the model failed), WorkerDied, WorkerTimedOut or ReplyRefused.
     """
 
-    def __init__(self, settings: Settings, start_timeout_s: float = 180, request_timeout_s: float = 300) -> None:
-        """Start the worker and return at once; it imports its framework meanwhile."""
-        self._vocab_size = settings.model.vocab_size
-        self._device = settings.model.device
+    def __init__(self, wire: Wire, settings: ModelSettings, start_timeout_s: float, request_timeout_s: float) -> None:
+        self._wire = wire
+        self._settings = settings
         self._start_timeout_s = start_timeout_s
         self._request_timeout_s = request_timeout_s
-        self._process = WorkerProcess()
-        self._loading = {
-            "op": "load",
-            "script": str(settings.script),
-            "checkpoint": str(settings.checkpoint.absolute()),
-            "model": asdict(settings.model),
-        }
-        self._ready = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.close()
+        self._wire.close()
 
-    def wait_ready(self) -> None:
-        """Until the model is loaded. Raises SetupFault when the worker fails before it meets the agent's code."""
-        if self._ready:
-            return
+    def load(self, weights: NDArray[np.uint8]) -> None:
+        """Have the model built with the bytes of a safetensors file.
+
+        Raises SetupFault when the worker fails before it meets the agent's code.
+        """
         try:
-            hello, _ = self._process.wire.receive(0, self._start_timeout_s)
-        except WireError:
-            raise SetupFault("model worker", ", ".join(self._process.post_mortem())) from None
-        if self._device == "cuda" and not hello["cuda"]:
+            hello, _ = self._wire.receive(0, self._start_timeout_s)
+            for start in range(0, len(weights), PIECE):
+                self._wire.send({"op": "weights"}, [weights[start : start + PIECE]], self._start_timeout_s)
+        except WireError as error:
+            raise SetupFault("model worker", str(error)) from None
+        if self._settings.device == "cuda" and hello["cuda"] is not True:
             raise SetupFault("DEVICE", f"torch {hello['torch']} finds no usable CUDA device")
-        self._ask(self._loading, [], [], "loading the model", self._start_timeout_s)
-        self._ready = True
+        self._ask({"op": "load", "model": asdict(self._settings)}, [], [], "loading the model", self._start_timeout_s)
 
     def score(self, tokens: NDArray[np.int32]) -> Scores:
         """Log-probabilities of tokens[:, 1:] (B, T-1), each given the tokens before it in its row of (B, T)."""
-        self.wait_ready()
         doing = "scoring tokens"
         rows, length = tokens.shape
         shape = (rows, length - 1)
         reply = self._ask({"op": "score"}, [tokens], [("<f4", shape), ("<i4", shape)], doing, self._request_timeout_s)
         logprobs, greedy = reply[0].astype(np.float32, copy=False), reply[1].astype(np.int32, copy=False)
         _check_logprobs(logprobs, doing)
-        if greedy.min(initial=0) < 0 or greedy.max(initial=0) >= self._vocab_size:
+        if greedy.min(initial=0) < 0 or greedy.max(initial=0) >= self._settings.vocab_size:
             raise ReplyRefused(doing, "it names tokens outside the vocabulary")
         return Scores(logprobs, greedy)
 
@@ -86,9 +79,8 @@ class ModelClient:
 
         tokens (B, T), positions (N, 2) of (row, position). That they sum to one is for the caller to check.
         """
-        self.wait_ready()
         doing = "showing its distributions"
-        expected = [("<f4", (len(positions), self._vocab_size))]
+        expected = [("<f4", (len(positions), self._settings.vocab_size))]
         reply = self._ask({"op": "distribution"}, [tokens, positions], expected, doing, self._request_timeout_s)
         logprobs = reply[0].astype(np.float32, copy=False)
         _check_logprobs(logprobs, doing)
@@ -103,12 +95,11 @@ class ModelClient:
         timeout_s: float,
     ) -> list[Array]:
         limit = sum(4 * int(np.prod(shape)) for _, shape in expected)
-        wire = self._process.wire
         try:
-            wire.send(request, arrays, timeout_s)
-            header, reply = wire.receive(limit, timeout_s)
+            self._wire.send(request, arrays, timeout_s)
+            header, reply = self._wire.receive(limit, timeout_s)
         except WireClosed:
-            raise WorkerDied(doing, *(_one_line(text) for text in self._process.post_mortem())) from None
+            raise WorkerDied(doing) from None
         except WireTimeout:
             raise WorkerTimedOut(doing, timeout_s) from None
         except WireGarbage as error:

@@ -26,14 +26,11 @@ class CheckpointFault(AgentFault):
 
 
 class WorkerDied(AgentFault):
-    """The worker process went away without answering."""
+    """The worker process went away without answering. What it printed is in its own run's output."""
 
-    def __init__(self, doing: str, ending: str, last_words: str) -> None:
-        said = f": {last_words}" if last_words else ""
-        super().__init__(f"the model's process died while {doing} ({ending}){said}")
+    def __init__(self, doing: str) -> None:
+        super().__init__(f"the model's process ended while {doing}")
         self.doing = doing
-        self.ending = ending
-        self.last_words = last_words
 
 
 class WorkerTimedOut(AgentFault):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.inside.faults import SetupFault
-from runner.inside.sequences import PassageScorer
+from runner.inside.samples import PassageScorer
 from runner.inside.tokens import Tokenizer
 
 
@@ -32,17 +32,20 @@ TASKS = (
 )
 
 
+def check_items(data_dir: Path) -> None:
+    """Raises SetupFault when a task's items are missing."""
+    for task in TASKS:
+        if not (data_dir / f"{task.name}.jsonl").is_file():
+            raise SetupFault("EVAL_DATA_DIR", f"{task.name}.jsonl is missing in {data_dir}")
+
+
 def run_tasks(
     scorer: PassageScorer, tokenizer: Tokenizer, block_size: int, data_dir: Path
 ) -> tuple[dict[str, float], dict[str, int]]:
     """Accuracy in percent and number of items per task, from `<task>.jsonl` in `data_dir`.
 
-    The items have the fields of the data sets that the harness's own task definitions name. Raises AgentFault, and
-    SetupFault when a file is missing.
+    The items have the fields of the data sets that the harness's own task definitions name. Raises AgentFault.
     """
-    for task in TASKS:
-        if not (data_dir / f"{task.name}.jsonl").is_file():
-            raise SetupFault("EVAL_DATA_DIR", f"{task.name}.jsonl is missing in {data_dir}")
     with tempfile.TemporaryDirectory() as scratch:
         os.environ.update(_quiet_and_offline(scratch))  # read by the harness's libraries as they are imported
         from lm_eval import tasks as packaged

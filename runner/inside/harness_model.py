@@ -7,8 +7,11 @@ from typing import Any
 from lm_eval.api.model import TemplateLM
 
 from runner.inside.language import rolling_windows, truncated
-from runner.inside.sequences import PassageScorer
+from runner.inside.samples import PassageScorer
 from runner.inside.tokens import Tokenizer
+
+METRIC = "lm-eval"
+"""What its samples are called in the audits: the harness asks for all tasks at once."""
 
 
 class WorkerLM(TemplateLM):  # type: ignore[misc]  # the harness ships no types
@@ -37,14 +40,14 @@ class WorkerLM(TemplateLM):  # type: ignore[misc]  # the harness ships no types
     def _loglikelihood_tokens(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
         """Of (texts, context ids, continuation ids): the continuation's log-probability, and whether it is greedy."""
         passages = [truncated(context, continuation, self._block_size) for _, context, continuation in requests]
-        return [(score.logprob, score.greedy) for score in self._scorer.score(passages)]
+        return [(score.logprob, score.greedy) for score in self._scorer.score(METRIC, passages)]
 
     def loglikelihood_rolling(self, requests: list[Any], **_: Any) -> list[float]:
         """The log-probability of each whole text."""
         answers = []
         for (text,) in [request.args for request in requests]:
             windows = list(rolling_windows(self._tokenizer.encode(text), self.eot_token_id, self._block_size))
-            answers.append(sum(score.logprob for score in self._scorer.score(windows)))
+            answers.append(sum(score.logprob for score in self._scorer.score(METRIC, windows)))
         return answers
 
     def generate_until(self, requests: list[Any], **_: Any) -> list[str]:

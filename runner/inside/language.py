@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.inside.faults import SetupFault
-from runner.inside.sequences import Passage, PassageScorer
+from runner.inside.samples import PassageScorer
+from runner.inside.sequences import Passage
 from runner.inside.tokens import Tokenizer
 
 
@@ -48,9 +49,9 @@ def read_texts(path: Path) -> list[str]:
     return texts
 
 
-def mean_loss(scorer: PassageScorer, passages: Sequence[Passage]) -> float:
+def mean_loss(scorer: PassageScorer, metric: str, passages: Sequence[Passage]) -> float:
     """Mean cross-entropy in nats per scored token."""
-    total = sum(score.logprob for score in scorer.score(passages))
+    total = sum(score.logprob for score in scorer.score(metric, passages))
     return -total / sum(passage.scored for passage in passages)
 
 
@@ -61,7 +62,7 @@ def word_perplexity(scorer: PassageScorer, tokenizer: Tokenizer, texts: Sequence
     sum of the `wikitext` task of the lm-evaluation-harness (EleutherAI).
     """
     windows = [w for text in texts for w in rolling_windows(tokenizer.encode(text), tokenizer.prefix_token, block_size)]
-    total = sum(score.logprob for score in scorer.score(windows))
+    total = sum(score.logprob for score in scorer.score("wikitext2_ppl", windows))
     return _exp(-total / sum(len(text.split()) for text in texts))
 
 
@@ -74,7 +75,7 @@ def last_word_perplexity(scorer: PassageScorer, tokenizer: Tokenizer, texts: Seq
     for text in texts:
         context, _, word = text.rpartition(" ")
         passages.append(continuation(tokenizer, context, f" {word}", block_size))
-    return _exp(-sum(score.logprob for score in scorer.score(passages)) / len(passages))
+    return _exp(-sum(score.logprob for score in scorer.score("lambada_ppl", passages)) / len(passages))
 
 
 def rolling_windows(tokens: Sequence[int], prefix_token: int, block_size: int) -> Iterator[Passage]:

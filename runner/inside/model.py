@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 
 from runner.inside.settings import ModelSettings
 
@@ -25,8 +25,16 @@ class ModelError(Exception):
     """The agent's model cannot be used; one line that says why."""
 
 
-def load_model(script: Path, checkpoint: Path, settings: ModelSettings) -> torch.nn.Module:
-    """The agent's GPT with the checkpoint's weights, in evaluation mode on its device. Raises ModelError."""
+def load_model(script: Path, weights: bytes, settings: ModelSettings) -> torch.nn.Module:
+    """The agent's GPT with a safetensors checkpoint's weights, in evaluation mode on its device. Raises ModelError."""
+    model = build_model(script, settings)
+    with blamed("loading the checkpoint", script):
+        _load_weights(model, weights)
+        return model.to(settings.device).eval()
+
+
+def build_model(script: Path, settings: ModelSettings) -> torch.nn.Module:
+    """The agent's GPT as it is before training, on the CPU or where `torch.device(…)` says. Raises ModelError."""
     module = _import_script(script)
     for name in ("GPT", "GPTConfig"):
         if not hasattr(module, name):
@@ -45,9 +53,7 @@ def load_model(script: Path, checkpoint: Path, settings: ModelSettings) -> torch
         model = module.GPT(config)
     if not isinstance(model, torch.nn.Module):
         raise ModelError(f"GPT in {script.name} is not a torch.nn.Module")
-    with blamed("loading the checkpoint", script):
-        _load_checkpoint(model, checkpoint)
-        return model.to(settings.device).eval()
+    return model
 
 
 @contextmanager
@@ -82,15 +88,15 @@ def _import_script(script: Path) -> ModuleType:
     return module
 
 
-def _load_checkpoint(model: torch.nn.Module, checkpoint: Path) -> None:
+def _load_weights(model: torch.nn.Module, weights: bytes) -> None:
     """Strict: every tensor of the model from the file and every tensor of the file into the model.
 
     Of tensors that share memory (tied weights) the file needs only one, as safetensors stores them.
     """
     try:
-        stored = load_file(checkpoint)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"checkpoint {checkpoint.name} cannot be read: {' '.join(str(error).split())}") from error
+        stored = load(weights)
+    except SafetensorError as error:
+        raise ModelError(f"the checkpoint cannot be read: {' '.join(str(error).split())}") from error
     wanted = model.state_dict()
     covered = {_memory(wanted[name]) for name in stored if name in wanted}
     complaints = [
@@ -106,7 +112,7 @@ def _load_checkpoint(model: torch.nn.Module, checkpoint: Path) -> None:
         ),
     ]
     if any(complaints):
-        raise ModelError(f"checkpoint {checkpoint.name} does not fit the model: {'; '.join(filter(None, complaints))}")
+        raise ModelError(f"the checkpoint does not fit the model: {'; '.join(filter(None, complaints))}")
     model.load_state_dict(stored, strict=False)
 
 

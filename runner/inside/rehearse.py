@@ -1,10 +1,10 @@
-"""The rehearsal before a test: does the edited script build, train a little, and keep to causality?
+"""The rehearsal before a test: does the edited script build, train a little, fit the cap, and keep to causality?
 
-`python -P -m runner.inside.rehearse`, in a folder that holds the agent's script, with the settings of an evaluation
-(`settings.py`) at a very small size, and DATA_DIR. Trains two optimizer steps in two processes, loads the checkpoint
-into a model worker, and asks it twice about the same beginning with other endings. Writes OUT_DIR/metrics.json with
-`parameters`, `first_loss` and `last_loss`; what it finds is advice to the agent, not a result. Exit status as in
-`evaluate.py`.
+`python -P -m runner.inside.rehearse`, in a folder that holds the agent's script (SCRIPT), with model settings
+(`settings.py`) at a very small size, those of the real size as FULL_<NAME>, MAX_PARAMETERS, and DATA_DIR. Counts the
+parameters at the real size, trains two optimizer steps in two processes, loads the checkpoint into a model worker, and
+asks it twice about the same beginning with other endings. Writes OUT_DIR/metrics.json with `parameters`, `first_loss`
+and `last_loss`; what it finds is advice to the agent, not a result. Exit status as in `evaluate.py`.
 """
 
 from __future__ import annotations
@@ -14,18 +14,23 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from runner.inside.checkpoint import count_parameters
+from runner.inside.checkpoint import open_checkpoint
 from runner.inside.client import ModelClient
 from runner.inside.faults import AgentFault, exit_status
+from runner.inside.meeting import Meeting
+from runner.inside.process import WorkerProcess
 from runner.inside.report import Report, write_report
-from runner.inside.settings import Settings, read_settings
+from runner.inside.settings import ModelSettings, read_model_settings
 
 PROCESSES = 2
 TRAINING_S = 90.0
+ANSWER_S = 60.0
+WORKER = "probe"
 ROUNDING = 1e-4
 """Nats that float32 arithmetic may move a log-probability by. A leak is small in a model that has hardly trained."""
 _LOSS = re.compile(r"^TRAIN_METRICS: step=\d+, train_loss=([0-9.]+), ", re.MULTILINE)
@@ -36,16 +41,19 @@ class TrainingFailed(AgentFault):
 
 
 def main() -> None:
-    # The checkpoint lies where training here leaves it; there is no evaluation data.
-    settings = read_settings(
-        {**os.environ, "INPUT_DIR": os.environ["OUT_DIR"], "EVAL_DATA_DIR": os.devnull}, Path.cwd()
-    )
-    losses = train(settings.script)
-    parameters = count_parameters(settings.checkpoint)
-    with ModelClient(settings) as client:
-        probe_causality(client, settings, np.random.default_rng())
-    metrics = {"parameters": float(parameters), "first_loss": losses[0], "last_loss": losses[-1]}
-    write_report(Report(metrics, parameters, {}), settings.out_dir)
+    model, out_dir = read_model_settings(os.environ), Path(os.environ["OUT_DIR"])
+    losses = train(Path.cwd() / os.environ["SCRIPT"])
+    checkpoint = open_checkpoint(out_dir / "model.safetensors")
+    with tempfile.TemporaryDirectory() as meet_dir:
+        place = Path(meet_dir, WORKER)
+        place.mkdir()
+        with Meeting(Path(meet_dir), [WORKER]) as meeting, WorkerProcess(place, os.environ, Path.cwd()):
+            wire = meeting.welcome(WORKER, ANSWER_S)
+            with ModelClient(wire, model, ANSWER_S, ANSWER_S) as client:
+                client.load(checkpoint.weights)
+                probe_causality(client, model, np.random.default_rng())
+    metrics = {"parameters": float(checkpoint.parameters), "first_loss": losses[0], "last_loss": losses[-1]}
+    write_report(Report(checkpoint, metrics), out_dir)
 
 
 def train(script: Path) -> list[float]:
@@ -82,13 +90,13 @@ def train(script: Path) -> list[float]:
     return losses
 
 
-def probe_causality(client: ModelClient, settings: Settings, rng: np.random.Generator) -> None:
+def probe_causality(client: ModelClient, model: ModelSettings, rng: np.random.Generator) -> None:
     """Change the second half of a sequence; nothing before the change may move. Raises AgentFault."""
-    length = settings.model.block_size
-    first = rng.integers(settings.model.vocab_size, size=(1, length)).astype(np.int32)
+    length = model.block_size
+    first = rng.integers(model.vocab_size, size=(1, length)).astype(np.int32)
     change = length // 2
     second = first.copy()
-    second[:, change:] = rng.integers(settings.model.vocab_size, size=length - change)
+    second[:, change:] = rng.integers(model.vocab_size, size=length - change)
     places = np.array([(0, position) for position in range(change)], dtype=np.int32)
     before, after = (client.distribution(tokens, places) for tokens in (first, second))
     moved = np.abs(before - after).max(axis=1)

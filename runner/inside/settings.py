@@ -31,8 +31,6 @@ class ModelSettings:
 class Settings:
     """One evaluation."""
 
-    script: Path
-    """The agent's file, absolute."""
     checkpoint: Path
     out_dir: Path
     data_dir: Path
@@ -40,12 +38,39 @@ class Settings:
     """`bytes` or `gpt2`."""
     eval_tokens: int | None
     """At most this many held-out tokens are scored; None scores them all."""
+    max_parameters: int
+    """The cap on the checkpoint's size."""
+    meet_dir: Path
+    """Where the workers come to."""
+    scorers: int
+    """Workers that score, beside the one that audits."""
+    audit_samples: int
+    """Claims of each metric that are audited, at most."""
+    request_timeout_s: float
+    """For a worker to answer one request."""
     model: ModelSettings
 
 
-def read_settings(env: Mapping[str, str], work_dir: Path) -> Settings:
-    """The settings in `env`, with SCRIPT taken relative to `work_dir`. Raises SetupFault naming the variable."""
-    model = ModelSettings(
+def read_settings(env: Mapping[str, str]) -> Settings:
+    """The settings of an evaluation in `env`. Raises SetupFault naming the variable."""
+    return Settings(
+        checkpoint=Path(_text(env, "INPUT_DIR")) / "model.safetensors",
+        out_dir=Path(_text(env, "OUT_DIR")),
+        data_dir=Path(_text(env, "EVAL_DATA_DIR")),
+        tokenizer=_one_of(env, "TOKENIZER", "bytes", "gpt2"),
+        eval_tokens=_positive(env, "EVAL_TOKENS") if env.get("EVAL_TOKENS") else None,
+        max_parameters=_positive(env, "MAX_PARAMETERS"),
+        meet_dir=Path(_text(env, "MEET_DIR")),
+        scorers=_positive(env, "SCORERS", default=1),
+        audit_samples=_positive(env, "AUDIT_SAMPLES", default=1024),
+        request_timeout_s=_positive(env, "REQUEST_TIMEOUT_S", default=120),
+        model=read_model_settings(env),
+    )
+
+
+def read_model_settings(env: Mapping[str, str]) -> ModelSettings:
+    """How `env` says the model is built. Raises SetupFault naming the variable."""
+    return ModelSettings(
         n_layer=_positive(env, "N_LAYER"),
         n_head=_positive(env, "N_HEAD"),
         n_embd=_positive(env, "N_EMBD"),
@@ -55,15 +80,6 @@ def read_settings(env: Mapping[str, str], work_dir: Path) -> Settings:
         seed=_integer(env, "SEED"),
         device=_one_of(env, "DEVICE", "cpu", "cuda"),
         dtype=_one_of(env, "DTYPE", "float32", "bfloat16", "float16"),
-    )
-    return Settings(
-        script=work_dir / _text(env, "SCRIPT"),
-        checkpoint=Path(_text(env, "INPUT_DIR")) / "model.safetensors",
-        out_dir=Path(_text(env, "OUT_DIR")),
-        data_dir=Path(_text(env, "EVAL_DATA_DIR")),
-        tokenizer=_one_of(env, "TOKENIZER", "bytes", "gpt2"),
-        eval_tokens=_positive(env, "EVAL_TOKENS") if env.get("EVAL_TOKENS") else None,
-        model=model,
     )
 
 
@@ -82,7 +98,9 @@ def _integer(env: Mapping[str, str], name: str) -> int:
         raise SetupFault(name, f"not a whole number: {value!r}") from None
 
 
-def _positive(env: Mapping[str, str], name: str) -> int:
+def _positive(env: Mapping[str, str], name: str, default: int | None = None) -> int:
+    if default is not None and not env.get(name):
+        return default
     value = _integer(env, name)
     if value < 1:
         raise SetupFault(name, f"must be at least 1, is {value}")

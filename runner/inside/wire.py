@@ -11,6 +11,7 @@ import json
 import math
 import os
 import select
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,10 +21,10 @@ from numpy.typing import NDArray
 
 MAX_HEADER = 1 << 16
 """Bytes of JSON in a frame."""
-DTYPES = ("<i4", "<f4")
-"""Everything that can travel."""
+ITEM_BYTES = {"<i4": 4, "<f4": 4, "|u1": 1}
+"""Everything that can travel, by NumPy's name for the type, and its size."""
 
-Array = NDArray[np.int32] | NDArray[np.float32]
+Array = NDArray[np.int32] | NDArray[np.float32] | NDArray[np.uint8]
 
 
 class WireError(Exception):
@@ -43,24 +44,23 @@ class WireGarbage(WireError):
 
 
 class Wire:
-    """One end of a pair of pipes. Owns both descriptors."""
+    """One end of a connected socket. Owns it."""
 
-    def __init__(self, read_fd: int, write_fd: int) -> None:
-        self._read_fd = read_fd
-        self._write_fd = write_fd
-        os.set_blocking(read_fd, False)
-        os.set_blocking(write_fd, False)
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._fd = connected.fileno()
+        connected.setblocking(False)
 
     def send(self, header: Mapping[str, object], arrays: Sequence[Array] = (), timeout_s: float | None = None) -> None:
         """Write one frame. Raises WireTimeout or WireClosed."""
         described = {**header, "arrays": [[array.dtype.str, array.shape] for array in arrays]}
         text = json.dumps(described).encode()
         assert len(text) <= MAX_HEADER
-        assert all(array.dtype.str in DTYPES for array in arrays)
+        assert all(array.dtype.str in ITEM_BYTES for array in arrays)
         deadline = _deadline(timeout_s)
         self._write(len(text).to_bytes(4, "little") + text, deadline)
         for array in arrays:
-            self._write(np.ascontiguousarray(array).tobytes(), deadline)
+            self._write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, deadline)
 
     def receive(self, limit: int, timeout_s: float | None = None) -> tuple[dict[str, Any], list[Array]]:
         """Read one frame whose arrays are at most `limit` bytes together. Raises any WireError."""
@@ -69,7 +69,7 @@ class Wire:
         if not 0 < length <= MAX_HEADER:
             raise WireGarbage(f"a header of {length} bytes")
         header, layout = _parse_header(bytes(self._read(length, deadline)))
-        sizes = [4 * math.prod(shape) for _, shape in layout]
+        sizes = [ITEM_BYTES[dtype] * math.prod(shape) for dtype, shape in layout]
         if sum(sizes) > limit:
             raise WireGarbage(f"{sum(sizes)} bytes of arrays where at most {limit} were asked for")
         arrays: list[Array] = [
@@ -79,29 +79,30 @@ class Wire:
         return header, arrays
 
     def close(self) -> None:
-        os.close(self._read_fd)
-        os.close(self._write_fd)
+        self._socket.close()
 
-    def _write(self, data: bytes, deadline: float | None) -> None:
+    def _write(self, data: bytes | memoryview, deadline: float | None) -> None:
         left = memoryview(data)
         while left:
-            _wait(self._write_fd, select.POLLOUT, deadline)
+            _wait(self._fd, select.POLLOUT, deadline)
             try:
-                left = left[os.write(self._write_fd, left) :]
+                left = left[os.write(self._fd, left) :]
             except BlockingIOError:
                 continue
-            except BrokenPipeError:
+            except (BrokenPipeError, ConnectionResetError):
                 raise WireClosed("the other end is gone") from None
 
     def _read(self, size: int, deadline: float | None) -> bytearray:
         data = bytearray(size)
         left = memoryview(data)
         while left:
-            _wait(self._read_fd, select.POLLIN, deadline)
+            _wait(self._fd, select.POLLIN, deadline)
             try:
-                got = os.readv(self._read_fd, [left])
+                got = os.readv(self._fd, [left])
             except BlockingIOError:
                 continue
+            except ConnectionResetError:
+                got = 0
             if got == 0:
                 raise WireClosed("the other end is gone")
             left = left[got:]
@@ -115,7 +116,11 @@ def _parse_header(text: bytes) -> tuple[dict[str, Any], list[tuple[str, tuple[in
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise WireGarbage("the header is not what was agreed on") from None
     for dtype, shape in layout:
-        if dtype not in DTYPES or not all(type(size) is int and 0 <= size < 1 << 31 for size in shape):
+        if (
+            not isinstance(dtype, str)
+            or dtype not in ITEM_BYTES
+            or not all(type(size) is int and 0 <= size < 1 << 31 for size in shape)
+        ):
             raise WireGarbage("the header names an impossible array")
     return header, layout
 

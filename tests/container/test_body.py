@@ -90,6 +90,21 @@ def test_a_run_without_gpus_is_given_none_even_by_an_image_that_asks_for_all() -
     assert environment(body())["NVIDIA_VISIBLE_DEVICES"] == "void"
 
 
+def test_runs_and_workers_alone_are_told_where_they_meet() -> None:
+    worker = RunSpec("r.audit", ("true",), device_ids=("2",))
+    run = RunSpec("r", ("true",), device_ids=("1",), workers=(worker,))
+    assert environment(body(run))["MEET_DIR"] == environment(body(worker))["MEET_DIR"] == "/ringfence/meet"
+    assert "MEET_DIR" not in environment(body())
+
+
+def test_the_gpus_of_a_worker_are_not_its_runs() -> None:
+    worker = RunSpec("r.audit", ("true",), device_ids=("2",))
+    for spec, own in ((RunSpec("r", ("true",), device_ids=("1",), workers=(worker,)), "1"), (worker, "2")):
+        made = body(spec)
+        assert [request["DeviceIDs"] for request in made["HostConfig"]["DeviceRequests"]] == [[own]]
+        assert made["Labels"]["ringfence.devices"] == own
+
+
 def test_gpus_are_asked_of_the_toolkit_by_id() -> None:
     made = body(RunSpec("r", ("true",), device_ids=("1", "3")))
     request = {"Driver": "nvidia", "DeviceIDs": ["1", "3"], "Capabilities": [["gpu"]]}

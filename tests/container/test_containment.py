@@ -174,6 +174,48 @@ tell({{
     assert seen == {"names": [], "host": [], "ringfence": ["out", "work"]}
 
 
+def test_a_run_and_its_workers_see_of_each_other_only_where_they_meet(
+    contain: Contain, eventually: Callable[[Callable[[], bool]], None]
+) -> None:
+    look = """import json, os, time
+meet = os.environ["MEET_DIR"]
+open(os.environ["OUT_DIR"] + "/mine", "w").close()
+
+def refusal(change, *arguments):
+    try:
+        change(*arguments)
+    except OSError as error:
+        return error.strerror
+
+def tell(**more):
+    os.chdir("/ringfence")
+    found = (os.path.join(top, name)[2:] for top, folders, files in os.walk(".") for name in folders + files)
+    print(json.dumps({"paths": sorted(found), **more}), flush=True)
+"""
+    main = """for name in ("audit", "score"):
+    open(f"{meet}/{name}/for-{name}", "w").close()
+changes = (os.rename, meet + "/audit", meet + "/moved"), (os.mkdir, meet + "/new"), (os.symlink, "/", meet + "/link")
+tell(refusals=[refusal(*change) for change in changes])
+time.sleep(60)
+"""
+    serve = """while not os.listdir(meet):
+    time.sleep(0.01)
+tell(refusals=[refusal(open, meet + "/new", "w"), refusal(os.unlink, f"{meet}/{os.listdir(meet)[0]}")])
+"""
+    workers = [RunSpec(f"run.{name}", ("python", "-S", "-c", look + serve)) for name in ("audit", "score")]
+    runner = contain()
+    runner.submit(RunSpec("run", ("python", "-S", "-c", look + main), {"script": ""}, workers=tuple(workers)))
+    names = ("run", "run.audit", "run.score")
+    eventually(lambda: all(runner.log(name, "stdout", 0).endswith(b"\n") for name in names))
+    of_run, of_audit, of_score = (json.loads(runner.log(name, "stdout", 0)) for name in names)
+    places = ["meet/audit", "meet/audit/for-audit", "meet/score", "meet/score/for-score"]
+    assert of_run["paths"] == ["meet", *places, "out", "out/mine", "work", "work/script"]
+    assert of_run["refusals"] == ["Read-only file system"] * 3
+    assert of_audit["paths"] == ["meet", "meet/for-audit", "out", "out/mine", "work"]
+    assert of_score["paths"] == ["meet", "meet/for-score", "out", "out/mine", "work"]
+    assert of_audit["refusals"] == of_score["refusals"] == ["Read-only file system"] * 2
+
+
 def test_no_device_of_the_host_is_in_sight(inside: Inside) -> None:
     seen = inside("""
 paths = [os.path.join(top, name) for top, _, names in os.walk("/dev") for name in names]

@@ -85,7 +85,7 @@ def test_the_prompt_holds_the_file_its_ranges_the_evaluation_and_the_budget(serv
 def test_the_scale_can_be_chosen(service: Any) -> None:
     opened = service.open(scale="gpt-345m").opened
     assert opened["scale"] == "gpt-345m"
-    assert "`gpt-345m`: `bash scripts/gpt_345m.sh`, at most 12.0 h" in opened["prompt"]
+    assert "`gpt-345m`: `bash scripts/gpt_345m.sh`, at most 10.7 h" in opened["prompt"]
     assert "smoke" not in opened["prompt"]
 
 

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 TASK = "llm-pretrain-normalization"
-FIXED = ["timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score"]
+FIXED = [
+    *("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score"),
+    *("run_key", "parameters", "template_unmodified", "duplicate_of", "auto_submitted"),
+]
 METRICS = [
     *(f"{name}_gpt-smoke" for name in ("val_loss", "wikitext2_ppl", "lambada_ppl")),
     *(f"{name}_lm-eval-smoke" for name in ("arc_easy", "hellaswag", "piqa", "winogrande")),

@@ -46,6 +46,7 @@ CALLS: dict[str, dict[str, Any] | None] = {
     "GET /v1/leaderboards": None,
     "GET /v1/leaderboards/{task_id}": None,
     "GET /v1/leaderboards/{task_id}.csv": None,
+    "GET /v1/results/{run_key}": None,
     "GET /healthz": None,
     "GET /readyz": None,
 }
@@ -58,7 +59,7 @@ def test_generated_calls_are_answered_as_the_document_says(serve: Any, subtests:
     for one in (agent, submitted):
         one.post("/test?wait=20")
     submitted.call("submit", {"n": 1})  # a row on the leaderboard
-    known = {"session_id": agent.id, "task_id": TASK, "n": 1}
+    known = {"session_id": agent.id, "task_id": TASK, "n": 1, "run_key": f"{submitted.id}-1"}
     schema = schemathesis.openapi.from_url(f"{service.url}/openapi.json")
     operations = {found.ok().label: found.ok() for found in schema.get_all_operations()}
     assert operations.keys() >= CALLS.keys()

@@ -34,7 +34,6 @@ def test_a_rejected_result_is_told_spent_and_without_numbers(shared: Server) -> 
     assert [(stage["label"], stage["status"]) for stage in result["stages"]] == [("gpt-smoke", "rejected")]
     told = result["observation"]
     assert "\n[REJECTED commitment: off by 0.75 nats, the limit is 0.001, as asked for]\n" in told
-    assert "\nWhat the model expects at a position must follow from the tokens up to it alone" in told
     assert "Final metrics" not in told
     assert agent.get().json()["budget"]["tests_remaining"] == 2
 
@@ -62,15 +61,21 @@ def test_a_training_that_boasts_is_contradicted(shared: Server) -> None:
 
 
 def rejected(reason: str, *failed: str) -> list[str]:
-    audits = [Audit(name, name not in failed, 0.5, 0.1, "nats", 9) for name in ("normalisation", "commitment", "bias")]
+    audits = [
+        Audit(name, name not in failed, 0.5, 0.1, "nats", 9) for name in ("normalisation", "drift", "bias", "bias")
+    ]
     run = Run("r", "gpt", "gpt.sh", Status.REJECTED, 0, 1, reason, evaluation=Evaluation(audits=tuple(audits)))
     return list(rejection(run))
 
 
-def test_a_rejection_says_what_each_failed_audit_demands() -> None:
-    head, first, second = rejected("commitment: off by 0.5; bias: off by 0.5", "commitment", "bias")
-    assert head == "[REJECTED commitment: off by 0.5; bias: off by 0.5]"
-    assert (first[:24], second[:24]) == ("What the model expects a", "The values the model cla")
+def test_each_audit_that_failed_has_a_line_and_then_what_it_demands() -> None:
+    reason = "drift: it moves; it must stay (a, b); bias: too good (val_loss); bias: too good (lambada_ppl)"
+    assert rejected(reason, "drift", "bias") == [
+        "[REJECTED drift: it moves; it must stay (a, b)]",
+        "bias: too good (val_loss)",
+        "bias: too good (lambada_ppl)",
+        "What the model claims for the tokens that do come must be what it expects of them without seeing them.",
+    ]
 
 
 def test_a_rejection_names_the_audit_even_when_its_reason_does_not() -> None:
@@ -78,7 +83,7 @@ def test_a_rejection_names_the_audit_even_when_its_reason_does_not() -> None:
 
 
 def test_a_rejection_without_a_known_audit_is_told_as_it_is() -> None:
-    assert rejected("the operator's own audit: 7") == ["[REJECTED the operator's own audit: 7]"]
+    assert rejected("the operator's own audit: 7; drift: 8") == ["[REJECTED the operator's own audit: 7; drift: 8]"]
 
 
 def points(*losses: tuple[int, float]) -> list[TrainMetrics]:

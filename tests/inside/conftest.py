@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +17,8 @@ import pytest
 import torch
 from safetensors.torch import save_model
 
+from runner.inside.panel import worker_names
+from runner.inside.process import WorkerProcess
 from runner.inside.settings import Settings, read_settings
 
 BLOCK_SIZE = 16
@@ -59,8 +64,12 @@ class Bench:
     env: dict[str, str]
 
     @property
+    def work(self) -> Path:
+        return self.root / "work"
+
+    @property
     def script(self) -> Path:
-        return self.root / "work" / self.env["SCRIPT"]
+        return self.work / self.env["SCRIPT"]
 
     @property
     def checkpoint(self) -> Path:
@@ -72,7 +81,29 @@ class Bench:
 
     @property
     def settings(self) -> Settings:
-        return read_settings(self.env, self.root / "work")
+        return read_settings(self.env)
+
+    @property
+    def meet(self) -> Path:
+        return Path(self.env["MEET_DIR"])
+
+    @contextmanager
+    def workers(self) -> Iterator[None]:
+        """The model workers as plain processes that know their script and where to go."""
+        with ExitStack() as stack:
+            for name in worker_names(int(self.env["SCORERS"])):
+                (self.meet / name).mkdir(exist_ok=True)
+                environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+                process = WorkerProcess(self.meet / name, {**environment, "SCRIPT": self.env["SCRIPT"]}, self.work)
+                stack.enter_context(process)
+            yield
+
+    def evaluate(self, what: str = "language-modelling") -> subprocess.CompletedProcess[str]:
+        """The evaluator as it is started in its sandbox, beside its workers."""
+        command = [sys.executable, "-P", "-m", "runner.inside.evaluate", what]
+        with self.workers():
+            environment = {**os.environ, **self.env}
+            return subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, timeout=100)
 
     def build_model(self) -> torch.nn.Module:
         """The script's model, in this process, with weights large enough for probabilities that differ."""
@@ -112,13 +143,17 @@ def make_bench(tmp_path: Path) -> Callable[[str], Bench]:
     """A bench for a script: settings of a tiny model, little data, no checkpoint yet."""
 
     def make(script: str) -> Bench:
-        for name in ("work/pkg", "in", "out", "data"):
+        for name in ("work/pkg", "in", "out", "data", "meet"):
             (tmp_path / name).mkdir(parents=True)
         env = {
             "SCRIPT": "pkg/custom.py",
             "INPUT_DIR": str(tmp_path / "in"),
             "OUT_DIR": str(tmp_path / "out"),
             "EVAL_DATA_DIR": str(tmp_path / "data"),
+            "MEET_DIR": str(tmp_path / "meet"),
+            "MAX_PARAMETERS": "1000000",
+            "SCORERS": "1",
+            "REQUEST_TIMEOUT_S": "2",
             "TOKENIZER": "bytes",
             **{"N_LAYER": "1", "N_HEAD": "2", "N_EMBD": "8", "BLOCK_SIZE": str(BLOCK_SIZE), "VOCAB_SIZE": "256"},
             **{"BIAS": "0", "SEED": "1", "DEVICE": "cpu", "DTYPE": "float32"},

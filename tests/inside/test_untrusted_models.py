@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import os
 import pickle
-import time
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from runner.inside.client import ModelClient
-from runner.inside.evaluate import main
-from runner.inside.faults import WorkerTimedOut
+from runner.inside.checkpoint import open_checkpoint
 
-AT_IMPORT = "\nimport os, sys\n"
+AT_IMPORT = """
+import os, stat, sys
+def sockets():
+    return [fd for fd in map(int, os.listdir("/proc/self/fd")) if fd > 2 and is_socket(fd)]
+def is_socket(fd):
+    try:
+        return stat.S_ISSOCK(os.fstat(fd).st_mode)
+    except OSError:
+        return False
+"""
+CLAIM = """
+import torch
+worker = sys.modules["__main__"]
+honest = worker.next_tokens
+def claim(forge):
+    worker.next_tokens = lambda model, tokens, settings: forge(*honest(model, tokens, settings), tokens[:, 1:].int())
+"""
 FORWARD = "return self.lm_head(x + torch.tanh(self.mix(x.cumsum(1)))), None"
 
 
 @pytest.fixture
-def verdict(bench, monkeypatch, capsys):
+def verdict(bench):
     """Runs the evaluator on the bench: its exit status and what it says on standard error."""
 
     def run() -> tuple[int, str]:
-        for name, value in bench.env.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.chdir(bench.root / "work")
-        code = main(["language-modelling"])
-        return code, capsys.readouterr().err
+        ended = bench.evaluate()
+        return ended.returncode, ended.stderr
 
     return run
 
@@ -42,14 +52,21 @@ def refused(verdict, bench) -> str:
     return error
 
 
+def rejected(verdict, bench) -> str:
+    """Which audits failed, after checking that no number is left of it."""
+    assert verdict() == (0, "")
+    assert bench.report()["metrics"] == {}
+    return bench.report()["rejected"]
+
+
 @pytest.mark.parametrize(
     ("code", "said"),
     [
         ("value = 1 / 0", "importing custom.py failed: ZeroDivisionError: division by zero (custom.py, line"),
         ("del GPT", "custom.py defines no GPT"),
-        ("os._exit(3)", "died while loading the model (exit 3)"),
+        ("os._exit(3)", "the model's process ended while loading the model"),
         ("sys.exit('enough')", "importing custom.py failed: SystemExit: enough"),
-        ("os.write(int(sys.argv[2]), b'x' * 5000)", "refused while loading the model: a header of"),
+        ("[os.write(fd, b'x' * 5000) for fd in sockets()]", "refused while loading the model: a header of"),
         ("GPTConfig = int", "building the model failed: TypeError"),
     ],
 )
@@ -65,12 +82,9 @@ def test_a_script_that_fails_at_import_is_named_as_the_cause(bench, verdict, cod
             "raise RuntimeError('no\\nway')",
             "running the model failed: RuntimeError: no way (custom.py, line 27, in forward)",
         ),
-        ("import os; os.kill(os.getpid(), 9)", "died while scoring tokens (killed by SIGKILL)"),
-        (
-            "import os, sys; sys.stderr.write('last \\x1b[31mwords\\n'); sys.stderr.flush(); os._exit(0)",
-            "died while scoring tokens (exit 0): last [31mwords",
-        ),
-        ("return self.lm_head(x)[:, -1:], None", "logits of shape (10, 16, 256), returned (10, 1, 256)"),
+        ("import os; os.kill(os.getpid(), 9)", "the model's process ended while scoring tokens"),
+        ("import os; os._exit(0)", "the model's process ended while scoring tokens"),
+        ("return self.lm_head(x)[:, -1:], None", "must return (logits, loss) with logits of shape"),
         ("return self.lm_head(x) * float('nan'), None", "not numbers (NaN)"),
     ],
 )
@@ -84,26 +98,64 @@ def test_a_model_that_fails_while_running_is_named_as_the_cause(bench, verdict, 
 @pytest.mark.parametrize(
     ("lie", "said"),
     [
-        # What the worker normalises with is in the agent's reach: everything looks likely.
-        ("torch.log_softmax = lambda x, dim: torch.zeros_like(x) - 0.01", "sum to 253.5 instead of 1"),
-        # From here on the distributions are honest and the claims about single tokens are not.
-        ("claim(lambda logprobs, greedy, labels: (logprobs * 0.9, greedy))", "claimed log-probability differs by"),
-        ("claim(lambda logprobs, greedy, labels: (logprobs, labels))", "claimed likeliest token differs by"),
         ("claim(lambda logprobs, greedy, labels: (logprobs + 99, greedy))", "log-probabilities are above zero"),
         ("claim(lambda logprobs, greedy, labels: (logprobs, greedy + 256))", "tokens outside the vocabulary"),
         ("claim(lambda logprobs, greedy, labels: (logprobs.T, greedy.T))", "expected arrays"),
     ],
 )
-def test_a_worker_that_lies_is_refused(bench, verdict, lie, said):
-    helper = """
-import torch
-worker = sys.modules["__main__"]
-honest = worker.next_tokens
-def claim(forge):
-    worker.next_tokens = lambda model, tokens, settings: forge(*honest(model, tokens, settings), tokens[:, 1:].int())
-"""
-    bench.script.write_text(bench.script.read_text() + AT_IMPORT + helper + lie + "\n")
+def test_an_answer_that_cannot_be_is_refused(bench, verdict, lie, said):
+    bench.script.write_text(bench.script.read_text() + AT_IMPORT + CLAIM + lie + "\n")
     assert said in refused(verdict, bench)
+
+
+@pytest.mark.parametrize(
+    ("lie", "audit"),
+    [
+        # What the worker normalises with is in the agent's reach: everything looks likely.
+        ("torch.log_softmax = lambda x, dim: torch.zeros_like(x) - 0.01", "normalisation"),
+        # From here on the distributions are honest and the claims about single tokens are not.
+        ("claim(lambda logprobs, greedy, labels: (logprobs * 0.9, greedy))", "commitment"),
+        ("claim(lambda logprobs, greedy, labels: (logprobs, labels))", "commitment"),
+        ("claim(lambda logprobs, greedy, labels: ((logprobs + 0.001).clamp(max=0), greedy))", "bias"),
+        ("claim(lambda logprobs, greedy, labels: (logprobs * 0, greedy))", "canary"),
+        ("claim(lambda logprobs, greedy, labels: (logprobs * (0.5 + torch.rand(1)), greedy))", "drift"),
+    ],
+)
+def test_a_claim_that_an_honest_model_would_not_make_is_rejected(bench, verdict, lie, audit):
+    bench.script.write_text(bench.script.read_text() + AT_IMPORT + CLAIM + lie + "\n")
+    assert f"{audit}: " in rejected(verdict, bench)
+
+
+@pytest.mark.parametrize(
+    ("forward", "audit"),
+    [
+        # The token itself, ever so little of it.
+        (
+            "y = self.lm_head(x); y[:, :-1].scatter_add_(2, idx[:, 1:, None], torch.full_like(y[:, :-1, :1], 0.01)); "
+            "return y, None",
+            "causality",
+        ),
+        # The whole block's mean.
+        ("return self.lm_head(x + 0.1 * x.mean(1, keepdim=True)), None", "causality"),
+        # A row's neighbour.
+        ("return self.lm_head(x + 0.1 * x.roll(1, 0)), None", "commitment"),
+        # Everything that was ever asked.
+        ("self.seen = getattr(self, 'seen', 0) + x[0, 0]; return self.lm_head(x + 0.01 * self.seen), None", "drift"),
+    ],
+)
+def test_a_model_that_looks_where_it_must_not_is_rejected(bench, verdict, forward, audit):
+    bench.script.write_text(bench.script.read_text().replace(FORWARD, forward))
+    assert f"{audit}: " in rejected(verdict, bench)
+
+
+def test_a_checkpoint_above_the_cap_is_rejected_before_anyone_loads_it(bench, verdict):
+    bench.env["MAX_PARAMETERS"] = "100"
+    assert "parameters in the checkpoint, at most 100 are allowed" in rejected(verdict, bench)
+
+
+def test_numbers_of_eight_bytes_count_twice(bench):
+    save_file({"a": torch.zeros(5, dtype=torch.float64), "b": torch.zeros(3, dtype=torch.float16)}, bench.checkpoint)
+    assert open_checkpoint(bench.checkpoint).parameters == 2 * 5 + 3
 
 
 def test_a_model_may_print_as_it_likes(bench, verdict):
@@ -113,16 +165,11 @@ def test_a_model_may_print_as_it_likes(bench, verdict):
     assert bench.report()["metrics"]["val_loss"] > 1
 
 
-def test_a_model_that_hangs_is_given_up_and_killed(bench):
+def test_a_model_that_hangs_is_given_up_and_killed(bench, verdict):
     pid_file = bench.root / "pid"
     hang = f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     bench.script.write_text(bench.script.read_text().replace(FORWARD, hang))
-    started = time.monotonic()
-    with ModelClient(bench.settings, request_timeout_s=0.5) as client:
-        client.wait_ready()
-        with pytest.raises(WorkerTimedOut, match=r"no answer within 0.5 s while scoring tokens"):
-            client.score(torch.zeros(1, 5, dtype=torch.int32).numpy())
-    assert time.monotonic() - started < 30
+    assert "gave no answer within 2 s while scoring tokens" in refused(verdict, bench)
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid_file.read_text()), 0)
 
@@ -139,7 +186,7 @@ def test_the_worker_sees_no_evaluation_data(bench, verdict):
     spy = f"open({str(seen)!r}, 'w').write(repr(dict(os.environ)) + repr(sys.argv))"
     bench.script.write_text(bench.script.read_text() + AT_IMPORT + spy + "\n")
     assert verdict()[0] == 0
-    assert "N_LAYER" in seen.read_text()
+    assert "MEET_DIR" in seen.read_text()
     assert str(bench.data) not in seen.read_text()
 
 
@@ -149,7 +196,7 @@ def test_a_checkpoint_that_does_not_fit_names_the_tensors(bench, verdict):
     tensors |= {"extra": torch.zeros(2), "wpe.weight": torch.zeros(3, 8)}
     save_file(tensors, bench.checkpoint)
     assert (
-        "checkpoint model.safetensors does not fit the model: 1 tensor(s) missing: mix.bias; "
+        "the checkpoint does not fit the model: 1 tensor(s) missing: mix.bias; "
         "1 tensor(s) unexpected: extra; 1 tensor(s) of another shape: wpe.weight (3, 8) instead of (16, 8)"
     ) in refused(verdict, bench)
 
@@ -178,7 +225,7 @@ def test_only_a_plain_file_of_tensors_is_a_checkpoint(bench, verdict):
         ({"N_LAYER": ""}, "N_LAYER: not set"),
         ({"N_LAYER": "two"}, "N_LAYER: not a whole number: 'two'"),
         ({"DTYPE": "int8"}, "DTYPE: must be float32 or bfloat16 or float16, is 'int8'"),
-        ({"SCRIPT": "pkg/other.py"}, "SCRIPT: no file other.py in the work folder"),
+        ({"MAX_PARAMETERS": "none"}, "MAX_PARAMETERS: not a whole number: 'none'"),
         ({"EVAL_DATA_DIR": "/nonexistent"}, "/nonexistent/heldout.bin: No such file or directory"),
         ({"VOCAB_SIZE": "100"}, "outside a vocabulary of 100"),
         ({"DEVICE": "cuda"}, "finds no usable CUDA device"),

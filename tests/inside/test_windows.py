@@ -6,11 +6,14 @@ import json
 import math
 import sys
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lm_eval.utils import get_rolling_token_windows
 
+from runner.inside.audits import Audit
+from runner.inside.checkpoint import Checkpoint
 from runner.inside.language import continuation, rolling_windows, truncated, word_perplexity
 from runner.inside.report import Report, write_report
 from runner.inside.sequences import PassageScore
@@ -43,7 +46,8 @@ class Certain:
     def __init__(self, logprob):
         self._logprob = logprob
 
-    def score(self, passages):
+    def score(self, metric, passages):
+        assert metric
         return [PassageScore(self._logprob, True) for _ in passages]
 
 
@@ -52,13 +56,45 @@ def test_a_perplexity_is_infinite_only_for_a_probability_of_zero(logprob, perple
     assert word_perplexity(Certain(logprob), ByteTokenizer(), ["word"], 16) == pytest.approx(perplexity)
 
 
+CHECKPOINT = Checkpoint(3, "ab12", np.zeros(1, np.uint8))
+
+
 def test_a_report_is_strict_json_and_replaces_an_older_one(tmp_path):
+    drift = Audit("drift", 0.5, 1.0, "nats", 9, "position 3")
     for loss in (1.0, 2.5):
-        write_report(Report({"val_loss": loss, "ppl": math.inf}, 3, {"tokens": 7}), tmp_path)
+        write_report(Report(CHECKPOINT, {"val_loss": loss, "ppl": math.inf}, [drift], {"tokens": 7}), tmp_path)
     text = (tmp_path / "metrics.json").read_text()
     assert json.loads(text) == {
         "metrics": {"val_loss": 2.5, "ppl": None},
         "parameters": 3,
+        "checkpoint_sha256": "ab12",
+        "rejected": None,
+        "audits": [
+            {
+                "name": "drift",
+                "passed": True,
+                "figure": 0.5,
+                "limit": 1.0,
+                "unit": "nats",
+                "samples": 9,
+                "where": "position 3",
+            }
+        ],
         "details": {"tokens": 7},
     }
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_a_failed_audit_leaves_no_metric_and_says_which_where_and_by_how_much(tmp_path):
+    audits = [
+        Audit("normalisation", 0.0, 1e-3, "probability", 9),
+        Audit("commitment", 3.25, 2e-3, "nats", 9, "val_loss, sequence 3, position 8"),
+        Audit("parameters", 1234567, 1000, "parameters", 1),
+    ]
+    write_report(Report(CHECKPOINT, {"val_loss": 0.1}, audits), tmp_path)
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    assert written["metrics"] == {}
+    assert "commitment: a log-probability that was scored differs by 3.25 nats" in written["rejected"]
+    assert "(val_loss, sequence 3, position 8)" in written["rejected"]
+    assert "1,234,567 parameters in the checkpoint, at most 1,000 are allowed" in written["rejected"]
+    assert "normalisation" not in written["rejected"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import socket
 
 import numpy as np
 import pytest
@@ -14,30 +14,27 @@ from runner.inside.wire import Wire, WireClosed, WireError, WireGarbage, WireTim
 
 @pytest.fixture
 def ends():
-    """A wire, and the other side's bare descriptors: what to read from and what to write to."""
-    to_other, from_wire = os.pipe()
-    to_wire, from_other = os.pipe()
-    wire = Wire(to_wire, from_wire)
-    open_ends = {to_other, from_other}
-    yield wire, to_other, from_other
+    """A wire, and the other side's bare socket."""
+    ours, other = socket.socketpair()
+    wire = Wire(ours)
+    with other:
+        yield wire, other
     wire.close()
-    for fd in open_ends:
-        try:
-            os.close(fd)
-        except OSError:
-            continue  # the test closed it
 
 
 def test_arrays_arrive_as_they_were_sent():
-    read_fd, write_fd = os.pipe()
-    wire = Wire(read_fd, write_fd)
+    ours, other = socket.socketpair()
+    wire, sender = Wire(ours), Wire(other)
     tokens = np.arange(6, dtype=np.int32).reshape(2, 3)
-    wire.send({"op": "score"}, [tokens, np.float32([[0.5]]), np.zeros((0, 4), np.int32)])
-    header, arrays = wire.receive(limit=28)
+    sender.send({"op": "score"}, [tokens.T.T, np.float32([[0.5]]), np.zeros((0, 4), np.int32), np.uint8([7, 9])])
+    header, arrays = wire.receive(limit=30)
     assert header == {"op": "score"}
-    assert [(array.dtype.str, array.shape) for array in arrays] == [("<i4", (2, 3)), ("<f4", (1, 1)), ("<i4", (0, 4))]
+    described = [(array.dtype.str, array.shape) for array in arrays]
+    assert described == [("<i4", (2, 3)), ("<f4", (1, 1)), ("<i4", (0, 4)), ("|u1", (2,))]
     assert (arrays[0] == tokens).all()
+    assert arrays[3].tolist() == [7, 9]
     wire.close()
+    sender.close()
 
 
 @pytest.mark.parametrize(
@@ -58,31 +55,31 @@ def test_arrays_arrive_as_they_were_sent():
     ],
 )
 def test_a_header_that_was_not_agreed_on_is_refused_before_its_arrays_are_read(ends, header):
-    wire, _, write_fd = ends
-    os.write(write_fd, len(header).to_bytes(4, "little") + header)
+    wire, other = ends
+    other.sendall(len(header).to_bytes(4, "little") + header)
     with pytest.raises(WireGarbage):
         wire.receive(limit=100, timeout_s=5)
 
 
 @given(st.binary(max_size=80))
 def test_no_bytes_at_all_raise_anything_but_a_wire_error(data):
-    read_fd, write_fd = os.pipe()
-    os.write(write_fd, data)
-    wire = Wire(read_fd, os.dup(write_fd))
-    os.close(write_fd)
-    try:
-        wire.receive(limit=100, timeout_s=0)
-    except WireError:
-        pass
-    finally:
-        wire.close()
+    ours, other = socket.socketpair()
+    wire = Wire(ours)
+    with other:
+        other.sendall(data)
+        try:
+            wire.receive(limit=100, timeout_s=0)
+        except WireError:
+            pass
+        finally:
+            wire.close()
 
 
 def test_a_silent_reader_and_a_silent_writer_both_time_out(ends):
-    wire, _, write_fd = ends
+    wire, other = ends
     with pytest.raises(WireTimeout):
         wire.receive(limit=100, timeout_s=0.05)
-    os.write(write_fd, b"\x10\0")  # half a length
+    other.sendall(b"\x10\0")  # half a length
     with pytest.raises(WireTimeout):
         wire.receive(limit=100, timeout_s=0.05)
     with pytest.raises(WireTimeout):
@@ -90,9 +87,8 @@ def test_a_silent_reader_and_a_silent_writer_both_time_out(ends):
 
 
 def test_an_end_that_is_gone_is_noticed_at_once(ends):
-    wire, read_fd, write_fd = ends
-    os.close(write_fd)
-    os.close(read_fd)
+    wire, other = ends
+    other.close()
     with pytest.raises(WireClosed):
         wire.receive(limit=100, timeout_s=5)
     with pytest.raises(WireClosed):

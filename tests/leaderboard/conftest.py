@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, StaticPool, create_engine
 
-from leaderboard import migrate, store
+from leaderboard import migrate, writing
 from leaderboard.model import Result
 
 START = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
@@ -71,9 +71,9 @@ def add(connection: Connection, make_result: Callable[..., Result]) -> Callable[
 
     def add(test: int = 1, *, submit: bool = False, **fields: Any) -> Result:
         result = make_result(test, **fields)
-        assert store.record(connection, result)
+        assert writing.record(connection, result)
         if submit:
-            store.submit(connection, result.session_id, result.run_key, START)
+            writing.submit(connection, result.session_id, result.run_key, START)
         return result
 
     return add

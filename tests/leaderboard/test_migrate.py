@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 
-from leaderboard import migrate
+from leaderboard import migrate, reading, writing
+from leaderboard.model import Result
 from leaderboard.schema import metadata
 
-TABLES = {"results", "result_values", "result_columns", "submissions"}
+NEWEST = "0002"
+TABLES = {"results", "result_texts", "result_values", "result_columns", "submissions"}
 
 SLOW_REVISION = """
 import time
@@ -76,7 +79,7 @@ def test_migrating_again_changes_nothing(file_engine: Engine) -> None:
         connection.rollback()
         upgrade(connection)
         assert connection.execute(text("SELECT sql FROM sqlite_master")).all() == before
-        assert versions(connection) == ["0001"]
+        assert versions(connection) == [NEWEST]
 
 
 def test_an_engine_that_begins_its_own_transactions_is_fine(tmp_path: Path) -> None:
@@ -93,7 +96,7 @@ def test_an_engine_that_begins_its_own_transactions_is_fine(tmp_path: Path) -> N
     with engine.connect() as connection:
         upgrade(connection)
         upgrade(connection)
-        assert versions(connection) == ["0001"]
+        assert versions(connection) == [NEWEST]
     engine.dispose()
 
 
@@ -102,7 +105,7 @@ def test_two_histories_live_in_one_database(file_engine: Engine, tmp_path: Path)
     with file_engine.connect() as connection:
         upgrade(connection)
         migrate.upgrade(connection, other, "alembic_version_slow")
-        assert (versions(connection), versions(connection, "alembic_version_slow")) == (["0001"], ["slow"])
+        assert (versions(connection), versions(connection, "alembic_version_slow")) == ([NEWEST], ["slow"])
 
 
 def test_two_services_on_one_new_file_migrate_it_once(tmp_path: Path) -> None:
@@ -129,7 +132,7 @@ def test_two_services_on_one_new_file_migrate_it_once(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{file}")
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM slow")).scalar_one() == 1
-        assert versions(connection) == ["0001"]
+        assert versions(connection) == [NEWEST]
     engine.dispose()
 
 
@@ -140,7 +143,7 @@ def test_a_database_of_a_newer_version_is_refused_untouched(file_engine: Engine)
             connection.execute(text(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '0099'"))
         with pytest.raises(migrate.NewerDatabase) as refusal:
             upgrade(connection)
-        assert (refusal.value.found, refusal.value.known) == (("0099",), ("0001",))
+        assert (refusal.value.found, refusal.value.known) == (("0099",), ("0001", NEWEST))
         assert "newer" in str(refusal.value)
         assert versions(connection) == ["0099"]
 
@@ -153,6 +156,47 @@ def test_a_migration_that_fails_leaves_no_trace(file_engine: Engine, tmp_path: P
         assert inspect(connection).get_table_names() == []
 
 
+def test_rows_from_before_there_were_labels_get_them(file_engine: Engine, tmp_path: Path) -> None:
+    before = tmp_path / "before"
+    (before / "versions").mkdir(parents=True)
+    shutil.copy(migrate.MIGRATIONS / "versions" / "0001_results.py", before / "versions")
+    insert = text(
+        "INSERT INTO results (run_key, task_id, agent, session_id, test, status, scale, finished_at, task_version, "
+        "record, code) VALUES (:key, 'task', 'a', 's', 1, 'succeeded', 'smoke', :at, 'v1', :record, :code)"
+    )
+    code, other = '{"a.py":"x = \\ud800\\n","b.py":""}', '{"a.py":"y"}'
+    rows = [  # not in the order of time
+        {"key": "late", "at": "2026-11-03 12:00:03.000000", "record": '{"template_unmodified":false}', "code": code},
+        {"key": "first", "at": "2026-11-03 12:00:01.000000", "record": "{}", "code": code},
+        {"key": "plain", "at": "2026-11-03 12:00:02.000000", "record": '{"template_unmodified":true}', "code": other},
+    ]
+    with file_engine.connect() as connection:
+        migrate.upgrade(connection, before, migrate.VERSION_TABLE)
+        with connection.begin():
+            connection.execute(insert, rows)
+            connection.execute(text("INSERT INTO submissions VALUES ('s', 'late', '2026-11-03 12:00:04.000000')"))
+        upgrade(connection)
+        with connection.begin():
+            found = {row["key"]: reading.entry(connection, row["key"]) for row in rows}
+    late, first, plain = found["late"], found["first"], found["plain"]
+    assert late is not None
+    assert first is not None
+    assert plain is not None
+    assert (late.duplicate_of, first.duplicate_of, plain.duplicate_of) == ("first", None, None)
+    assert (late.is_final, late.auto_submitted, first.is_final) == (True, False, False)
+    assert [entry.result.template_unmodified for entry in (late, first, plain)] == [False, False, True]
+    assert late.result.code == {"a.py": "x = \ud800\n", "b.py": ""}
+    assert plain.result.record == {"template_unmodified": True}
+    with file_engine.connect() as connection, connection.begin():
+        again = Result(**{**vars(late.result), "run_key": "new"})
+        assert writing.record(connection, again)
+        added = reading.entry(connection, "new")
+    assert added is not None
+    assert added.duplicate_of == "first"  # the hash is the one that the migration computed
+
+
 def test_alembic_is_imported_only_to_migrate() -> None:
-    code = "import sys, leaderboard.migrate, leaderboard.store; sys.exit('alembic' in sys.modules)"
+    code = (
+        "import sys, leaderboard.migrate, leaderboard.reading, leaderboard.writing; sys.exit('alembic' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

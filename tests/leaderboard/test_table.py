@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from leaderboard import store
+from leaderboard import reading
 from leaderboard.model import Result
 from leaderboard.table import MAX_LIMIT, MAX_OFFSET, BadPage, Query, UnknownColumn
 
@@ -18,16 +18,17 @@ LOSS = "val_loss_gpt-345m"
 def numbers(connection: Connection, **query: Any) -> list[object]:
     """The test numbers a query answers, in order."""
     query.setdefault("final", False)
-    return [row["test"] for row in store.rows(connection, "task", Query(**query)).rows]
+    return [row["test"] for row in reading.rows(connection, "task", Query(**query)).rows]
 
 
 def test_a_table_as_json(connection: Connection, add: Add) -> None:
-    add(1, submit=True)
+    add(1, submit=True, parameters=354_871_296, template_unmodified=True)
     add(2, session_id="t", status="failed", seed=None, metrics={}, elapsed={"elapsed_gpt-345m": 3.5})
-    assert store.rows(connection, "task", Query(final=False)).to_dict() == {
+    assert reading.rows(connection, "task", Query(final=False)).to_dict() == {
         "task_id": "task",
         "columns": [
             *("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score"),
+            *("run_key", "parameters", "template_unmodified", "duplicate_of", "auto_submitted"),
             *("val_loss_gpt-345m", "lambada_ppl_gpt-345m", "elapsed_gpt-345m"),
         ],
         "metric_columns": ["val_loss_gpt-345m", "lambada_ppl_gpt-345m"],
@@ -42,6 +43,11 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
                 "scale": "gpt-345m",
                 "seed": 42,
                 "score": None,
+                "run_key": "s-1",
+                "parameters": 354_871_296,
+                "template_unmodified": True,
+                "duplicate_of": None,
+                "auto_submitted": False,
                 "val_loss_gpt-345m": 2.3,
                 "lambada_ppl_gpt-345m": 69.34,
                 "elapsed_gpt-345m": 20548.0,
@@ -56,6 +62,11 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
                 "scale": "gpt-345m",
                 "seed": None,
                 "score": None,
+                "run_key": "t-2",
+                "parameters": None,
+                "template_unmodified": False,
+                "duplicate_of": "s-1",
+                "auto_submitted": False,
                 "val_loss_gpt-345m": None,
                 "lambada_ppl_gpt-345m": None,
                 "elapsed_gpt-345m": 3.5,
@@ -68,20 +79,20 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
 
 
 def test_a_task_nobody_ran_has_an_empty_table(connection: Connection) -> None:
-    table = store.rows(connection, "nothing", Query())
+    table = reading.rows(connection, "nothing", Query())
     assert (table.rows, table.total, table.metric_columns) == ((), 0, ())
 
 
 def test_rows_follow_the_order_of_the_columns(connection: Connection, add: Add) -> None:
     add(1, submit=True)
-    table = store.rows(connection, "task", Query())
+    table = reading.rows(connection, "task", Query())
     assert [tuple(row) for row in table.rows] == [table.columns]
 
 
 def test_tables_of_tasks_are_apart(connection: Connection, add: Add) -> None:
     add(1, task_id="other", metrics={"other_x": 1.0})
     add(1, session_id="t")
-    table = store.rows(connection, "task", Query(final=False))
+    table = reading.rows(connection, "task", Query(final=False))
     assert [row["session_id"] for row in table.rows] == ["t"]
     assert "other_x" not in table.columns
 
@@ -90,7 +101,7 @@ def test_only_submitted_rows_are_listed_unless_asked(connection: Connection, add
     add(1)
     add(2, submit=True)
     assert numbers(connection, final=True) == [2]
-    assert store.rows(connection, "task", Query()).total == 1
+    assert reading.rows(connection, "task", Query()).total == 1
     assert numbers(connection) == [1, 2]
 
 
@@ -110,14 +121,14 @@ def test_filters(connection: Connection, add: Add, query: dict[str, str], expect
     add(3, agent="a", scale="smoke", status="diverged", metrics={})
     add(4, agent="b", scale="gpt-345m", status="diverged", metrics={})
     assert numbers(connection, sort="test", **query) == expected
-    assert store.rows(connection, "task", Query(final=False, **query)).total == len(expected)  # type: ignore[arg-type]
+    assert reading.rows(connection, "task", Query(final=False, **query)).total == len(expected)  # type: ignore[arg-type]
 
 
 def test_a_scale_shows_only_its_own_columns(connection: Connection, add: Add) -> None:
     add(1)
     add(2, scale="smoke", metrics={"val_loss_gpt-smoke": 2.5}, elapsed={})
-    assert store.rows(connection, "task", Query(scale="smoke")).columns[9:] == ("val_loss_gpt-smoke",)
-    assert len(store.rows(connection, "task", Query()).columns[9:]) == 4
+    assert reading.rows(connection, "task", Query(scale="smoke")).columns[14:] == ("val_loss_gpt-smoke",)
+    assert len(reading.rows(connection, "task", Query()).columns[14:]) == 4
 
 
 def test_best_first_by_default_and_the_oldest_of_equals(connection: Connection, add: Add) -> None:
@@ -152,14 +163,22 @@ def test_without_a_loss_the_oldest_comes_first(connection: Connection, add: Add)
         ("scale", [1, 2, 3, 4]),
         ("score", [1, 2, 3, 4]),
         ("-score", [1, 2, 3, 4]),
+        ("-run_key", [4, 3, 2, 1]),
+        ("parameters", [3, 1, 2, 4]),
+        ("-parameters", [1, 3, 2, 4]),
+        ("template_unmodified", [1, 3, 4, 2]),
+        ("-template_unmodified", [2, 1, 3, 4]),
+        ("duplicate_of", [3, 4, 1, 2]),
+        ("auto_submitted", [1, 2, 3, 4]),
     ],
 )
 def test_sorting_by_any_column_with_empty_cells_last(
     connection: Connection, add: Add, sort: str, expected: list[int]
 ) -> None:
-    add(1, agent="a", seed=None, metrics={LOSS: 3.0}, elapsed={"elapsed_gpt-345m": 9.0})
-    add(2, agent="b", seed=1, metrics={LOSS: math.nan}, elapsed={})
-    add(3, agent="c", seed=None, metrics={LOSS: -1.5}, elapsed={}, submit=True)
+    unmodified = {"template_unmodified": True, "code": {"a": "template"}}
+    add(1, agent="a", seed=None, metrics={LOSS: 3.0}, elapsed={"elapsed_gpt-345m": 9.0}, parameters=200)
+    add(2, agent="b", seed=1, metrics={LOSS: math.nan}, elapsed={}, **unmodified)
+    add(3, agent="c", seed=None, metrics={LOSS: -1.5}, elapsed={}, submit=True, parameters=100)
     add(4, agent="d", seed=10, metrics={}, elapsed={"elapsed_gpt-345m": 5.0}, status="failed")
     assert numbers(connection, sort=sort) == expected
 
@@ -171,7 +190,7 @@ def test_sorting_by_what_is_no_column_names_those_there_are(connection: Connecti
         assert numbers(connection, sort=name) == [1]
         return
     with pytest.raises(UnknownColumn) as refusal:
-        store.rows(connection, "task", Query(sort=name))
+        reading.rows(connection, "task", Query(sort=name))
     assert refusal.value.column == name.removeprefix("-")
     assert refusal.value.columns[-1] == "elapsed_gpt-345m"
     assert ", ".join(refusal.value.columns) in str(refusal.value)
@@ -180,8 +199,8 @@ def test_sorting_by_what_is_no_column_names_those_there_are(connection: Connecti
 def test_pages_join_up_to_the_whole_table(connection: Connection, add: Add) -> None:
     for test in range(1, 24):
         add(test, metrics={LOSS: test % 3} if test % 4 else {})
-    whole = store.rows(connection, "task", Query(final=False, limit=None))
-    pages = [store.rows(connection, "task", Query(final=False, limit=5, offset=start)) for start in range(0, 30, 5)]
+    whole = reading.rows(connection, "task", Query(final=False, limit=None))
+    pages = [reading.rows(connection, "task", Query(final=False, limit=5, offset=start)) for start in range(0, 30, 5)]
     assert [len(page.rows) for page in pages] == [5, 5, 5, 5, 3, 0]
     assert [row for page in pages for row in page.rows] == list(whole.rows)
     assert {page.total for page in pages} == {whole.total} == {23}
@@ -192,7 +211,7 @@ def test_pages_join_up_to_the_whole_table(connection: Connection, add: Add) -> N
 def test_more_rows_than_one_statement_can_name(connection: Connection, add: Add) -> None:
     for test in range(1, 1203):
         add(test, metrics={LOSS: test}, elapsed={})
-    rows = store.rows(connection, "task", Query(final=False, limit=None)).rows
+    rows = reading.rows(connection, "task", Query(final=False, limit=None)).rows
     assert [row[LOSS] for row in rows] == list(range(1, 1203))
 
 
@@ -207,11 +226,11 @@ def test_a_page_out_of_range_is_refused(field: str, value: int) -> None:
 
 
 def test_the_widest_page_is_answered(connection: Connection) -> None:
-    assert store.rows(connection, "task", Query(limit=MAX_LIMIT, offset=MAX_OFFSET)).rows == ()
+    assert reading.rows(connection, "task", Query(limit=MAX_LIMIT, offset=MAX_OFFSET)).rows == ()
 
 
 def test_a_time_under_a_metrics_name_does_not_displace_it(connection: Connection, add: Add) -> None:
     add(1, metrics={"x": 1.0, "agent": 2.0}, elapsed={"x": 3.0})
-    table = store.rows(connection, "task", Query(final=False))
+    table = reading.rows(connection, "task", Query(final=False))
     assert (table.rows[0]["x"], table.rows[0]["agent"]) == (1.0, "agent")
     assert len(set(table.columns)) == len(table.columns)

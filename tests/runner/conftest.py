@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -15,6 +15,33 @@ from runner.local.runner import LocalRunner
 from runner.protocol import Phase, Runner, RunSpec, RunState
 
 SMALL = Limits(processes=40, disk_mb=8, stream_bytes=64 << 10)
+
+# A socket's name is limited to 107 bytes, which the path of a run's folder may exceed: it is named by its folder's
+# descriptor.
+_OFFER = """import os, signal, socket, sys, time
+
+def meet(worker):
+    folder = os.open(os.environ["MEET_DIR"] + "/" + worker, os.O_RDONLY)
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(f"/proc/self/fd/{folder}/socket")
+    server.listen()
+    return server.accept()[0]
+
+"""
+_JOIN = """import os, signal, socket, sys, time
+
+def meet():
+    folder = os.open(os.environ["MEET_DIR"], os.O_RDONLY)
+    while True:
+        one = socket.socket(socket.AF_UNIX)
+        try:
+            one.connect(f"/proc/self/fd/{folder}/socket")
+            return one
+        except (FileNotFoundError, ConnectionRefusedError):  # not yet there, or nobody listens yet
+            one.close()
+            time.sleep(0.01)
+
+"""
 
 
 @pytest.fixture
@@ -33,6 +60,26 @@ def runner(request: pytest.FixtureRequest) -> Runner:
         return contained
     local: LocalRunner = request.getfixturevalue("local")
     return local
+
+
+@pytest.fixture(params=["local", pytest.param("docker", marks=pytest.mark.docker)])
+def real_runner(request: pytest.FixtureRequest) -> Runner:
+    """Those whose runs are processes."""
+    real: Runner = (
+        request.getfixturevalue("local") if request.param == "local" else request.getfixturevalue("contain")()
+    )
+    return real
+
+
+@pytest.fixture
+def serving() -> Callable[..., RunSpec]:
+    """Makes a run of a Python script, and its workers of other scripts, by their names. Each script can call `meet`."""
+
+    def make(script: str, workers: Mapping[str, str], **more: object) -> RunSpec:
+        serve = [RunSpec(f"run.{name}", _python(_JOIN + text)) for name, text in workers.items()]
+        return RunSpec("run", _python(_OFFER + script), workers=tuple(serve), **more)  # type: ignore[arg-type]
+
+    return make
 
 
 @pytest.fixture
@@ -69,12 +116,16 @@ def finish(ended: Callable[[Runner, str], RunState]) -> Callable[[Runner, RunSpe
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], None]:
-    return lambda holds: wait_until(holds, 5)
+    return lambda holds: wait_until(holds, 15)
 
 
 @pytest.fixture
 def processes_under() -> Callable[[Path], list[psutil.Process]]:
     return living_under
+
+
+def _python(script: str) -> tuple[str, ...]:
+    return ("python", "-S", "-c", script)
 
 
 def wait_until(holds: Callable[[], bool], patience_s: float) -> None:

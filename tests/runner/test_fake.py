@@ -67,6 +67,16 @@ def test_the_same_code_gets_the_same_numbers_and_other_code_others(fake: FakeRun
     assert first.keys() == {"val_loss", "wikitext2_ppl", "lambada_ppl"}
 
 
+def test_the_code_under_test_may_be_with_the_workers(fake: FakeRunner, clock: Clock) -> None:
+    alone = evaluated(fake, clock, RunSpec("alone", EVALUATE, files={"a.py": "x = 1"}))
+    workers = tuple(RunSpec(f"run.score-{n}", EVALUATE, files={"a.py": "x = 1"}) for n in (1, 2))
+    assert evaluated(fake, clock, RunSpec("run", EVALUATE, files={"go.sh": ""}, workers=workers)) == alone
+    bad = RunSpec("bad.audit", EVALUATE, files={"a.py": "# fake: evaluate.exit=1\n"})
+    fake.submit(RunSpec("bad", EVALUATE, workers=(bad,)))
+    clock.now += 100
+    assert fake.poll("bad").exit == Exit(ExitReason.EXITED, 1)
+
+
 @pytest.mark.parametrize("command", [("bash", "scripts/lm_eval_345m.sh"), (*EVALUATE[:-1], "lm-eval")])
 def test_a_harness_run_yields_accuracies_in_percent(fake: FakeRunner, clock: Clock, command: tuple[str, ...]) -> None:
     metrics = evaluated(fake, clock, RunSpec("run", command))

@@ -69,10 +69,11 @@ def test_a_memory_hog_is_killed(local: LocalRunner, finish: Finish) -> None:
     assert end == Exit(ExitReason.MEMORY, detail="100 MiB")
 
 
-@pytest.mark.parametrize("where", ["$OUT_DIR", "$TMPDIR"])
+@pytest.mark.parametrize("where", ["$OUT_DIR", "$TMPDIR", "$MEET_DIR/audit"])
 def test_a_disk_filler_is_killed(local: LocalRunner, shell: Shell, finish: Finish, where: str) -> None:
     filler = f"while :; do i=$((i+1)); head -c 1000000 /dev/zero > {where}/$i; sleep 0.01; done\n"
-    assert finish(local, shell(filler)).exit == Exit(ExitReason.LIMIT, detail="8 MiB of files")
+    spec = shell(filler, workers=(RunSpec("run.audit", ("sleep", "60")),))
+    assert finish(local, spec).exit == Exit(ExitReason.LIMIT, detail="8 MiB of files")
 
 
 def test_a_folder_hidden_from_the_count_is_over_the_limit(local: LocalRunner, finish: Finish) -> None:

@@ -113,6 +113,15 @@ def test_a_run_can_build_on_another(runner: Runner, shell: Shell, finish: Finish
     assert finish(runner, second).exit == Exit(ExitReason.EXITED, 0)
 
 
+def test_workers_are_no_runs_of_their_own(runner: Runner, shell: Shell, finish: Finish) -> None:
+    worker = shell("while :; do sleep 1; done\n", run_id="run.audit")
+    assert finish(runner, shell(PRINTING, workers=(worker,))).exit == Exit(ExitReason.EXITED, 0)
+    assert runner.run_ids() == ["run"]
+    runner.remove("run")
+    assert runner.run_ids() == []
+    assert runner.poll("run.audit").phase is Phase.UNKNOWN
+
+
 def test_an_upstream_without_trace_is_an_error(runner: Runner, shell: Shell) -> None:
     with pytest.raises(RunnerError, match="first"):
         runner.submit(shell("", upstream="first"))

@@ -179,7 +179,7 @@ MISTAKES = {
         file=BASELINE,
     ),
     "baseline without edits": Mistake(
-        "edits", "at least 1 item", files={BASELINE: "title = 'a'\nsource = 'b'\nedits = []\n"}, file=BASELINE
+        "edits", "is required", files={BASELINE: "title = 'a'\nsource = 'b'\n"}, file=BASELINE
     ),
     "baseline with one edit table": Mistake(
         "edits", "write [[edits]]", files={BASELINE: baseline().replace("[[edits]]", "[edits]")}, file=BASELINE

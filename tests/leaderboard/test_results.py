@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ClauseElement
 
-from leaderboard import store
+from leaderboard import reading, writing
 from leaderboard.model import Result
 from leaderboard.schema import metadata, result_columns, results, submissions
 from leaderboard.table import Board, Query
@@ -24,22 +24,29 @@ AT = datetime(2026, 11, 3, 13, 0, tzinfo=UTC)
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 
 
+def stored(connection: Connection, run_key: str) -> Result | None:
+    entry = reading.entry(connection, run_key)
+    return None if entry is None else entry.result
+
+
 def test_a_result_comes_back_as_it_was_recorded(connection: Connection, make_result: Make) -> None:
     result = make_result(
         finished_at=datetime(2026, 11, 3, 23, 59, 59, 123456, tzinfo=timezone(timedelta(hours=5, minutes=30))),
         seed=2**40,
         record={"versions": {"torch": "2.13.0"}, "stages": [{"label": "a", "exit": 0}], "docker": None},
         code={"nanoGPT/custom_pretrain.py": "x = '\u2028 é 🎉 \\ud800 \0'\n"},
+        parameters=2**33,
+        template_unmodified=True,
     )
-    assert store.record(connection, result)
-    assert store.result(connection, result.run_key) == result
-    assert store.result(connection, result.run_key).finished_at.tzinfo is UTC  # type: ignore[union-attr]
-    assert store.result(connection, "another") is None
+    assert writing.record(connection, result)
+    assert stored(connection, result.run_key) == result
+    assert stored(connection, result.run_key).finished_at.tzinfo is UTC  # type: ignore[union-attr]
+    assert stored(connection, "another") is None
 
 
 def test_order_of_metrics_and_times_is_kept(connection: Connection, add: Make) -> None:
     add(metrics={"z_l": 1.0, "a_l": 2.0, "m_l": 3.0}, elapsed={"elapsed_z": 1.0, "elapsed_a": 2.0})
-    result = store.result(connection, "s-1")
+    result = stored(connection, "s-1")
     assert result is not None
     assert list(result.metrics) == ["z_l", "a_l", "m_l"]
     assert list(result.elapsed) == ["elapsed_z", "elapsed_a"]
@@ -48,16 +55,17 @@ def test_order_of_metrics_and_times_is_kept(connection: Connection, add: Make) -
 def test_recording_a_run_again_keeps_the_first(connection: Connection, make_result: Make) -> None:
     first = make_result(metrics={"val_loss_x": 2.0})
     second = make_result(metrics={"val_loss_x": 1.0, "forged_x": 9.0}, agent="other", status="failed")
-    assert store.record(connection, first) is True
-    assert store.record(connection, second) is False
-    assert store.result(connection, first.run_key) == first
-    assert "forged_x" not in store.rows(connection, "task", Query(final=False)).columns
+    assert writing.record(connection, first) is True
+    assert writing.record(connection, second) is False
+    assert stored(connection, first.run_key) == first
+    assert "forged_x" not in reading.rows(connection, "task", Query(final=False)).columns
 
 
-def test_the_store_has_no_way_to_change_or_remove_a_row() -> None:
-    functions = inspect.getmembers(store, inspect.isfunction)
-    public = {name for name, function in functions if function.__module__ == store.__name__ and name[0] != "_"}
-    assert public == {"boards", "record", "result", "rows", "submit"}
+@pytest.mark.parametrize(("module", "known"), [(reading, {"boards", "entry", "rows"}), (writing, {"record", "submit"})])
+def test_there_is_no_way_to_change_or_remove_a_row(module: ModuleType, known: set[str]) -> None:
+    functions = inspect.getmembers(module, inspect.isfunction)
+    public = {name for name, function in functions if function.__module__ == module.__name__ and name[0] != "_"}
+    assert public == known
 
 
 def test_values_that_are_not_finite_are_null_everywhere(connection: Connection, add: Make) -> None:
@@ -65,11 +73,11 @@ def test_values_that_are_not_finite_are_null_everywhere(connection: Connection, 
         metrics={"val_loss_x": math.nan, "ppl_x": math.inf, "low_x": -math.inf},
         record={"series": [{"loss": math.nan}, (1.5, math.inf)]},
     )
-    result = store.result(connection, "s-1")
+    result = stored(connection, "s-1")
     assert result is not None
     assert all(math.isnan(value) for value in result.metrics.values())
     assert result.record == {"series": [{"loss": None}, [1.5, None]]}
-    [row] = store.rows(connection, "task", Query(final=False)).rows
+    [row] = reading.rows(connection, "task", Query(final=False)).rows
     assert (row["val_loss_x"], row["ppl_x"], row["low_x"]) == (None, None, None)
 
 
@@ -80,14 +88,14 @@ def test_any_metrics_and_times_round_trip(
     result = make_result(metrics=metrics, elapsed=elapsed)
     with engine.connect() as connection:
         connection.exec_driver_sql("BEGIN")
-        assert store.record(connection, result)
-        stored = store.result(connection, result.run_key)
-        table = store.rows(connection, "task", Query(final=False))
+        assert writing.record(connection, result)
+        kept = stored(connection, result.run_key)
+        table = reading.rows(connection, "task", Query(final=False))
         connection.rollback()
-    assert stored is not None
-    for given_values, kept in ((metrics, stored.metrics), (elapsed, stored.elapsed)):
-        assert list(kept) == list(given_values)
-        assert all(kept[name] == value or not math.isfinite(value) for name, value in given_values.items())
+    assert kept is not None
+    for given_values, values in ((metrics, kept.metrics), (elapsed, kept.elapsed)):
+        assert list(values) == list(given_values)
+        assert all(values[name] == value or not math.isfinite(value) for name, value in given_values.items())
     assert all(set(row) == set(table.columns) for row in table.rows)
     json.dumps(table.to_dict(), allow_nan=False)
 
@@ -107,13 +115,13 @@ def test_any_metrics_and_times_round_trip(
 def test_any_agent_name_is_only_text(connection: Connection, add: Make, agent: str) -> None:
     add(1, agent=agent)
     add(2, agent="somebody else")
-    table = store.rows(connection, "task", Query(final=False, agent=agent))
+    table = reading.rows(connection, "task", Query(final=False, agent=agent))
     assert [row["agent"] for row in table.rows] == [agent]
 
 
 def test_submitting_again_changes_nothing(connection: Connection, add: Make) -> None:
     add(1, submit=True)
-    store.submit(connection, "s", "s-1", AT + timedelta(days=1))
+    writing.submit(connection, "s", "s-1", AT + timedelta(days=1))
     [kept] = connection.execute(select(submissions)).all()
     assert (kept.session_id, kept.run_key) == ("s", "s-1")
     assert kept.submitted_at < AT
@@ -122,8 +130,8 @@ def test_submitting_again_changes_nothing(connection: Connection, add: Make) -> 
 def test_a_second_submission_is_refused(connection: Connection, add: Make) -> None:
     add(1, submit=True)
     add(2)
-    with pytest.raises(store.AlreadySubmitted) as refusal:
-        store.submit(connection, "s", "s-2", AT)
+    with pytest.raises(writing.AlreadySubmitted) as refusal:
+        writing.submit(connection, "s", "s-2", AT)
     assert (refusal.value.session_id, refusal.value.submitted, refusal.value.refused) == ("s", "s-1", "s-2")
     assert [row["run_key"] for row in connection.execute(select(submissions)).mappings()] == ["s-1"]
 
@@ -133,18 +141,66 @@ def test_only_a_run_of_the_session_can_be_submitted(
     connection: Connection, add: Make, session_id: str, run_key: str
 ) -> None:
     add(1)
-    with pytest.raises(store.UnknownRun) as refusal:
-        store.submit(connection, session_id, run_key, AT)
+    with pytest.raises(writing.UnknownRun) as refusal:
+        writing.submit(connection, session_id, run_key, AT)
     assert (refusal.value.session_id, refusal.value.run_key) == (session_id, run_key)
 
 
+CODE = {"nanoGPT/custom_pretrain.py": "x = 1\n"}
+
+
+def labels(connection: Connection, run_key: str) -> tuple[str | None, bool, bool, bool]:
+    entry = reading.entry(connection, run_key)
+    assert entry is not None
+    return entry.duplicate_of, entry.is_final, entry.auto_submitted, entry.session_over
+
+
+def test_the_same_code_is_traced_to_where_it_was_first(connection: Connection, add: Make) -> None:
+    add(1, code=CODE, status="failed", metrics={})
+    add(2, code=CODE)
+    add(1, session_id="t", agent="somebody else", code=CODE)
+    for number, different in enumerate(
+        (
+            {"code": {"nanoGPT/custom_pretrain.py": "x = 1 \n"}},
+            {"code": {"nanoGPT/another.py": "x = 1\n"}},
+            {"code": CODE | {"nanoGPT/custom_more.py": ""}},
+            {"code": CODE, "scale": "smoke"},
+            {"code": CODE, "task_version": "v2"},
+        )
+    ):
+        add(1, session_id=f"u{number}", **different)
+    rows = reading.rows(connection, "task", Query(final=False, limit=None, sort="timestamp")).rows
+    found = {row["run_key"]: row["duplicate_of"] for row in rows}
+    assert found == dict.fromkeys(("s-1", "u0-1", "u1-1", "u2-1", "u3-1", "u4-1")) | {"s-2": "s-1", "t-1": "s-1"}
+    assert labels(connection, "t-1")[0] == "s-1"
+
+
+def test_an_entry_says_what_became_of_it(connection: Connection, add: Make) -> None:
+    add(1)
+    assert labels(connection, "s-1") == (None, False, False, False)
+    add(2, submit=True)
+    assert labels(connection, "s-1")[1:] == (False, False, True)
+    assert labels(connection, "s-2")[1:] == (True, False, True)
+
+
+def test_a_submission_that_nobody_made_is_labelled(connection: Connection, add: Make) -> None:
+    add(1)
+    writing.submit(connection, "s", "s-1", AT, auto=True)
+    writing.submit(connection, "s", "s-1", AT)
+    add(2, session_id="t", submit=True)
+    add(3, session_id="t")
+    rows = reading.rows(connection, "task", Query(final=False, sort="timestamp")).rows
+    assert [row["auto_submitted"] for row in rows] == [True, False, False]
+    assert labels(connection, "s-1")[1:] == (True, True, True)
+
+
 def test_boards_count_rows_sessions_and_submissions(connection: Connection, add: Make) -> None:
-    assert store.boards(connection) == []
+    assert reading.boards(connection) == []
     add(1, submit=True)
     add(2)
     last = add(9, session_id="t")
     other = add(1, session_id="u", task_id="a-task", submit=True)
-    boards = store.boards(connection)
+    boards = reading.boards(connection)
     assert boards == [Board("a-task", 1, 1, 1, other.finished_at), Board("task", 3, 2, 1, last.finished_at)]
     assert boards[1].to_dict()["last"] == "2026-11-03T12:00:09.000Z"
 
@@ -152,8 +208,8 @@ def test_boards_count_rows_sessions_and_submissions(connection: Connection, add:
 def test_nothing_is_kept_when_the_caller_rolls_back(engine: Engine, make_result: Make) -> None:
     with engine.connect() as connection:
         connection.exec_driver_sql("BEGIN")
-        store.record(connection, make_result())
-        store.submit(connection, "s", "s-1", AT)
+        writing.record(connection, make_result())
+        writing.submit(connection, "s", "s-1", AT)
         connection.rollback()
         for table in metadata.sorted_tables:
             assert connection.execute(select(func.count()).select_from(table)).scalar_one() == 0
@@ -168,13 +224,13 @@ def test_every_statement_compiles_for_postgresql(engine: Engine, connection: Con
     event.listen(engine, "before_execute", keep)
     try:
         add(1, submit=True)
-        store.submit(connection, "s", "s-1", AT)
-        store.result(connection, "s-1")
-        store.boards(connection)
-        store.rows(connection, "task", Query(scale="smoke"))
-        for sort in store.rows(connection, "task", Query()).columns:
-            store.rows(connection, "task", Query(sort=sort))
-            store.rows(connection, "task", Query(None, "failed", "agent", False, "-" + sort, None, 7))
+        writing.submit(connection, "s", "s-1", AT)
+        stored(connection, "s-1")
+        reading.boards(connection)
+        reading.rows(connection, "task", Query(scale="smoke"))
+        for sort in reading.rows(connection, "task", Query()).columns:
+            reading.rows(connection, "task", Query(sort=sort))
+            reading.rows(connection, "task", Query(None, "failed", "agent", False, "-" + sort, None, 7))
     finally:
         event.remove(engine, "before_execute", keep)
     shared = [statement for statement in statements if not isinstance(statement, sqlite.Insert)]
@@ -186,6 +242,6 @@ def test_every_statement_compiles_for_postgresql(engine: Engine, connection: Con
 @pytest.mark.parametrize("dialect", [postgresql, sqlite])
 def test_both_databases_skip_a_row_whose_key_is_taken(dialect: ModuleType) -> None:
     for table in (results, result_columns, submissions):
-        statement = store._insert_or_skip(dialect.dialect.name, table, dict.fromkeys(table.columns.keys(), 1))
+        statement = writing._insert_or_skip(dialect.dialect.name, table, dict.fromkeys(table.columns.keys(), 1))
         assert isinstance(statement, dialect.Insert)
         assert str(statement.compile(dialect=dialect.dialect())).endswith("ON CONFLICT DO NOTHING")

@@ -1,0 +1,46 @@
+"""Which columns a table has: those of every row, then the metrics and times that its task's results brought along."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Select, select
+
+from leaderboard.schema import result_columns
+from leaderboard.table import FIXED_COLUMNS
+
+METRIC, ELAPSED = "metric", "elapsed"
+"""Kinds of values, as they are stored."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A table's columns, by kind and in order."""
+
+    metrics: tuple[str, ...]
+    elapsed: tuple[str, ...]
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(FIXED_COLUMNS + self.metrics + self.elapsed))
+
+    @property
+    def primary_metric(self) -> str | None:
+        """What results are ranked by, lower being better; None where nothing says."""
+        return next((name for name in self.metrics if name.startswith("val_loss_")), None)
+
+
+def columns_at(connection: Connection, task_id: str, scale: str | None) -> Columns:
+    """The columns of a task at a scale, or at all of them."""
+    found = connection.execute(columns_of(task_id, scale)).all()
+    metrics, elapsed = (
+        tuple(dict.fromkeys(row.name for row in found if row.kind == kind)) for kind in (METRIC, ELAPSED)
+    )
+    return Columns(metrics, elapsed)
+
+
+def columns_of(task_id: str, scale: str | None) -> Select[str, str]:
+    """The statement for their kinds and names."""
+    c = result_columns.c
+    statement = select(c.kind, c.name).where(c.task_id == task_id).order_by(c.scale, c.position, c.name)
+    return statement if scale is None else statement.where(c.scale == scale)

@@ -1,0 +1,152 @@
+"""The statements that read a leaderboard, inside the caller's transaction; the same on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select
+
+from leaderboard.columns import ELAPSED, METRIC, Columns, columns_at
+from leaderboard.model import Entry, Result
+from leaderboard.schema import result_texts, result_values, results, submissions
+from leaderboard.table import FIXED_COLUMNS, Board, Cell, Query, Table, UnknownColumn, iso
+
+_VALUES_AT_ONCE = 500  # run keys per statement: far below every database's limit on parameters
+
+_JOINED = results.outerjoin(submissions, submissions.c.run_key == results.c.run_key)
+_IS_FINAL = submissions.c.run_key.is_not(None)
+_IS_AUTO = submissions.c.auto_submitted.is_(True)
+_FIXED: Mapping[str, ColumnElement[Any]] = {
+    "timestamp": results.c.finished_at,
+    "agent": results.c.agent,
+    "session_id": results.c.session_id,
+    "test": results.c.test,
+    "is_final": _IS_FINAL,
+    "status": results.c.status,
+    "scale": results.c.scale,
+    "seed": results.c.seed,
+    "run_key": results.c.run_key,
+    "parameters": results.c.parameters,
+    "template_unmodified": results.c.template_unmodified,
+    "duplicate_of": results.c.duplicate_of,
+    "auto_submitted": _IS_AUTO,
+}
+"""The fixed columns but for `score`, which no row has."""
+
+
+def entry(connection: Connection, run_key: str) -> Entry | None:
+    """A recorded result and what became of it, or None.
+
+    Values that were not finite come back as NaN, in `record` as None.
+    """
+    c = results.c
+    statement = (
+        select(*results.columns, result_texts.c.record, result_texts.c.code, _IS_FINAL.label("is_final"))
+        .add_columns(_IS_AUTO.label("auto_submitted"))
+        .select_from(_JOINED.join(result_texts, result_texts.c.run_key == c.run_key))
+        .where(c.run_key == run_key)
+    )
+    found = connection.execute(statement).mappings().one_or_none()
+    if found is None:
+        return None
+    row = dict(found)
+    measured: dict[str, dict[str, float]] = {METRIC: {}, ELAPSED: {}}
+    for value in _values(connection, [run_key]):
+        measured[value.kind][value.name] = math.nan if value.value is None else value.value
+    del row["code_sha256"]  # follows from the code
+    about = {name: row.pop(name) for name in ("duplicate_of", "is_final", "auto_submitted")}
+    over = select(submissions.c.session_id).where(submissions.c.session_id == row["session_id"])
+    return Entry(
+        result=Result(**row, metrics=measured[METRIC], elapsed=measured[ELAPSED]),
+        session_over=connection.execute(over).first() is not None,
+        **about,
+    )
+
+
+def boards(connection: Connection) -> list[Board]:
+    """Every task that has results, by id."""
+    statement = (
+        select(
+            results.c.task_id,
+            func.count().label("rows"),
+            func.count(results.c.session_id.distinct()).label("sessions"),
+            func.count(submissions.c.session_id).label("submissions"),
+            func.max(results.c.finished_at).label("last"),
+        )
+        .select_from(_JOINED)
+        .group_by(results.c.task_id)
+        .order_by(results.c.task_id)
+    )
+    return [Board(**row._mapping) for row in connection.execute(statement)]
+
+
+def rows(connection: Connection, task_id: str, query: Query) -> Table:
+    """A page of a task's results; empty for a task nobody ran. Raises UnknownColumn.
+
+    The columns are those of the task, at the query's scale if it names one: the same on every page.
+    """
+    columns = columns_at(connection, task_id, query.scale)
+    matching = _matching(task_id, query)
+    total = connection.execute(select(func.count()).select_from(_JOINED).where(*matching)).scalar_one()
+    page = connection.execute(_page(matching, columns, query)).all()
+    cells: dict[str, dict[str, Cell]] = {row.run_key: dict.fromkeys(columns.all) for row in page}
+    for value in _values(connection, list(cells)):
+        cells[value.run_key][value.name] = value.value
+    for row in page:
+        cells[row.run_key] |= {**row._mapping, "timestamp": iso(row.timestamp)}
+    return Table(
+        task_id=task_id,
+        columns=columns.all,
+        metric_columns=columns.metrics,
+        rows=tuple(cells.values()),
+        total=total,
+        limit=query.limit,
+        offset=query.offset,
+    )
+
+
+def _matching(task_id: str, query: Query) -> list[ColumnElement[bool]]:
+    conditions = [results.c.task_id == task_id]
+    for column, wanted in (
+        (results.c.scale, query.scale),
+        (results.c.status, query.status),
+        (results.c.agent, query.agent),
+    ):
+        if wanted is not None:
+            conditions.append(column == wanted)
+    if query.final:
+        conditions.append(_IS_FINAL)
+    return conditions
+
+
+def _page(matching: Sequence[ColumnElement[bool]], columns: Columns, query: Query) -> Select[*tuple[Any, ...]]:
+    c = results.c
+    fields = [key.label(name) for name, key in _FIXED.items()]
+    sort = query.sort or columns.primary_metric or "timestamp"
+    name = sort.removeprefix("-")
+    if name not in columns.all:
+        raise UnknownColumn(name, columns.all)
+    source, key = _JOINED, _FIXED.get(name)
+    if name not in FIXED_COLUMNS:
+        value = result_values.c
+        kind = METRIC if name in columns.metrics else ELAPSED
+        of_row = and_(value.run_key == c.run_key, value.kind == kind, value.name == name)
+        source, key = _JOINED.outerjoin(result_values, of_row), value.value
+    order: list[ColumnElement[Any]] = [c.finished_at, c.run_key]  # ties: oldest first, the same on every page
+    if key is not None:
+        order = [key.is_(None), key.desc() if sort.startswith("-") else key.asc(), *order]
+    statement = select(*fields).select_from(source).where(*matching).order_by(*order)
+    return statement.limit(query.limit).offset(query.offset)
+
+
+def _values(connection: Connection, run_keys: Sequence[str]) -> list[Row[*tuple[Any, ...]]]:
+    c = result_values.c
+    # Metrics last, so that they win the cell should an elapsed time carry a metric's name.
+    statement = select(c.run_key, c.kind, c.name, c.value).order_by(c.kind, c.position)
+    found: list[Row[*tuple[Any, ...]]] = []
+    for start in range(0, len(run_keys), _VALUES_AT_ONCE):
+        chunk = run_keys[start : start + _VALUES_AT_ONCE]
+        found += connection.execute(statement.where(c.run_key.in_(chunk))).all()
+    return found
