@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as Bars
 
+from env.cli.options import State
 from runner.data.errors import DataError
 from runner.data.prepare import SETS, prepare
 from runner.data.progress import Meter
@@ -41,10 +42,10 @@ def prepare_data(
     which: Annotated[
         list[DataSet] | None, typer.Argument(help="Sets to make; `all` is what the gpt-345m scale needs, and smoke.")
     ] = None,
-    data: Annotated[Path | None, typer.Option(envvar="RINGFENCE_DATA", help="Data folder.", file_okay=False)] = None,
-    state: Annotated[
-        Path, typer.Option(envvar="RINGFENCE_STATE", help="State folder, which has the data folder by default.")
-    ] = Path(".ringfence"),
+    data: Annotated[
+        Path | None, typer.Option(envvar="RINGFENCE_DATA", help="Data folder; by default in the state folder.")
+    ] = None,
+    state: State = Path(".ringfence"),
     base: Annotated[
         str | None, typer.Option("--from", metavar="URL", help="A mirror: stands in for the host of every address.")
     ] = None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -13,6 +12,8 @@ import typer
 from rich.console import Console
 
 from env.cli.data import data_app
+from env.cli.doctor import doctor
+from env.cli.options import RunnerName, State, TaskFolders
 from env.cli.task import task_app
 from env.cli.wiring import DEFAULT_IMAGE, CannotStart, Options, load, wire
 
@@ -25,24 +26,13 @@ app = typer.Typer(
 )
 app.add_typer(task_app, name="task")
 app.add_typer(data_app, name="data")
+app.command()(doctor)
 
 errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
-class RunnerName(StrEnum):
-    DOCKER = "docker"
-    LOCAL = "local"
-    FAKE = "fake"
-
-
 _KEY = re.compile(r"[!-~]+")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-State = Annotated[
-    Path, typer.Option(envvar="RINGFENCE_STATE", help="Folder for database, runs and secret.", file_okay=False)
-]
-TaskFolders = Annotated[
-    list[Path] | None, typer.Option("--tasks", envvar="RINGFENCE_TASKS", help="Folder with tasks of your own.")
-]
 
 
 @app.command()
