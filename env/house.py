@@ -10,7 +10,9 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from env.lifecycle.loop import Lifecycle, utc_now
+from env.lifecycle.rehearsals import Rehearsals
 from env.service.access import Access
+from env.service.checks import Checks
 from env.service.live import LiveSessions
 from env.service.opening import Opening
 from env.service.steps import Steps
@@ -54,6 +56,7 @@ def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner, host: H
     live = LiveSessions(engine, store)
     lifecycle = Lifecycle(engine, store, runner, host, utc_now)
     steps = Steps(engine, store, live, access, utc_now)
+    checks = Checks(engine, store, live, steps, Rehearsals(runner), access)
     return House(
         engine,
         tasks,
@@ -61,7 +64,7 @@ def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner, host: H
         lifecycle,
         Checkpoints(engine),
         Opening(engine, store, live, tasks, access, lambda: secrets.token_hex(8), utc_now, settings.default_scale),
-        Tools(engine, store, live, steps, lifecycle, access, utc_now),
+        Tools(engine, store, live, steps, lifecycle, checks, access, utc_now),
         Views(engine, store, live, lifecycle, access),
     )
 

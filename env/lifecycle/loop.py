@@ -12,23 +12,22 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine
 
 from env.feedback import tested
-from env.lifecycle.attempts import Attempts, Ended, ask
-from env.lifecycle.plan import on_gpus, owner, plan, rehearsal
+from env.lifecycle.attempts import Attempts, ask
+from env.lifecycle.cleanup import Cleanup
+from env.lifecycle.plan import on_gpus, plan
 from env.lifecycle.progress import Progress, Pulse
 from env.lifecycle.record import result_of
 from env.session import Run, Session, Status, Test
 from env.store.store import Store
 from leaderboard import writing as leaderboard
 from runner.pool import Host, Pool
-from runner.protocol import Runner, RunnerError
+from runner.protocol import Runner
 from tasks.model import Scale
 
 log = logging.getLogger("ringfence.lifecycle")
 
 IDLE_S = 60.0
 """How long a GPU may take to lose the last process of a run that is over, before it is taken out of service."""
-REHEARSALS = 2
-"""At once, on the host's CPUs."""
 
 
 class Lifecycle:
@@ -39,9 +38,9 @@ class Lifecycle:
         self._host = host
         self._clock = clock
         self._attempts = Attempts(runner)
+        self._cleanup = Cleanup(runner)
         self._machine: Mapping[str, str] = {}
         """Hardware and versions, for the record of results."""
-        self._rehearsals = asyncio.Semaphore(REHEARSALS)
         self._live: dict[tuple[str, int], Progress] = {}
         self._pulses: defaultdict[tuple[str, int], Pulse] = defaultdict(Pulse)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -161,7 +160,7 @@ class Lifecycle:
             self._finish(session, replace(test, status=Status.INFRA_FAILED))
         finally:
             del self._live[test.session_id, test.n]
-        await self._remove_runs(lambda key: key == (test.session_id, test.n))
+        await self._cleanup.remove_where(lambda key: key == (test.session_id, test.n))
         await asyncio.gather(*(self._give_back(pool, device) for device in test.devices))
 
     async def _take_through(self, session: Session, test: Test, live: Progress) -> None:
@@ -199,24 +198,7 @@ class Lifecycle:
         """Runs of tests that are over, and of rehearsals: the service died before the clean-up."""
         with self._engine.begin() as conn:
             wanted = {(test.session_id, test.n) for test in self._store.unfinished(conn)}
-        await self._remove_runs(lambda key: key not in wanted)
-
-    async def _remove_runs(self, unwanted: Callable[[tuple[str, int]], bool]) -> None:
-        try:
-            names = await ask(self._runner.run_ids)
-        except RunnerError:
-            log.exception("runs cannot be listed")
-            return
-        for name in names:
-            if unwanted(owner(name)):
-                await self._remove(name)
-
-    async def _remove(self, name: str) -> None:
-        try:
-            await ask(self._runner.remove, name)
-        except Exception:
-            # Nobody's result depends on it, and the next start tries again.
-            log.exception("run %s cannot be removed", name)
+        await self._cleanup.remove_where(lambda key: key not in wanted)
 
     async def _give_back(self, pool: Pool, device: str) -> None:
         """The host has the last word: a device with a process on it goes to nobody."""
@@ -229,16 +211,6 @@ class Lifecycle:
             await asyncio.sleep(0.2)
         pool.give_back([device])
         self.wake()
-
-    # --- rehearsals ---------------------------------------------------------------------------------------------
-
-    async def rehearse(self, session: Session, number: int, files: Mapping[str, str]) -> Ended:
-        """Run the free check on `files`; nothing of it is kept."""
-        wanted = rehearsal(session.task, _scale(session), session.id, number, files)
-        async with self._rehearsals:
-            ended = await self._attempts.take(wanted, Progress(None), lambda: None, evaluates=True)
-        await self._remove(wanted.run_id)
-        return ended
 
 
 def _scale(session: Session) -> Scale:

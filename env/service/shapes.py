@@ -32,6 +32,10 @@ def unknown_result(run_key: str) -> Refusal:
     )
 
 
+def no_scale() -> Refusal:
+    return Refusal(Kind.CONFLICT, "no_scale", "This task has no scales: it can be edited but not tested.")
+
+
 def budget(task: Task, tests: list[Test]) -> dict[str, int]:
     """What the session may spend, and what is left of it."""
     used = sum(not test.refunded for test in tests)

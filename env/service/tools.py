@@ -11,14 +11,14 @@ from sqlalchemy import Connection, Engine
 from env import feedback
 from env.arguments import CheckArguments, EditArguments, SubmitArguments, TestArguments, UndoArguments, ViewArguments
 from env.document import apply, current_file, ranges_text, view
-from env.fence import check_source
 from env.lifecycle.loop import Lifecycle
 from env.refusal import Kind, Refusal
 from env.service.access import Access
 from env.service.answer import Answer
+from env.service.checks import Checks, lint
 from env.service.edits import operation
 from env.service.live import LiveSession, LiveSessions
-from env.service.shapes import unknown_test
+from env.service.shapes import no_scale, unknown_test
 from env.service.steps import Effect, Steps
 from env.session import Session, Status, Submission, Test
 from env.store.store import Store
@@ -33,6 +33,7 @@ class Tools:
         live: LiveSessions,
         steps: Steps,
         lifecycle: Lifecycle,
+        checks: Checks,
         access: Access,
         clock: Callable[[], datetime],
     ) -> None:
@@ -43,8 +44,7 @@ class Tools:
         self._lifecycle = lifecycle
         self._access = access
         self._clock = clock
-        self._checking: set[str] = set()
-        """Sessions whose rehearsal is under way."""
+        self._checks = checks
 
     def edit(self, bearer: str | None, session_id: str, arguments: EditArguments, key: str | None) -> Answer:
         def act(live: LiveSession) -> Effect:
@@ -95,58 +95,7 @@ class Tools:
         return self._steps.take(bearer, session_id, "undo", arguments.model_dump(), key, act)
 
     async def check(self, bearer: str | None, session_id: str, arguments: CheckArguments, key: str | None) -> Answer:
-        def admit(live: LiveSession) -> Effect:
-            self._check_rehearsable(live)
-            _lint(live)
-            return Effect("", live.workspace.document(None))
-
-        self._access.require_agent(bearer, self._live.get(session_id).session)
-        if session_id in self._checking:
-            # No step and no answer to remember: the running check may have the same Idempotency-Key.
-            raise Refusal(Kind.CONFLICT, "check_running", "A check is running already. Wait for its answer.")
-        call = (bearer, session_id, "check", arguments.model_dump(), key)
-        answer = self._steps.screen(*call, admit)
-        if answer is not None:
-            return answer
-        live = self._live.get(session_id)
-        self._checking.add(session_id)
-        try:
-            ended = await self._lifecycle.rehearse(live.session, live.seq + 1, live.workspace.texts)
-        finally:
-            self._checking.discard(session_id)
-
-        def tell(live: LiveSession) -> Effect:
-            judged = ended.judged
-            if judged.status is Status.INFRA_FAILED:
-                raise Refusal(
-                    Kind.CONFLICT,
-                    "check_failed_here",
-                    f"The check could not run, and was not counted: {judged.reason}.",
-                )
-            left = live.session.task.budget.checks - self._checks(session_id) - 1
-            passed = judged.status is Status.SUCCEEDED
-            seconds = ended.state.elapsed_s or 0.0
-            told = feedback.checked(passed, judged.reason, ended.output, judged.metrics, seconds, left)
-            fields = {"check": {"passed": passed, "checks_remaining": left}}
-            return Effect(told, live.workspace.document(None), fields=fields)
-
-        return self._steps.take(*call, tell)
-
-    def _check_rehearsable(self, live: LiveSession) -> None:
-        session = live.session
-        limit = session.task.budget.checks
-        if session.scale is None:
-            raise _no_scale()
-        if self._checks(session.id) >= limit:
-            raise Refusal(
-                Kind.EXHAUSTED,
-                "check_budget_exhausted",
-                f"Check budget exhausted ({limit}/{limit}). You may still test.",
-            )
-
-    def _checks(self, session_id: str) -> int:
-        with self._engine.begin() as conn:
-            return self._store.checks(conn, session_id)
+        return await self._checks.check(bearer, session_id, arguments, key)
 
     def test(self, bearer: str | None, session_id: str, arguments: TestArguments, key: str | None) -> Answer:
         def act(live: LiveSession) -> Effect:
@@ -155,7 +104,7 @@ class Tools:
             with self._engine.begin() as conn:
                 earlier = self._store.tests(conn, session.id)
             left = self._check_testable(session, earlier)
-            _lint(live)
+            lint(live)
             n = len(earlier) + 1
             test = Test(session.id, n, Status.QUEUED, workspace.texts, self._clock())
             return Effect(
@@ -175,7 +124,7 @@ class Tools:
         limit = session.task.budget.tests
         used = sum(not test.refunded for test in earlier)
         if session.scale is None:
-            raise _no_scale()
+            raise no_scale()
         if not self._lifecycle.can_run(session):
             raise Refusal(
                 Kind.CONFLICT,
@@ -243,17 +192,6 @@ class Tools:
         if test.status.final:
             raise Refusal(Kind.CONFLICT, "test_over", f"Test #{n} is over already: {test.status.value}.")
         self._lifecycle.cancel(live.session, test)
-
-
-def _lint(live: LiveSession) -> None:
-    """Raises FenceViolation."""
-    for edited in live.workspace.documents.values():
-        original = live.history[0].documents.get(edited.filename)
-        check_source(original, edited, override_keys=live.session.task.override_keys)
-
-
-def _no_scale() -> Refusal:
-    return Refusal(Kind.CONFLICT, "no_scale", "This task has no scales: it can be edited but not tested.")
 
 
 def _submittable(tests: list[Test], n: int) -> Test:

@@ -42,7 +42,7 @@ def test_tasks_lists_the_built_in_ones_and_an_operators_own(minimal: Path) -> No
     listed = ringfence("tasks", "--tasks", str(minimal)).stdout
     assert "lines 22–31, 88–100, 245–247 of 437; scales: smoke, gpt-345m" in listed
     assert "lines 3–14, 20–22 of 25; scales: none" in listed
-    assert len(re.findall(r"^llm-pretrain-", listed, re.MULTILINE)) == 5
+    assert len(re.findall(r"^llm-pretrain-", listed, re.MULTILINE)) == 9
 
 
 def test_task_check_shows_the_ranges(minimal: Path) -> None:

@@ -73,7 +73,7 @@ def test_the_prompt_holds_the_file_its_ranges_the_evaluation_and_the_budget(serv
     assert '     3: """' in lines
     assert "    22: class LayerNorm(nn.Module):" in lines
     assert "   437:     train()" in lines
-    assert "- `gpt-smoke`: `bash scripts/gpt_smoke.sh`, at most 5 min" in lines
+    assert "- `gpt-smoke`: `bash scripts/gpt_smoke.sh`, at most 2 min" in lines
     assert "- `lm-eval-smoke`: `bash scripts/lm_eval_smoke.sh`, at most 5 min" in lines
     assert "- 3 test(s). A test that is refused for a mistake in the file costs nothing." in lines
     keys = "learning_rate, weight_decay, warmup_iters, min_lr, grad_clip"
@@ -115,7 +115,7 @@ def test_tasks_can_be_read_without_a_session(service: Any) -> None:
         task = client.get(f"/v1/tasks/{TASK}").json()
         unknown = client.get("/v1/tasks/nope")
     assert {"id": TASK, "title": task["title"], "scales": ["smoke", "gpt-345m"], "filename": FILE} in tasks
-    assert len(tasks) == 5
+    assert len(tasks) == 9
     assert (task["editable"], task["budget"]) == (RANGES, {"tests": 3, "steps": 0, "checks": 10})
     assert task["text"].count("\n") == 437
     assert [stage["label"] for stage in task["scale_details"]["smoke"]["stages"]] == ["gpt-smoke", "lm-eval-smoke"]

@@ -30,12 +30,13 @@ class Watched(FakeRunner):
 
     def submit(self, spec: RunSpec) -> None:
         test = owner(spec.run_id)
-        others = {device for other, devices in self.held.items() if other != test for device in devices}
-        if others & set(spec.device_ids) or self.held.get(test, spec.device_ids) != spec.device_ids:
-            self.shared.append(spec.run_id)
-        if test not in self.held:
+        if test not in self.held:  # the first run of a test trains on all that the test was given
             self.given.append(spec.device_ids)
-        self.held[test] = spec.device_ids
+            self.held[test] = spec.device_ids
+        others = {device for other, devices in self.held.items() if other != test for device in devices}
+        used = {device for run in (spec, *spec.workers) for device in run.device_ids}
+        if used & others or not used <= set(self.held[test]):
+            self.shared.append(spec.run_id)
         self.most = max(self.most, len(self.held))
         super().submit(spec)
 

@@ -1,0 +1,32 @@
+"""The free check: one run beside all tests, of which nothing is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from env.lifecycle.attempts import Attempts, Ended
+from env.lifecycle.cleanup import Cleanup
+from env.lifecycle.plan import rehearsal
+from env.lifecycle.progress import Progress
+from env.session import Session
+from runner.protocol import Runner
+
+AT_ONCE = 2
+"""On the host's CPUs."""
+
+
+class Rehearsals:
+    def __init__(self, runner: Runner) -> None:
+        self._attempts = Attempts(runner)
+        self._cleanup = Cleanup(runner)
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    async def rehearse(self, session: Session, number: int, files: Mapping[str, str]) -> Ended:
+        """How the rehearsal of `files` came out; `number` tells it from the session's others."""
+        assert session.scale is not None
+        wanted = rehearsal(session.task, session.task.scales[session.scale], session.id, number, files)
+        async with self._slots:
+            ended = await self._attempts.take(wanted, Progress(None), lambda: None, evaluates=True)
+        await self._cleanup.remove(wanted.run_id)
+        return ended

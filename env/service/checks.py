@@ -1,0 +1,92 @@
+"""What is wrong with the files, found before a test is spent: the fence lint, and the free rehearsal."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine
+
+from env import feedback
+from env.arguments import CheckArguments
+from env.fence import check_source
+from env.lifecycle.attempts import Ended
+from env.lifecycle.rehearsals import Rehearsals
+from env.refusal import Kind, Refusal
+from env.service.access import Access
+from env.service.answer import Answer
+from env.service.live import LiveSession, LiveSessions
+from env.service.shapes import no_scale
+from env.service.steps import Effect, Steps
+from env.session import Status
+from env.store.store import Store
+
+
+def lint(live: LiveSession) -> None:
+    """Raises FenceViolation."""
+    for edited in live.workspace.documents.values():
+        original = live.history[0].documents.get(edited.filename)
+        check_source(original, edited, override_keys=live.session.task.override_keys)
+
+
+class Checks:
+    def __init__(
+        self, engine: Engine, store: Store, live: LiveSessions, steps: Steps, rehearsals: Rehearsals, access: Access
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._live = live
+        self._steps = steps
+        self._rehearsals = rehearsals
+        self._access = access
+        self._checking: set[str] = set()
+        """Sessions whose rehearsal is under way."""
+
+    async def check(self, bearer: str | None, session_id: str, arguments: CheckArguments, key: str | None) -> Answer:
+        """Takes as long as the rehearsal, one at a time in a session."""
+        self._access.require_agent(bearer, self._live.get(session_id).session)
+        if session_id in self._checking:
+            # No step and no answer to remember: the running check may have the same Idempotency-Key.
+            raise Refusal(Kind.CONFLICT, "check_running", "A check is running already. Wait for its answer.")
+        call = (bearer, session_id, "check", arguments.model_dump(), key)
+        answer = self._steps.screen(*call, self._admit)
+        if answer is not None:
+            return answer
+        live = self._live.get(session_id)
+        self._checking.add(session_id)
+        try:
+            ended = await self._rehearsals.rehearse(live.session, live.seq + 1, live.workspace.texts)
+        finally:
+            self._checking.discard(session_id)
+        return self._steps.take(*call, lambda live: self._told(live, ended))
+
+    def _admit(self, live: LiveSession) -> Effect:
+        session = live.session
+        limit = session.task.budget.checks
+        if session.scale is None:
+            raise no_scale()
+        if self._had(session.id) >= limit:
+            raise Refusal(
+                Kind.EXHAUSTED,
+                "check_budget_exhausted",
+                f"Check budget exhausted ({limit}/{limit}). You may still test.",
+            )
+        lint(live)
+        return Effect("", live.workspace.document(None))
+
+    def _told(self, live: LiveSession, ended: Ended) -> Effect:
+        judged = ended.judged
+        if judged.status is Status.INFRA_FAILED:
+            raise Refusal(
+                Kind.CONFLICT,
+                "check_failed_here",
+                f"The check could not run, and was not counted: {judged.reason}.",
+            )
+        left = live.session.task.budget.checks - self._had(live.session.id) - 1
+        passed = judged.status is Status.SUCCEEDED
+        seconds = ended.state.elapsed_s or 0.0
+        told = feedback.checked(passed, judged.reason, ended.output, judged.metrics, seconds, left)
+        return Effect(
+            told, live.workspace.document(None), fields={"check": {"passed": passed, "checks_remaining": left}}
+        )
+
+    def _had(self, session_id: str) -> int:
+        with self._engine.begin() as conn:
+            return self._store.checks(conn, session_id)

@@ -1,0 +1,70 @@
+"""The number an attack has to be measured by: recomputed here, without a service, a sandbox or an evaluator."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_model
+from torch.nn.functional import cross_entropy
+
+from runner.data import prepare_smoke
+from tasks.load import load_tasks
+
+if TYPE_CHECKING:
+    from tests.attacks.conftest import Range
+
+pytestmark = pytest.mark.docker
+
+ARITHMETIC = 2e-3
+"""Nats that two trainings of the same weights may differ by: kernels and threads are not the sandbox's."""
+
+
+@pytest.mark.timeout(300)
+def test_the_honest_number_is_the_mean_cross_entropy_of_the_checkpoint(
+    range_: Range, write_range_task: Callable[[Path, str], Path], tmp_path: Path
+) -> None:
+    (task,) = (
+        task
+        for task in load_tasks((write_range_task(tmp_path / "task", "normalization"),)).values()
+        if "range" in task.id
+    )
+    settings = task.scales["smoke"].settings
+    prepare_smoke(tmp_path / "data")
+    out = tmp_path / "out"
+    out.mkdir()
+    script = tmp_path / "script.py"
+    script.write_text(task.text)
+    ours = {"RANK": "0", "WORLD_SIZE": "1", "WORLD_SIZE_EXPECTED": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    folders = {"OUT_DIR": str(out), "DATA_DIR": str(tmp_path / "data/smoke/train"), "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, script], env={**os.environ, **settings, **ours, **folders}, check=True)
+
+    module = _imported(script)
+    shape = {name: int(settings[name.upper()]) for name in ("n_layer", "n_head", "n_embd", "block_size", "vocab_size")}
+    model = module.GPT(module.GPTConfig(**shape, dropout=0.0, bias=False))
+    load_model(model, out / "model.safetensors")
+    tokens = np.fromfile(tmp_path / "data/smoke/heldout/heldout.bin", dtype="<u2").astype(np.int64)
+    length = shape["block_size"] + 1
+    blocks = torch.from_numpy(tokens[: int(settings["EVAL_TOKENS"]) // shape["block_size"] * length]).view(-1, length)
+    with torch.no_grad():
+        logits = model.eval()(blocks[:, :-1])[0]
+    loss = cross_entropy(logits.flatten(0, 1), blocks[:, 1:].flatten()).item()
+    assert range_.honest("normalization", {}).value() == pytest.approx(loss, abs=ARITHMETIC)
+
+
+def _imported(script: Path) -> Any:
+    spec = importlib.util.spec_from_file_location("script", script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["script"] = module
+    spec.loader.exec_module(module)
+    return module
