@@ -16,6 +16,7 @@ from env.cli.doctor import doctor
 from env.cli.options import RunnerName, State, TaskFolders
 from env.cli.task import task_app
 from env.cli.wiring import DEFAULT_IMAGE, CannotStart, Options, load, wire
+from env.telemetry.logs import LogFormat, configure
 
 app = typer.Typer(
     name="ringfence",
@@ -63,8 +64,13 @@ def serve(
     key: Annotated[
         list[str] | None, typer.Option("--key", envvar="RINGFENCE_KEYS", help="Operator key; may be repeated.")
     ] = None,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(envvar="RINGFENCE_LOG_FORMAT", help="Log every request and test; by default only warnings."),
+    ] = None,
 ) -> None:
     """Run the service."""
+    configure(log_format)
     if any(not _KEY.fullmatch(one) for one in key or ()):
         _fail("an operator key must be printable ASCII without spaces, and not empty: it is sent in a header.")
     if not key and host not in _LOOPBACK:
