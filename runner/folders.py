@@ -15,8 +15,8 @@ from secrets import token_hex
 
 from runner.local.folder import RunFolder
 from runner.local.layout import erase
-from runner.plainfile import read_plain_file
-from runner.protocol import Phase, RunnerError, RunSpec, RunState
+from runner.plainfile import create_plain_file, read_plain_file
+from runner.protocol import DISMISSED, GONE, Phase, RunnerError, RunSpec, RunState
 
 _REMOVED = ".removed-"
 PATIENCE_S = 30.0
@@ -60,12 +60,24 @@ class FolderRunner(ABC):
     def poll(self, run_id: str) -> RunState:
         state = self._state(run_id)
         # Asked for in any case: they too have limits, and a supervisor that may be gone.
-        at_work = [name for name in self._workers(run_id) if self._state(name).phase is Phase.RUNNING]
+        at_work = [name for name in self._workers(run_id) if self._at_work(name)]
         if state.phase is Phase.RUNNING or not at_work:
             return state
         for name in at_work:
             self._cancel(name)
         return RunState(Phase.RUNNING, state.started_at)
+
+    def _at_work(self, worker: str) -> bool:
+        """Whether anything of the worker goes on. One that was dismissed is killed, and its run told of its end."""
+        running = self._state(worker).phase is Phase.RUNNING
+        main, _, name = worker.partition(".")
+        place = self._folder(main).meet / name
+        if (place / DISMISSED).exists():
+            if running:
+                self._cancel(worker)
+            else:
+                create_plain_file(place / GONE)
+        return running
 
     def log(self, run_id: str, stream: str, offset: int, limit: int = 1 << 20) -> bytes:
         try:

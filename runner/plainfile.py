@@ -1,7 +1,8 @@
-"""Read a file from a folder that a hostile process has written: no links, no FIFOs, no surprises in size."""
+"""Files in a folder that a hostile process has written: no links, no FIFOs, no surprises in size."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -35,6 +36,12 @@ def read_plain_file(folder: Path, name: str, limit: int) -> bytes | None:
     finally:
         os.close(at)
     return data if len(data) <= limit else None
+
+
+def create_plain_file(path: Path) -> None:
+    """Make an empty file unless something of that name is there, whatever it is: nothing is followed or changed."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
 
 
 def _step(folder: int, name: str, flags: int) -> int:

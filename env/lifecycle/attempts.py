@@ -151,8 +151,8 @@ class Attempts:
         text = useful_end(stdout, stderr, OUTPUT_CHARS)
         if status is Status.FAILED and wanted.workers:
             # Most workers fail in the same way, so one traceback is enough, wherever it is.
-            errors = b"\n".join([await self._whole_log(worker.run_id, "stderr") for worker in wanted.workers])
-            if said := useful_end(b"", errors, OUTPUT_CHARS):
+            errors = [await self._whole_log(worker.run_id, "stderr") for worker in wanted.workers]
+            if said := useful_end(b"", b"\n".join(filter(None, errors)), OUTPUT_CHARS):
                 text = f"{text}\n\nFrom the processes that ran the model:\n{said}".lstrip("\n")
         for path in {path for run in (wanted, *wanted.workers) for path in run.files}:
             # As the agent knows it, not where this host keeps it.

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.inside.client import ModelClient
+from runner.inside.panel import Panel
 from runner.inside.samples import FirstAnswer, PassageScorer, Sample
 from runner.inside.sequences import BATCH_TOKENS
 from runner.inside.settings import ModelSettings
@@ -27,13 +28,13 @@ class Tolerance:
     worst: float
     """Any single one."""
     mean: float
-    """On average over the samples, in the claim's favour."""
+    """On average over very many, in the claim's favour."""
 
 
 TOLERANCES = {
-    "float32": Tolerance(worst=2e-3, mean=2e-4),
-    "float16": Tolerance(worst=0.1, mean=5e-3),
-    "bfloat16": Tolerance(worst=0.5, mean=1e-2),
+    "float32": Tolerance(worst=1e-3, mean=1e-4),
+    "float16": Tolerance(worst=0.1, mean=1e-3),
+    "bfloat16": Tolerance(worst=0.5, mean=1e-3),
 }
 """By the type the model computes in. docs/trust.md says what was measured."""
 NORMALISED = 1e-3
@@ -83,16 +84,17 @@ _DEMANDS = {
 }
 
 
-def audit(scorer: PassageScorer, auditor: ModelClient, model: ModelSettings, rng: np.random.Generator) -> list[Audit]:
-    """All audits of what was scored. Raises AgentFault when a worker fails in them."""
+def audit(scorer: PassageScorer, panel: Panel, model: ModelSettings, rng: np.random.Generator) -> list[Audit]:
+    """All audits of what was scored; the panel's scorers are gone afterwards. Raises AgentFault when a worker fails."""
     tolerance = TOLERANCES[model.dtype]
-    examined = _examine(scorer.samples, auditor, model, rng)
+    drift = _drift(scorer.first_answers, model, tolerance, rng)
+    examined = _examine(scorer.samples, panel.auditor(), model, rng)
     return [
         examined.normalisation(),
         examined.causality(tolerance),
         examined.commitment(tolerance),
         *examined.bias(tolerance),
-        _drift(scorer.first_answers, model, tolerance, rng),
+        drift,
         _canary(scorer.canary_logprobs, model.vocab_size),
     ]
 
@@ -127,7 +129,9 @@ class _Examined:
         found = []
         for metric in dict.fromkeys(sample.metric for sample in self.samples):
             of_metric = favour[[sample.metric == metric for sample in self.samples]]
-            found.append(Audit("bias", float(of_metric.mean()), tolerance.mean, "nats", len(of_metric), metric))
+            # Rounding favours nobody: an honest mean is as far from zero as chance has it.
+            limit = tolerance.mean + 4 * float(of_metric.std()) / math.sqrt(len(of_metric))
+            found.append(Audit("bias", float(of_metric.mean()), limit, "nats", len(of_metric), metric))
         return found
 
     @property
@@ -195,8 +199,8 @@ def _drift(
 def _canary(logprobs: Sequence[float], vocab_size: int) -> Audit:
     """Uniform random tokens cost at least ln V nats on average, whatever the model (Gibbs' inequality).
 
-    The figure is how much less they cost; the limit is five standard errors of the mean.
+    The figure is how much less they cost; the limit is five standard errors of the mean, and rounding.
     """
     losses = -np.maximum(np.array(logprobs), FLOOR)
-    limit = 5 * float(losses.std()) / math.sqrt(len(losses))
+    limit = 1e-3 + 5 * float(losses.std()) / math.sqrt(len(losses))
     return Audit("canary", math.log(vocab_size) - float(losses.mean()), limit, "nats", len(losses))

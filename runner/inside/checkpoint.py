@@ -18,10 +18,15 @@ _NUMBER_BYTES = {"F64": 8, "I64": 8, "U64": 8, "C64": 8}
 """Types wider than the four bytes of a float32, by their safetensors names."""
 
 
+_HEADER_BYTES = 256
+"""Of a file's header for each tensor, and once for the rest: twice what honest ones have."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     parameters: int
-    """Numbers in all tensors, persistent buffers included, tied weights once; one of eight bytes counts as two."""
+    """Numbers in all tensors, persistent buffers included, tied weights once; one of eight bytes counts as two, and
+    what the file's header holds beyond names and shapes counts as well."""
     sha256: str
     weights: NDArray[np.uint8]
     """The whole file, mapped."""
@@ -32,10 +37,14 @@ def open_checkpoint(path: Path) -> Checkpoint:
     weights = _mapped(path)
     try:
         with safe_open(path, framework="numpy") as file:
-            parameters = sum(_numbers(file.get_slice(name)) for name in file.keys())  # noqa: SIM118
+            names = file.keys()
+            parameters = sum(_numbers(file.get_slice(name)) for name in names)
     except (SafetensorError, OSError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointFault(path, f"not a safetensors file of plain tensors ({reason})") from None
+    # Names and metadata reach the model too: nobody hides numbers there for nothing.
+    header = int.from_bytes(weights[:8].tobytes(), "little")
+    parameters += max(0, header - _HEADER_BYTES * (len(names) + 1)) // 4
     return Checkpoint(parameters, hashlib.sha256(weights.data).hexdigest(), weights)
 
 

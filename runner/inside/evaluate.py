@@ -67,7 +67,7 @@ def evaluate(what: str, settings: Settings) -> Report:
         scorer = PassageScorer(panel, settings.model.vocab_size, rng, settings.audit_samples, canaries)
         metrics, counts = score(scorer)
         scored = time.monotonic()
-        audits = [size, *audit(scorer, panel.auditor, settings.model, rng)]
+        audits = [size, *audit(scorer, panel, settings.model, rng)]
     seconds = {
         "loading_s": loaded - started,
         "scoring_s": scored - loaded,

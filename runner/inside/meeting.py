@@ -16,6 +16,8 @@ from typing import Self
 from runner.inside.wire import Wire, WireTimeout
 
 _SOCKET = "socket"
+_DISMISSED, _GONE = "dismissed", "gone"
+"""Files by which a run tells its runner that it needs a worker no more, and learns that no process of it is left."""
 _RETRY_S = 0.02
 
 
@@ -24,6 +26,7 @@ class Meeting:
 
     def __init__(self, folder: Path, workers: Sequence[str]) -> None:
         """`folder` holds an empty folder per worker name."""
+        self._folder = folder
         self._listening = {name: _listen(folder / name) for name in workers}
 
     def __enter__(self) -> Self:
@@ -42,6 +45,16 @@ class Meeting:
             except TimeoutError:
                 raise WireTimeout("nobody came") from None
             return Wire(connected)
+
+    def dismiss(self, names: Sequence[str], timeout_s: float) -> None:
+        """Have the runner kill these workers, and wait until nothing of them is left. Raises WireTimeout."""
+        for name in names:
+            (self._folder / name / _DISMISSED).touch()
+        patience = time.monotonic() + timeout_s
+        while not all((self._folder / name / _GONE).exists() for name in names):
+            if time.monotonic() > patience:
+                raise WireTimeout("they are still there")
+            time.sleep(_RETRY_S)
 
 
 def join(folder: Path, timeout_s: float) -> Wire:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.inside.client import ModelClient, Scores
-from runner.inside.faults import WorkerTimedOut
+from runner.inside.faults import SetupFault
 from runner.inside.meeting import Meeting
 from runner.inside.settings import Settings
 from runner.inside.wire import WireTimeout
@@ -19,14 +19,38 @@ from runner.inside.wire import WireTimeout
 AUDITOR = "audit"
 START_S = 240.0
 """For a worker to come, import its framework and load the model."""
+GONE_S = 900.0
+"""For the runner to kill the scorers; it may have been restarted meanwhile."""
 
 
 class Panel:
-    """Loaded models, ready to answer. Every call may raise an AgentFault."""
+    """The workers of one evaluation. First the scorers work, then, when no process of theirs is left, the auditor.
 
-    def __init__(self, auditor: ModelClient, scorers: Sequence[ModelClient]) -> None:
-        self.auditor = auditor
-        self.scorers = tuple(scorers)
+    Two sandboxes of one host can always whisper to each other, through the kernel's counters if nothing else. Therefore
+    the agent's code is not in the auditor's before the scorers are dead. Every call may raise an AgentFault.
+    """
+
+    def __init__(self, meeting: Meeting, clients: Mapping[str, ModelClient], weights: NDArray[np.uint8]) -> None:
+        self._meeting = meeting
+        self._clients = clients
+        self._weights = weights
+        self.scorers = tuple(client for name, client in clients.items() if name != AUDITOR)
+
+    def load_scorers(self) -> None:
+        with ThreadPoolExecutor(len(self.scorers)) as pool:
+            list(pool.map(lambda scorer: scorer.load(self._weights), self.scorers))
+
+    def auditor(self) -> ModelClient:
+        """The auditor with the model loaded. No scorer can be asked any more. Raises SetupFault."""
+        for scorer in self.scorers:
+            scorer.close()
+        try:
+            self._meeting.dismiss([name for name in self._clients if name != AUDITOR], GONE_S)
+        except WireTimeout as error:
+            raise SetupFault("model workers", str(error)) from None
+        auditor = self._clients[AUDITOR]
+        auditor.load(self._weights)
+        return auditor
 
     def score(self, batches: Sequence[NDArray[np.int32]]) -> Iterator[tuple[Scores, ModelClient]]:
         """The claims about each batch (B, T), in the batches' order, and which scorer made them."""
@@ -56,17 +80,21 @@ def worker_names(scorers: int) -> list[str]:
 
 @contextmanager
 def assembled(settings: Settings, weights: NDArray[np.uint8]) -> Iterator[Panel]:
-    """All workers, with the model loaded from the bytes of a safetensors file. Raises AgentFault and SetupFault."""
+    """All workers, the scorers with the model loaded from the bytes of a safetensors file.
+
+    Raises AgentFault and SetupFault.
+    """
     names = worker_names(settings.scorers)
-    with ExitStack() as stack, ThreadPoolExecutor(len(names)) as pool:
+    with ExitStack() as stack:
         meeting = stack.enter_context(Meeting(settings.meet_dir, names))
-        clients = []
+        clients = {}
         for name in names:
             try:
                 wire = meeting.welcome(name, START_S)
             except WireTimeout:
-                raise WorkerTimedOut("starting", START_S) from None
-            clients.append(ModelClient(wire, settings.model, START_S, settings.request_timeout_s))
-            stack.enter_context(clients[-1])
-        list(pool.map(lambda client: client.load(weights), clients))
-        yield Panel(clients[0], clients[1:])
+                raise SetupFault("model worker", f"{name} did not come within {START_S:g} s") from None
+            clients[name] = ModelClient(wire, settings.model, START_S, settings.request_timeout_s)
+            stack.enter_context(clients[name])
+        panel = Panel(meeting, clients, weights)
+        panel.load_scorers()
+        yield panel

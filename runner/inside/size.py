@@ -41,13 +41,15 @@ def count_script(env: Mapping[str, str], folder: Path) -> int:
 
 
 def count_elements(model: torch.nn.Module) -> int:
-    """Elements that a safetensors checkpoint of `model` holds: persistent buffers included, shared memory once."""
-    spans: dict[int, set[tuple[int, int]]] = defaultdict(set)
+    """What a safetensors checkpoint of `model` holds: persistent buffers included, shared memory once, a number of
+    eight bytes as two."""
+    spans: dict[tuple[int, int], set[tuple[int, int]]] = defaultdict(set)
     for tensor in model.state_dict().values():
         # Tensors without contents have no address: the storage object itself tells which of them share one.
+        shared = tensor.untyped_storage()._cdata, max(1, tensor.element_size() // 4)
         start = tensor.storage_offset()
-        spans[tensor.untyped_storage()._cdata].add((start, start + tensor.numel()))
-    return sum(_covered(shared) for shared in spans.values())
+        spans[shared].add((start, start + tensor.numel()))
+    return sum(weight * _covered(shared) for (_, weight), shared in spans.items())
 
 
 def _covered(spans: set[tuple[int, int]]) -> int:

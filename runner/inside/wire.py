@@ -24,7 +24,11 @@ MAX_HEADER = 1 << 16
 ITEM_BYTES = {"<i4": 4, "<f4": 4, "|u1": 1}
 """Everything that can travel, by NumPy's name for the type, and its size."""
 
+MAX_DIMENSIONS = 4
+
 Array = NDArray[np.int32] | NDArray[np.float32] | NDArray[np.uint8]
+Layout = Sequence[tuple[str, tuple[int, ...]]]
+"""Type and shape of each array in a frame."""
 
 
 class WireError(Exception):
@@ -62,13 +66,20 @@ class Wire:
         for array in arrays:
             self._write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, deadline)
 
-    def receive(self, limit: int, timeout_s: float | None = None) -> tuple[dict[str, Any], list[Array]]:
-        """Read one frame whose arrays are at most `limit` bytes together. Raises any WireError."""
+    def receive(
+        self, limit: int, timeout_s: float | None = None, expected: Layout | None = None
+    ) -> tuple[dict[str, Any], list[Array]]:
+        """Read one frame whose arrays are at most `limit` bytes together. Raises any WireError.
+
+        With `expected`, arrays of exactly that layout or none at all.
+        """
         deadline = _deadline(timeout_s)
         length = int.from_bytes(self._read(4, deadline), "little")
         if not 0 < length <= MAX_HEADER:
             raise WireGarbage(f"a header of {length} bytes")
         header, layout = _parse_header(bytes(self._read(length, deadline)))
+        if expected is not None and layout and layout != list(expected):
+            raise WireGarbage(f"arrays {layout} where {list(expected)} were asked for"[:500])
         sizes = [ITEM_BYTES[dtype] * math.prod(shape) for dtype, shape in layout]
         if sum(sizes) > limit:
             raise WireGarbage(f"{sum(sizes)} bytes of arrays where at most {limit} were asked for")
@@ -109,18 +120,15 @@ class Wire:
         return data
 
 
-def _parse_header(text: bytes) -> tuple[dict[str, Any], list[tuple[str, tuple[int, ...]]]]:
+def _parse_header(text: bytes) -> tuple[dict[str, Any], Layout]:
     try:
         header = json.loads(text)
         layout = [(dtype, tuple(shape)) for dtype, shape in header.pop("arrays")]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise WireGarbage("the header is not what was agreed on") from None
     for dtype, shape in layout:
-        if (
-            not isinstance(dtype, str)
-            or dtype not in ITEM_BYTES
-            or not all(type(size) is int and 0 <= size < 1 << 31 for size in shape)
-        ):
+        possible = len(shape) <= MAX_DIMENSIONS and all(type(size) is int and 0 <= size < 1 << 31 for size in shape)
+        if not possible or not isinstance(dtype, str) or dtype not in ITEM_BYTES:
             raise WireGarbage("the header names an impossible array")
     return header, layout
 

@@ -98,6 +98,8 @@ def test_a_rejected_result_keeps_its_audits(shared: Server) -> None:
         ("commitment", False),
     ]
     assert found["record"]["runs"][-1]["reason"].startswith("commitment: off by 0.75 nats")
+    key = found["run_key"]
+    assert [run["run"] for run in found["record"]["runs"]] == [f"{key}-0-0", f"{key}-1-0"]  # no second attempt
     assert found["parameters"] == found["record"]["parameters"]["counted"] > 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,25 @@ if TYPE_CHECKING:
     from tests.conftest import Agent, Server
 
 BYTES = {"VOCAB_SIZE": "256"}
+SHORT = """\
+id = "short"
+title = "The smoke scale, shorter"
+template = "custom_pretrain"
+filename = "nanoGPT/custom_pretrain.py"
+editable = [[22, 31]]
+[scales.smoke.settings]
+max_iters = 20
+"""
+NORM = """\
+class LayerNorm(nn.Module):
+    def __init__(self, ndim, bias):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(ndim))
+
+    def forward(self, x):
+        {before}
+        return x * self.weight{leak}
+"""
 
 
 def outcome(agent: Agent, comment: str) -> dict[str, Any]:
@@ -58,6 +78,52 @@ def test_a_training_that_boasts_is_contradicted(shared: Server) -> None:
     assert "[NOTE] The training's last reported val_loss=" in told
     assert "is 1.5000 below what the evaluator found on held-out data" in told
     assert "[NOTE] The training" not in outcome(shared.open(), "nothing to say")["observation"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)  # four tests, on two slots
+def test_the_real_evaluator_tells_honest_leaking_and_broken_models_apart(
+    serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    (tmp_path / "short").mkdir()
+    (tmp_path / "short" / "task.toml").write_text(SHORT)
+    server = serve("--runner", "local", "--slots", "2", "--tasks", str(tmp_path / "short"))
+    edits = {
+        "honest": NORM.format(before="pass", leak=""),
+        "leaking": NORM.format(before="pass", leak=" - x.mean(dim=1, keepdim=True)"),
+        "failing": NORM.format(before="assert 'MEET_DIR' not in os.environ, 'only in training'", leak=""),
+        "dying": NORM.format(
+            before="os.write(2, b'farewell') and os._exit(3) if 'MEET_DIR' in os.environ else 0", leak=""
+        ),
+    }
+    agents = {name: server.open("short", agent=name) for name in edits}
+    for name, agent in agents.items():
+        edited = agent.call("edit", {"start_line": 22, "end_line": 31, "content": edits[name]})
+        assert edited.status_code == 200, edited.text
+        assert agent.call("test").status_code == 202
+    results = {name: agent.result(1) for name, agent in agents.items()}
+    told = {name: result["observation"] for name, result in results.items()}
+    assert {name: result["status"] for name, result in results.items()} == {
+        "honest": "succeeded",
+        "leaking": "rejected",
+        "failing": "failed",
+        "dying": "failed",
+    }, told
+    assert "\n[REJECTED causality: " in told["leaking"]
+    assert "\ncommitment: " in told["leaking"]
+    assert "Final metrics" not in told["leaking"]
+    assert "AssertionError: only in training (custom_pretrain.py, line 28, in forward)" in told["failing"]
+    assert "\nERROR: the model's process ended while " in told["dying"]
+    assert "\nFrom the processes that ran the model:\nfarewell" in told["dying"], told["dying"]
+    records = {}
+    with server.client() as client:
+        for name, agent in agents.items():
+            records[name] = client.get(f"/v1/results/{agent.id}-1").json()["record"]
+    assert all(audit["passed"] for audit in records["honest"]["audits"])
+    assert {audit["name"] for audit in records["honest"]["audits"]} >= {"parameters", "commitment", "bias", "canary"}
+    assert records["honest"]["parameters"]["counted"] <= records["honest"]["parameters"]["cap"]
+    assert not all(audit["passed"] for audit in records["leaking"]["audits"])
+    assert records["failing"]["audits"] == records["dying"]["audits"] == []
 
 
 def rejected(reason: str, *failed: str) -> list[str]:

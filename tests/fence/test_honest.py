@@ -70,6 +70,32 @@ OPTIMIZER = """\
         return self.config
 """
 
+OWN_OPTIMIZER = '''\
+    class Signs(torch.optim.Optimizer):
+        """Beside the method that uses it, inside the model."""
+        @torch.no_grad()
+        def step(self, closure=None):
+            for group in self.param_groups:
+                for p in (p for p in group["params"] if p.grad is not None):
+                    state = self.state[p]
+                    if not state:
+                        state.update(steps=0, mean=torch.zeros_like(p))
+                    p.add_(state["mean"].lerp_(p.grad, 0.1).sign(), alpha=-group["lr"])
+
+    def configure_optimizers(self, weight_decay):
+        return self.Signs([p for p in self.parameters() if p.requires_grad], dict(lr=1e-3))
+'''
+
+LAZY_KERNEL = """\
+def fused_kernel():
+    try:
+        from fla.ops.gla import chunk_gla
+    except ImportError:
+        return None
+    return lambda q, k, v, g: chunk_gla(q, k, v, g, scale=1.0)[0]
+
+"""
+
 
 @pytest.mark.parametrize(
     "texts",
@@ -88,6 +114,8 @@ OPTIMIZER = """\
         {"norm": "try:\n    import fla\nexcept ImportError:\n    fla = None\n" + RMS},
         {"norm": RMS + "# a comment that ends in a backslash \\\n"},
         {"norm": "LayerNorm = nn.LayerNorm\n"},
+        {"norm": LAZY_KERNEL + RMS},
+        {"norm": "def mixed(sources, query):\n    return sum(query * source for source in sources)\n\n" + RMS},
         {"norm": "@torch.compile\n" + RMS},
         {"norm": RMS + "_cache = {}\ndef counted():\n    global _cache, calls\n    _cache, calls = {}, 1\n"},
         {"norm": "", "block": "class LayerNorm(nn.LayerNorm): pass\nclass Block(nn.Module): pass\n"},
@@ -106,6 +134,7 @@ OPTIMIZER = """\
         {"loop": ""},
         {"optimizer": OPTIMIZER},
         {"optimizer": "    configure_optimizers = torch.optim.AdamW\n"},
+        {"optimizer": OWN_OPTIMIZER},
         {"overrides": "    CONFIG_OVERRIDES = {'learning_rate': 4e-4, 'warmup_iters': int(max_iters * 0.06)}\n"},
         {"overrides": "    warm = max_iters // 20\n    CONFIG_OVERRIDES = dict(warmup_iters=warm, grad_clip=0.7)\n\n"},
         {"overrides": "    CONFIG_OVERRIDES = {\n        # small\n        'min_lr': 1e-5,\n    }\n"},

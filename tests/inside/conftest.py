@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from safetensors.torch import save_model
 from runner.inside.panel import worker_names
 from runner.inside.process import WorkerProcess
 from runner.inside.settings import Settings, read_settings
+from runner.protocol import DISMISSED, GONE
 
 BLOCK_SIZE = 16
 
@@ -90,13 +93,22 @@ class Bench:
     @contextmanager
     def workers(self) -> Iterator[None]:
         """The model workers as plain processes that know their script and where to go."""
+        processes = {}
         with ExitStack() as stack:
             for name in worker_names(int(self.env["SCORERS"])):
-                (self.meet / name).mkdir(exist_ok=True)
+                shutil.rmtree(self.meet / name, ignore_errors=True)
+                (self.meet / name).mkdir()
                 environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
                 process = WorkerProcess(self.meet / name, {**environment, "SCRIPT": self.env["SCRIPT"]}, self.work)
-                stack.enter_context(process)
-            yield
+                processes[name] = stack.enter_context(process)
+            stop = Event()
+            watch = Thread(target=_kill_the_dismissed, args=(self.meet, processes, stop))
+            watch.start()
+            try:
+                yield
+            finally:
+                stop.set()
+                watch.join()
 
     def evaluate(self, what: str = "language-modelling") -> subprocess.CompletedProcess[str]:
         """The evaluator as it is started in its sandbox, beside its workers."""
@@ -131,6 +143,15 @@ class Bench:
     def report(self) -> dict[str, dict[str, float]]:
         content: dict[str, dict[str, float]] = json.loads((self.root / "out" / "metrics.json").read_text())
         return content
+
+
+def _kill_the_dismissed(meet: Path, processes: Mapping[str, WorkerProcess], stop: Event) -> None:
+    """The runner's part in a meeting."""
+    left = dict(processes)
+    while not stop.wait(0.02):
+        for name in [name for name in left if (meet / name / DISMISSED).exists()]:
+            left.pop(name).__exit__()
+            (meet / name / GONE).touch()
 
 
 @pytest.fixture

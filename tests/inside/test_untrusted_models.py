@@ -100,7 +100,7 @@ def test_a_model_that_fails_while_running_is_named_as_the_cause(bench, verdict, 
     [
         ("claim(lambda logprobs, greedy, labels: (logprobs + 99, greedy))", "log-probabilities are above zero"),
         ("claim(lambda logprobs, greedy, labels: (logprobs, greedy + 256))", "tokens outside the vocabulary"),
-        ("claim(lambda logprobs, greedy, labels: (logprobs.T, greedy.T))", "expected arrays"),
+        ("claim(lambda logprobs, greedy, labels: (logprobs.T, greedy.T))", "were asked for"),
     ],
 )
 def test_an_answer_that_cannot_be_is_refused(bench, verdict, lie, said):

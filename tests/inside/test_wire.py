@@ -51,6 +51,8 @@ def test_arrays_arrive_as_they_were_sent():
         b'{"arrays": [["<i4", [true]]]}',
         b'{"arrays": [["<f4", [2000000000, 2000000000]]]}',
         b'{"arrays": [["<f4", [26]]]}',
+        b'{"arrays": [["<f4", [0, 0, 0, 0, 0]]]}',
+        b'{"arrays": [["<f4", [0, 2147483647, 2147483647, 2147483647]]]}',
         b"\xff\xfe",
     ],
 )
@@ -58,7 +60,7 @@ def test_a_header_that_was_not_agreed_on_is_refused_before_its_arrays_are_read(e
     wire, other = ends
     other.sendall(len(header).to_bytes(4, "little") + header)
     with pytest.raises(WireGarbage):
-        wire.receive(limit=100, timeout_s=5)
+        wire.receive(limit=100, timeout_s=5, expected=[("<f4", (2, 3))])
 
 
 @given(st.binary(max_size=80))

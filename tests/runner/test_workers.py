@@ -8,7 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from runner.protocol import Exit, ExitReason, Phase, Runner, RunSpec, RunState
+from runner.inside import meeting
+from runner.protocol import DISMISSED, GONE, Exit, ExitReason, Phase, Runner, RunSpec, RunState
 
 Serving = Callable[..., RunSpec]
 Finish = Callable[[Runner, RunSpec], RunState]
@@ -222,3 +223,28 @@ def test_two_workers_have_two_names() -> None:
     worker = RunSpec("run.audit", ("true",))
     with pytest.raises(AssertionError, match="two workers of one name"):
         RunSpec("run", ("true",), workers=(worker, worker))
+
+
+def test_a_dismissed_worker_is_killed_and_its_run_told_when_nothing_is_left(
+    real_runner: Runner, serving: Serving, ended: Ended, eventually: Eventually
+) -> None:
+    script = """import pathlib
+one, place = meet('score-1'), pathlib.Path(os.environ['MEET_DIR'], 'score-1')
+(place / 'dismissed').touch()
+while not (place / 'gone').exists(): time.sleep(0.02)
+print('gone', flush=True)
+time.sleep(60)
+"""
+    stubborn = "one = meet(); signal.signal(signal.SIGTERM, signal.SIG_IGN); os.fork(); time.sleep(60)\n"
+    real_runner.submit(serving(script, {"audit": "one = None; time.sleep(60)\n", "score-1": stubborn}))
+    eventually(
+        lambda: real_runner.poll("run").phase is Phase.RUNNING and b"gone" in real_runner.log("run", "stdout", 0)
+    )
+    assert real_runner.poll("run.score-1").exit == CANCELLED
+    assert real_runner.poll("run.audit").phase is Phase.RUNNING
+    real_runner.cancel("run")
+    ended(real_runner, "run")
+
+
+def test_the_sandbox_spells_a_dismissal_as_the_runner_does() -> None:
+    assert (meeting._DISMISSED, meeting._GONE) == (DISMISSED, GONE)
