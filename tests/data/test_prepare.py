@@ -161,7 +161,8 @@ def test_the_evaluator_reads_what_was_prepared(hub: Any, tmp_path: Path) -> None
 class Indifferent:
     """Stands where the model is asked: every token is as likely as any other."""
 
-    def score(self, passages: Any) -> Any:
+    def score(self, metric: str, passages: Any) -> Any:
+        assert metric
         from runner.inside.sequences import PassageScore
 
         return [PassageScore(-float(passage.scored), False) for passage in passages]
