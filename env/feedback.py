@@ -47,7 +47,7 @@ def checked(passed: bool, reason: str, output: str, metrics: Mapping[str, float]
     if not passed:
         return "\n".join(part for part in (f"{head}: {reason}", output) if part)
     return (
-        f"{head}. The script builds ({metrics['parameters']:,.0f} parameters at rehearsal size), takes two optimizer "
+        f"{head}. The script builds ({metrics['parameters']:,.0f} parameters at the real size), takes two optimizer "
         f"steps on two processes (train_loss {metrics['first_loss']:.4f} to {metrics['last_loss']:.4f}), and what it "
         "expects at a position does not depend on later tokens."
     )

@@ -33,8 +33,8 @@ class Tolerance:
 
 TOLERANCES = {
     "float32": Tolerance(worst=1e-3, mean=1e-4),
-    "float16": Tolerance(worst=0.1, mean=1e-3),
-    "bfloat16": Tolerance(worst=0.5, mean=1e-3),
+    "float16": Tolerance(worst=0.02, mean=5e-4),
+    "bfloat16": Tolerance(worst=0.1, mean=5e-4),
 }
 """By the type the model computes in. docs/trust.md says what was measured."""
 NORMALISED = 1e-3

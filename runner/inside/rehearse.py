@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from runner.inside.audits import Audit
 from runner.inside.checkpoint import open_checkpoint
 from runner.inside.client import ModelClient
 from runner.inside.faults import AgentFault, exit_status
@@ -37,11 +38,12 @@ _LOSS = re.compile(r"^TRAIN_METRICS: step=\d+, train_loss=([0-9.]+), ", re.MULTI
 
 
 class TrainingFailed(AgentFault):
-    """The training part of the rehearsal; what it printed has been passed on."""
+    """A part that runs the script by itself; what it printed has been passed on."""
 
 
 def main() -> None:
     model, out_dir = read_model_settings(os.environ), Path(os.environ["OUT_DIR"])
+    parameters = count_at_real_size()
     losses = train(Path.cwd() / os.environ["SCRIPT"])
     checkpoint = open_checkpoint(out_dir / "model.safetensors")
     with tempfile.TemporaryDirectory() as meet_dir:
@@ -52,8 +54,32 @@ def main() -> None:
             with ModelClient(wire, model, ANSWER_S, ANSWER_S) as client:
                 client.load(checkpoint.weights)
                 probe_causality(client, model, np.random.default_rng())
-    metrics = {"parameters": float(checkpoint.parameters), "first_loss": losses[0], "last_loss": losses[-1]}
+    metrics = {"parameters": float(parameters), "first_loss": losses[0], "last_loss": losses[-1]}
     write_report(Report(checkpoint, metrics), out_dir)
+
+
+def count_at_real_size() -> int:
+    """The parameters of the script's model at its real size. Raises AgentFault when there are more than allowed."""
+    full = {name.removeprefix("FULL_"): value for name, value in os.environ.items() if name.startswith("FULL_")}
+    try:
+        counting = subprocess.run(
+            [sys.executable, "-P", "-m", "runner.inside.size"],
+            env={**os.environ, **full},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=ANSWER_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise TrainingFailed(f"the model was not built at its real size within {ANSWER_S:g} s") from None
+    printed = counting.stdout.split()
+    if counting.returncode or not printed or not printed[-1].isdecimal():
+        raise TrainingFailed("the model cannot be built at its real size")
+    size = Audit("parameters", int(printed[-1]), int(os.environ["MAX_PARAMETERS"]), "parameters", 1)
+    if not size.passed:
+        raise AgentFault(size.complaint.replace("in the checkpoint", "at the real size"))
+    return int(printed[-1])
 
 
 def train(script: Path) -> list[float]:

@@ -44,6 +44,8 @@ class Attack:
     """A pattern that the observation has to match."""
     honest: Texts = field(default_factory=dict)
     """The same training without the lie. None of its texts: the template as it is."""
+    exact: bool = True
+    """Whether the number is that of `honest`, or only no better."""
     lies: tuple[str, ...] = ()
     """What may stand neither in the metrics nor in the row."""
 
@@ -67,6 +69,7 @@ def load_family(path: Path) -> list[Attack]:
             ends=tuple(one.get("ends", "succeeded").split(" or ")),
             says=one.get("says", ""),
             honest=filled(one.get("honest", {})),
+            exact=one.get("exact", True),
             lies=tuple(one.get("lies", ())),
         )
         for one in family["attacks"]
@@ -241,7 +244,7 @@ override_keys = {list(task.override_keys)}
 {_FULL if "full" in variants else _SMALL.format(timeout_s=25 if "hasty" in variants else 100)}
 [scales.smoke.settings]
 {"".join(f"seed = {one.removeprefix('seed-')}" for one in variants if one.startswith("seed-"))}
-{"" if "full" in variants else _FEWER}
+{"" if "full" in variants else _FEWER.format(samples=12 if "few" in variants else 256)}
 """)
     return folder
 
@@ -257,13 +260,13 @@ role = "train"
 timeout_s = {timeout_s}
 """
 """One process and no downstream tasks: a few seconds. `hasty` gives up on what takes longer, `roomy` has room for
-larger models, `seed-N` starts elsewhere."""
+larger models, `few` is audited in few places, `seed-N` starts elsewhere."""
 _FEWER = """\
 max_iters = 60
 grad_accum = 1
 eval_iters = 2
 eval_tokens = 8192
-audit_samples = 256
+audit_samples = {samples}
 """
 
 

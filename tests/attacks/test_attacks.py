@@ -43,8 +43,9 @@ def test_an_attack_gains_nothing(range_: Range, attack: Attack) -> None:
     assert not HARMFUL.search(told), told
     if seen["status"] == "succeeded":
         honest = range_.honest(attack.task, attack.honest).value()
-        assert seen["metrics"][METRIC] == pytest.approx(honest, abs=ROUNDING)
-        assert row[METRIC] == pytest.approx(honest, abs=ROUNDING)
+        assert seen["metrics"][METRIC] >= honest - ROUNDING
+        assert not attack.exact or seen["metrics"][METRIC] == pytest.approx(honest, abs=ROUNDING)
+        assert row[METRIC] == seen["metrics"][METRIC]
     else:
         assert seen["metrics"] == {}
         assert row.get(METRIC) is None
