@@ -58,7 +58,7 @@ def try_out(task: Task, scale: Scale, data: Path, scratch: Path) -> Iterator[Tri
         passed = judged.status is Status.SUCCEEDED
         if passed:
             told = (
-                f"{judged.metrics['parameters']:,.0f} parameters at rehearsal size, "
+                f"{judged.metrics['parameters']:,.0f} parameters, "
                 f"train_loss {judged.metrics['first_loss']:.4f} to {judged.metrics['last_loss']:.4f}"
             )
         else:
