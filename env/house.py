@@ -22,6 +22,8 @@ from env.service.views import Views
 from env.store.checkpoint import Checkpoints
 from env.store.engine import open_database
 from env.store.store import Store
+from env.telemetry.metrics import Metrics
+from env.telemetry.watch import Telemetry
 from runner.pool import Host
 from runner.protocol import Runner
 from tasks.model import Task
@@ -45,6 +47,7 @@ class House:
     tasks: Mapping[str, Task]
     runner: Runner
     lifecycle: Lifecycle
+    metrics: Metrics
     checkpoints: Checkpoints
     opening: Opening
     tools: Tools
@@ -58,7 +61,8 @@ def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner, host: H
     engine, store = open_database(settings.db), Store()
     access = Access(_secret(settings.state_dir), settings.keys)
     live = LiveSessions(engine, store)
-    lifecycle = Lifecycle(engine, store, runner, host, utc_now)
+    metrics = Metrics(engine, store, host)
+    lifecycle = Lifecycle(engine, store, runner, host, utc_now, Telemetry(metrics))
     steps = Steps(engine, store, live, access, utc_now)
     views = Views(engine, store, live, lifecycle, access)
     checks = Checks(engine, store, live, steps, Rehearsals(runner, lifecycle.tidied), access)
@@ -67,6 +71,7 @@ def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner, host: H
         tasks,
         runner,
         lifecycle,
+        metrics,
         Checkpoints(engine),
         Opening(engine, store, live, tasks, access, lambda: secrets.token_hex(8), utc_now, settings.default_scale),
         Tools(engine, store, live, steps, lifecycle, checks, access, utc_now),

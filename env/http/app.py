@@ -18,6 +18,7 @@ from env.http.bodies import BodyLimit
 from env.http.catalogue import catalogue_router
 from env.http.curve import curve_router
 from env.http.health import health_router
+from env.http.observe import Observe
 from env.http.pages import pages_router
 from env.http.responses import MAX_BODY_BYTES, on_http_error, on_invalid, on_refusal
 from env.http.sessions import sessions_router
@@ -54,6 +55,7 @@ def create_app(house: House) -> FastAPI:
         redirect_slashes=False,
     )
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(Observe, metrics=house.metrics)  # added last, so it goes around the others
     app.add_exception_handler(Refusal, on_refusal)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http_error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, RowMapping, and_, func, insert, select, update
 
@@ -27,6 +27,11 @@ from tasks.model import Task
 
 INSERT_STEP = insert(steps)
 _UNFINISHED = (Status.QUEUED.value, Status.RUNNING.value)
+
+
+class Totals(NamedTuple):
+    sessions: int
+    refunds: int
 
 
 class Store:
@@ -212,3 +217,10 @@ class Store:
         """Tests by status."""
         counted = conn.execute(select(tests.c.status, func.count()).group_by(tests.c.status))
         return {status: count for status, count in counted.tuples()}  # noqa: C416 - a cursor is no iterable of pairs
+
+    def totals(self, conn: Connection) -> Totals:
+        """Since the database began."""
+        refunded = select(func.count()).select_from(tests).where(tests.c.refunded)
+        return Totals(
+            conn.execute(select(func.count()).select_from(sessions)).scalar_one(), conn.execute(refunded).scalar_one()
+        )

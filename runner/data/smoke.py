@@ -12,21 +12,13 @@ from pathlib import Path
 from random import Random
 
 from runner.data.corpus import read_corpus
+from runner.data.errors import DataError
 from runner.data.items import evaluation_sets
 
 FORMAT = 1
 """Goes up when the same Python would get other data."""
 EXCERPT = 1600
 """Characters of each held-out file in heldout.bin: many files, and still scored in a second."""
-
-
-class DataError(Exception):
-    """A data folder cannot be made."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"cannot prepare {path}: {reason}")
-        self.path = path
-        self.reason = reason
 
 
 def is_prepared(data_dir: Path, name: str) -> bool:
