@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 
 from runner.container.sandbox import Sandbox
@@ -197,7 +198,9 @@ def _selected(request: pytest.FixtureRequest, name: str) -> list[Attack]:
 
 
 @pytest.fixture(scope="session")
-def open_range(host_image: str, host_sandbox: Sandbox) -> Callable[[Path, set[str]], AbstractContextManager[Range]]:
+def open_range(
+    engine_url: str | None, host_image: str, host_sandbox: Sandbox
+) -> Callable[[Path, set[str]], AbstractContextManager[Range]]:
     """Starts a service with the docker runner and these tasks. RINGFENCE_IMAGE has it use a built image."""
 
     @contextmanager
@@ -213,8 +216,16 @@ def open_range(host_image: str, host_sandbox: Sandbox) -> Callable[[Path, set[st
             yield Range(server)
         finally:
             server.stop()
+            _remove_containers(engine_url, folder)  # of tests that nobody waited for
 
     return started
+
+
+def _remove_containers(engine_url: str | None, folder: Path) -> None:
+    client = docker.APIClient(base_url=engine_url, version="auto")
+    for container in containers_with(engine_url, str(folder)):
+        client.remove_container(container, force=True)
+    client.close()
 
 
 def _toml(sandbox: Sandbox) -> str:

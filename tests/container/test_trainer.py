@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from env.lifecycle.plan import plan, spec
+from env.session import Status, Test
 from runner.container.engine import EngineRefusal
 from runner.container.runner import DockerRunner
 from runner.data import prepare_smoke
 from runner.metrics import parse_train_metrics
-from runner.protocol import Exit, ExitReason, RunSpec, RunState
+from runner.protocol import Exit, ExitReason, RunState
 from tasks.load import load_tasks
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
@@ -37,31 +40,22 @@ def test_a_smoke_test_trains_and_is_scored(
     prepare_smoke(tmp_path / "data")
     task = load_tasks(())["llm-pretrain-normalization"]
     scale = task.scales["smoke"]
-    training, downstream = scale.stages
+    test = Test("trial", 1, Status.RUNNING, {task.filename: task.text}, datetime.now(UTC))
+    planned = plan(scale)
+    assert [item.evaluates for item in planned] == [False, True, True]
+    wanted = []
+    for item in planned:
+        upstream = None if item.upstream is None else wanted[item.upstream].run_id
+        wanted.append(spec(task, scale, test, item, scale.settings, 0, upstream))
+        state = finish(trainer, wanted[-1], 115)
+        assert state.exit == OK, trainer.log(wanted[-1].run_id, "stderr", 0).decode()[-3000:]
 
-    def run(run_id: str, command: tuple[str, ...], upstream: str | None = None) -> None:
-        spec = RunSpec(
-            run_id,
-            command,
-            files={task.filename: task.text, **{stage.script: stage.script_text for stage in scale.stages}},
-            env={**scale.settings, "SCRIPT": task.filename, "WORLD_SIZE_EXPECTED": str(scale.world_size)},
-            data=scale.data if upstream is None else scale.evaluation_data,
-            upstream=upstream,
-            devices=scale.world_size,
-            timeout_s=110,
-            memory_mb=scale.memory_mb,
-        )
-        state = finish(trainer, spec, 115)
-        assert state.exit == OK, trainer.log(run_id, "stderr", 0).decode()[-3000:]
-
-    run("train", ("bash", training.script))
-    lines = trainer.log("train", "stdout", 0).decode().splitlines()
+    training, *evaluations = (one.run_id for one in wanted)
+    lines = trainer.log(training, "stdout", 0).decode().splitlines()
     points = [point for point in map(parse_train_metrics, lines) if point is not None]
     assert points[-1].val_loss < 0.7 * points[0].val_loss
-
-    run("score", ("python", "-P", "-m", "runner.inside.evaluate", "language-modelling"), upstream="train")
-    run("lm-eval", ("bash", downstream.script), upstream="train")
-    scored = [json.loads(trainer.collect(name, "metrics.json") or b"")["metrics"] for name in ("score", "lm-eval")]
-    assert {"val_loss", "wikitext2_ppl", "lambada_ppl"} <= scored[0].keys()
-    assert {"arc_easy", "hellaswag", "piqa", "winogrande"} <= scored[1].keys()
-    assert scored[0]["val_loss"] < points[0].val_loss
+    language, downstream = (json.loads(trainer.collect(name, "metrics.json") or b"") for name in evaluations)
+    assert {"val_loss", "wikitext2_ppl", "lambada_ppl"} <= language["metrics"].keys()
+    assert {"arc_easy", "hellaswag", "piqa", "winogrande"} <= downstream["metrics"].keys()
+    assert language["metrics"]["val_loss"] < points[0].val_loss
+    assert all(audit["passed"] for found in (language, downstream) for audit in found["audits"])
