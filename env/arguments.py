@@ -1,22 +1,40 @@
-"""The tools' arguments: one model each, shared by every transport, and their function-calling schemas."""
+"""The tools' arguments: one model each, shared by every transport, and their schemas."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
+from itertools import islice
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 OpName = Literal["replace", "insert", "str_replace", "create"]
 
+MAX_MISTAKES = 5
+MAX_STATUS_WAIT_S = 25.0
+"""Well below the shortest time-out that clients of tools are known to have, 60 s."""
+
 _FILENAME = Field(None, description="The file, as named in the prompt. May be left out: the task's file is meant then.")
 
 
-class _Arguments(BaseModel):
+class Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class EditArguments(_Arguments):
+class ListTasksArguments(Arguments):
+    """List the tasks that there are. Takes no arguments."""
+
+
+class OpenArguments(Arguments):
+    """Open a session on a task: the answer holds the prompt and the token that every other call needs."""
+
+    task: StrictStr = Field(description="A task's id, as the list of tasks has it.")
+    agent: StrictStr = Field(description="Who is acting; shown on the leaderboard.")
+    scale: StrictStr | None = Field(None, description="One of the task's scales; the service's default if left out.")
+
+
+class EditArguments(Arguments):
     """Change the file inside its editable ranges. Line numbers are 1-based and those of the file as it is now."""
 
     op: OpName | None = Field(
@@ -35,7 +53,7 @@ class EditArguments(_Arguments):
     new_str: StrictStr | None = Field(None, description="str_replace: the text to put in its place.")
 
 
-class ViewArguments(_Arguments):
+class ViewArguments(Arguments):
     """Show the file with line numbers, whole or a part of it."""
 
     filename: StrictStr | None = _FILENAME
@@ -43,30 +61,43 @@ class ViewArguments(_Arguments):
     end_line: StrictInt | None = Field(None, description="Last line to show, inclusive; the file's last by default.")
 
 
-class UndoArguments(_Arguments):
+class UndoArguments(Arguments):
     """Take back the last edits."""
 
-    n: StrictInt = Field(1, description="How many edits to take back.")
+    n: StrictInt = Field(1, description="How many edits to take back; 1 by default.")
 
 
-class CheckArguments(_Arguments):
+class CheckArguments(Arguments):
     """Rehearse the file as it is now, free of charge: it is built, trains two steps at a tiny size on CPU, and is
     probed for causality. Answers in seconds. Takes no arguments."""
 
 
-class TestArguments(_Arguments):
+class TestArguments(Arguments):
     """Run the file as it is now: trains and evaluates, and spends one test of the budget. Takes no arguments."""
 
     __test__ = False
 
 
-class SubmitArguments(_Arguments):
+class TestStatusArguments(Arguments):
+    """How the last test stands: its progress while it runs, its result once it is over. Interrupts nothing."""
+
+    __test__ = False
+
+    wait_s: float = Field(
+        MAX_STATUS_WAIT_S,
+        ge=0,
+        le=MAX_STATUS_WAIT_S,
+        description="Seconds to wait for the result, at most 25, which is the default.",
+    )
+
+
+class SubmitArguments(Arguments):
     """Choose the test whose result is your final answer. Ends the session."""
 
     n: StrictInt = Field(description="Number of the test, as in [Test #n].")
 
 
-TOOLS: dict[str, type[_Arguments]] = {
+TOOLS: dict[str, type[Arguments]] = {
     "edit": EditArguments,
     "view": ViewArguments,
     "undo": UndoArguments,
@@ -78,22 +109,29 @@ TOOLS: dict[str, type[_Arguments]] = {
 
 @cache
 def schemas() -> list[dict[str, Any]]:
-    """The tools in OpenAI function-calling form."""
-    return [_schema(name, arguments) for name, arguments in TOOLS.items()]
+    """A session's tools in OpenAI function-calling form. Not `strict`: that mode would make every argument required."""
+    return [
+        {
+            "type": "function",
+            "function": {"name": name, "description": description(tool), "parameters": parameters(tool)},
+        }
+        for name, tool in TOOLS.items()
+    ]
 
 
-def _schema(name: str, arguments: type[_Arguments]) -> dict[str, Any]:
+def description(arguments: type[Arguments]) -> str:
+    """What the tool does, as one line."""
+    return " ".join((arguments.__doc__ or "").split())
+
+
+def parameters(arguments: type[Arguments]) -> dict[str, Any]:
+    """The tool's arguments as a JSON schema."""
     raw = arguments.model_json_schema()
-    properties = {key: _property(value) for key, value in raw.get("properties", {}).items()}
-    parameters = {
+    return {
         "type": "object",
-        "properties": properties,
+        "properties": {key: _property(value) for key, value in raw.get("properties", {}).items()},
         "required": raw.get("required", []),
         "additionalProperties": False,
-    }
-    return {
-        "type": "function",
-        "function": {"name": name, "description": arguments.__doc__, "parameters": parameters},
     }
 
 
@@ -104,3 +142,19 @@ def _property(schema: dict[str, Any]) -> dict[str, Any]:
         if branch.get("type") != "null":
             plain = {**branch, **plain}
     return plain
+
+
+def mistakes(errors: Iterable[Any], arguments: type[Arguments] | None, tool: str) -> str:
+    """Pydantic's error dictionaries in words, and which arguments are allowed. `loc` begins with the argument."""
+    wrong = "; ".join(dict.fromkeys(_in_words(error) for error in islice(errors, MAX_MISTAKES)))
+    if arguments is None:
+        return f"{wrong}."
+    names = ", ".join(arguments.model_fields)
+    return f"{wrong}. Allowed arguments: {names}." if names else f"{wrong}. {tool} takes no arguments."
+
+
+def _in_words(error: Any) -> str:
+    place = ".".join(str(part)[:64] for part in error["loc"]) or "the body"
+    if error["type"] == "extra_forbidden":
+        return f"{place!r} is not an argument of this call"
+    return f"{place}: {error['msg']}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
+from typing import Any
 
 from env.demands import rejection
 from env.session import Run, Status, Test
@@ -16,9 +17,25 @@ def tests_remaining(left: int) -> str:
     return f"{left} test remaining" if left == 1 else f"{left} tests remaining"
 
 
-def queued(n: int, left: int, where: str) -> str:
-    """The answer to a test call that was accepted and is not over yet."""
-    return f"[Test #{n}] queued ({tests_remaining(left)}). Its result: GET {where}?wait=60, until the status is final."
+def queued(n: int, left: int, result_call: str) -> str:
+    """The answer to a test call that was accepted and is not over yet; `result_call` is how its result is asked for."""
+    return f"[Test #{n}] queued ({tests_remaining(left)}). Its result: {result_call}, until the status is final."
+
+
+def under_way(seen: Mapping[str, Any], result_call: str) -> str:
+    """How a test stands that is not over; `seen` is its view."""
+    progress = seen["progress"]
+    parts = [f"[Test #{seen['n']}] {seen['status']}"]
+    if progress["stage"]:
+        parts.append(f"{progress['stage']}{', being evaluated' if progress['evaluating'] else ''}")
+    if progress["series"]:
+        last = progress["series"][-1]
+        of = f" of {progress['total_steps']}" if progress["total_steps"] else ""
+        losses = [f"{name} {_loss(last[name])}" for name in ("train_loss", "val_loss")]
+        parts.append(", ".join((f"step {last['step']}{of}", *losses)))
+    if progress["eta_s"] and not progress["evaluating"]:
+        parts.append(f"training ends in about {progress['eta_s']:.0f} s")
+    return f"{'; '.join(parts)}. Its result: {result_call}, until the status is final."
 
 
 def tested(test: Test, budget: int, left: int) -> str:
@@ -136,6 +153,10 @@ def _listed(metrics: Mapping[str, float], label: str) -> str:
 
 def _figure(value: float) -> str:
     return f"{value:.4f}" if math.isfinite(value) else "nan"
+
+
+def _loss(value: float | None) -> str:
+    return "not finite" if value is None else _figure(value)
 
 
 def _why_refunded(test: Test) -> str:

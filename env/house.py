@@ -13,6 +13,7 @@ from env.lifecycle.loop import Lifecycle, utc_now
 from env.lifecycle.rehearsals import Rehearsals
 from env.service.access import Access
 from env.service.checks import Checks
+from env.service.chronicle import Chronicle
 from env.service.live import LiveSessions
 from env.service.opening import Opening
 from env.service.steps import Steps
@@ -21,6 +22,8 @@ from env.service.views import Views
 from env.store.checkpoint import Checkpoints
 from env.store.engine import open_database
 from env.store.store import Store
+from env.telemetry.metrics import Metrics
+from env.telemetry.watch import Telemetry
 from runner.pool import Host
 from runner.protocol import Runner
 from tasks.model import Task
@@ -44,28 +47,37 @@ class House:
     tasks: Mapping[str, Task]
     runner: Runner
     lifecycle: Lifecycle
+    metrics: Metrics
     checkpoints: Checkpoints
     opening: Opening
     tools: Tools
     views: Views
+    chronicle: Chronicle
+    open_to_all: bool
+    """No operator keys are configured: it listens on loopback only."""
 
 
 def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner, host: Host) -> House:
     engine, store = open_database(settings.db), Store()
     access = Access(_secret(settings.state_dir), settings.keys)
     live = LiveSessions(engine, store)
-    lifecycle = Lifecycle(engine, store, runner, host, utc_now)
+    metrics = Metrics(engine, store, host)
+    lifecycle = Lifecycle(engine, store, runner, host, utc_now, Telemetry(metrics))
     steps = Steps(engine, store, live, access, utc_now)
-    checks = Checks(engine, store, live, steps, Rehearsals(runner), access)
+    views = Views(engine, store, live, lifecycle, access)
+    checks = Checks(engine, store, live, steps, Rehearsals(runner, lifecycle.tidied), access)
     return House(
         engine,
         tasks,
         runner,
         lifecycle,
+        metrics,
         Checkpoints(engine),
         Opening(engine, store, live, tasks, access, lambda: secrets.token_hex(8), utc_now, settings.default_scale),
         Tools(engine, store, live, steps, lifecycle, checks, access, utc_now),
-        Views(engine, store, live, lifecycle, access),
+        views,
+        Chronicle(engine, store, live, views),
+        access.open_to_all,
     )
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, func, select
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 VERSION_TABLE = "alembic_version_leaderboard"
@@ -33,22 +37,35 @@ def upgrade(connection: Connection, script_location: Path, version_table: str) -
     """
     # Imported here: Alembic takes longer to import than all the rest of the leaderboard.
     from alembic import command
-    from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
 
-    config = Config()
-    config.set_main_option("script_location", _option(MIGRATIONS))  # one env.py serves every history
-    config.set_main_option("version_locations", _option(script_location / "versions"))
-    config.set_main_option("path_separator", "newline")
+    config = _config(script_location)
     config.attributes.update(connection=connection, version_table=version_table)
-    known = tuple(sorted(script.revision for script in ScriptDirectory.from_config(config).walk_revisions()))
+    known = revisions(script_location)
     with connection.begin():
         _lock(connection)
         found = MigrationContext.configure(connection, opts={"version_table": version_table}).get_current_heads()
         if not set(found) <= set(known):
             raise NewerDatabase(version_table, found, known)
         command.upgrade(config, "head")
+
+
+def revisions(script_location: Path) -> tuple[str, ...]:
+    """All that this version of the code knows of a history."""
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory.from_config(_config(script_location))
+    return tuple(sorted(script.revision for script in scripts.walk_revisions()))
+
+
+def _config(script_location: Path) -> Config:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", _option(MIGRATIONS))  # one env.py serves every history
+    config.set_main_option("version_locations", _option(script_location / "versions"))
+    config.set_main_option("path_separator", "newline")
+    return config
 
 
 def _lock(connection: Connection) -> None:

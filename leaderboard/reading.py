@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, select
 
 from leaderboard.columns import ELAPSED, METRIC, Columns, columns_at
 from leaderboard.model import Entry, Result
@@ -34,6 +34,9 @@ _FIXED: Mapping[str, ColumnElement[Any]] = {
     "auto_submitted": _IS_AUTO,
 }
 """The fixed columns but for `score`, which no row has."""
+_FIELDS = [key.label(name) for name, key in _FIXED.items()]
+_TIES = (results.c.finished_at, results.c.run_key)
+"""Oldest first, the same on every page."""
 
 
 def entry(connection: Connection, run_key: str) -> Entry | None:
@@ -89,8 +92,9 @@ def rows(connection: Connection, task_id: str, query: Query) -> Table:
     """
     columns = columns_at(connection, task_id, query.scale)
     matching = _matching(task_id, query)
-    total = connection.execute(select(func.count()).select_from(_JOINED).where(*matching)).scalar_one()
-    page = connection.execute(_page(matching, columns, query)).all()
+    counted = results.join(submissions, submissions.c.run_key == results.c.run_key) if query.final else results
+    total = connection.execute(select(func.count()).select_from(counted).where(*matching)).scalar_one()
+    page = _page(connection, matching, columns, query)
     cells: dict[str, dict[str, Cell]] = {row.run_key: dict.fromkeys(columns.all) for row in page}
     for value in _values(connection, list(cells)):
         cells[value.run_key][value.name] = value.value
@@ -121,24 +125,52 @@ def _matching(task_id: str, query: Query) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _page(matching: Sequence[ColumnElement[bool]], columns: Columns, query: Query) -> Select[*tuple[Any, ...]]:
-    c = results.c
-    fields = [key.label(name) for name, key in _FIXED.items()]
+def _page(
+    connection: Connection, matching: Sequence[ColumnElement[bool]], columns: Columns, query: Query
+) -> list[Row[*tuple[Any, ...]]]:
     sort = query.sort or columns.primary_metric or "timestamp"
-    name = sort.removeprefix("-")
+    name, descending = sort.removeprefix("-"), sort.startswith("-")
     if name not in columns.all:
         raise UnknownColumn(name, columns.all)
-    source, key = _JOINED, _FIXED.get(name)
     if name not in FIXED_COLUMNS:
-        value = result_values.c
         kind = METRIC if name in columns.metrics else ELAPSED
-        of_row = and_(value.run_key == c.run_key, value.kind == kind, value.name == name)
-        source, key = _JOINED.outerjoin(result_values, of_row), value.value
-    order: list[ColumnElement[Any]] = [c.finished_at, c.run_key]  # ties: oldest first, the same on every page
-    if key is not None:
-        order = [key.is_(None), key.desc() if sort.startswith("-") else key.asc(), *order]
-    statement = select(*fields).select_from(source).where(*matching).order_by(*order)
-    return statement.limit(query.limit).offset(query.offset)
+        return _by_value(connection, matching, kind, name, descending, query)
+    key = _FIXED.get(name)
+    order = [] if key is None else [key.is_(None), *_ordered(key, descending)]
+    if key is results.c.finished_at:
+        order = _ordered(key, descending)  # never null: in the order of an index
+    statement = select(*_FIELDS).select_from(_JOINED).where(*matching).order_by(*order, *_TIES)
+    return list(connection.execute(statement.limit(query.limit).offset(query.offset)).all())
+
+
+def _by_value(
+    connection: Connection,
+    matching: Sequence[ColumnElement[bool]],
+    kind: str,
+    name: str,
+    descending: bool,
+    query: Query,
+) -> list[Row[*tuple[Any, ...]]]:
+    """Rows with a value in the order of its index, as far as the page reaches; then those that have none."""
+    c, value = results.c, result_values.c
+    of_row = and_(value.run_key == c.run_key, value.kind == kind, value.name == name, value.value.is_not(None))
+    valued = _JOINED.join(result_values, of_row)
+    statement = select(*_FIELDS).select_from(valued).where(*matching)
+    statement = statement.order_by(*_ordered(value.value, descending), *_TIES)
+    page = list(connection.execute(statement.limit(query.limit).offset(query.offset)).all())
+    if query.limit is not None and len(page) == query.limit:
+        return page
+    before = query.offset + len(page)
+    if not page and query.offset:
+        before = connection.execute(select(func.count()).select_from(valued).where(*matching)).scalar_one()
+    without = select(*_FIELDS).select_from(_JOINED).where(*matching, ~exists().where(of_row)).order_by(*_TIES)
+    if query.limit is not None:
+        without = without.limit(query.limit - len(page))
+    return page + list(connection.execute(without.offset(max(0, query.offset - before))).all())
+
+
+def _ordered(key: ColumnElement[Any], descending: bool) -> list[ColumnElement[Any]]:
+    return [key.desc() if descending else key.asc()]
 
 
 def _values(connection: Connection, run_keys: Sequence[str]) -> list[Row[*tuple[Any, ...]]]:

@@ -94,6 +94,8 @@ results = Table(
     Index("results_by_status", "task_id", "status"),
     Index("results_by_agent", "task_id", "agent"),
     Index("results_by_code", "code_sha256", "task_version", "scale"),
+    Index("results_by_session", "task_id", "scale", "session_id"),
+    Index("results_by_time", "task_id", "scale", "finished_at"),
 )
 """One row per finished test. Rows are added, never changed."""
 
@@ -114,6 +116,7 @@ result_values = Table(
     Column("name", String, primary_key=True),
     Column("position", Integer, nullable=False),
     Column("value", Double),
+    Index("result_values_by_value", "kind", "name", "value"),
     sqlite_with_rowid=False,
 )
 """A result's metrics and elapsed times, one number per row, so that the database itself can sort by any of them.

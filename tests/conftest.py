@@ -122,11 +122,23 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One service with the fake runner for all tests of a module; each opens sessions of its own."""
-    server = Server(tmp_path_factory.mktemp("shared") / "state", ("--runner", "fake")).start()
-    yield server
-    server.stop()
+def serve_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """Like `serve`, for services that all tests of a module share; each test opens sessions of its own."""
+    servers: list[Server] = []
+
+    def start(*arguments: str) -> Server:
+        servers.append(Server(tmp_path_factory.mktemp("shared") / "state", arguments))
+        return servers[-1].start()
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def shared(serve_shared: Callable[..., Server]) -> Server:
+    """One service with the fake runner."""
+    return serve_shared("--runner", "fake")
 
 
 def _plain_environment() -> dict[str, str]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import re
 import socket
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
+from env.cli.data import data_app
+from env.cli.doctor import doctor
+from env.cli.options import RunnerName, State, TaskFolders
+from env.cli.task import task_app
 from env.cli.wiring import DEFAULT_IMAGE, CannotStart, Options, load, wire
+from env.telemetry.logs import LogFormat, configure
 
 app = typer.Typer(
     name="ringfence",
@@ -21,26 +25,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-task_app = typer.Typer(help="Tools for people who write tasks.", no_args_is_help=True)
 app.add_typer(task_app, name="task")
+app.add_typer(data_app, name="data")
+app.command()(doctor)
 
 errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
-class RunnerName(StrEnum):
-    DOCKER = "docker"
-    LOCAL = "local"
-    FAKE = "fake"
-
-
 _KEY = re.compile(r"[!-~]+")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-State = Annotated[
-    Path, typer.Option(envvar="RINGFENCE_STATE", help="Folder for database, runs and secret.", file_okay=False)
-]
-TaskFolders = Annotated[
-    list[Path] | None, typer.Option("--tasks", envvar="RINGFENCE_TASKS", help="Folder with tasks of your own.")
-]
 
 
 @app.command()
@@ -71,8 +64,13 @@ def serve(
     key: Annotated[
         list[str] | None, typer.Option("--key", envvar="RINGFENCE_KEYS", help="Operator key; may be repeated.")
     ] = None,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(envvar="RINGFENCE_LOG_FORMAT", help="Log every request and test; by default only warnings."),
+    ] = None,
 ) -> None:
     """Run the service."""
+    configure(log_format)
     if any(not _KEY.fullmatch(one) for one in key or ()):
         _fail("an operator key must be printable ASCII without spaces, and not empty: it is sent in a header.")
     if not key and host not in _LOOPBACK:
@@ -124,22 +122,6 @@ def list_tasks(tasks: TaskFolders = None) -> None:
         scales = ", ".join(task.scales) or "none"
         typer.echo(f"{task.id:<{width}}  {task.title}")
         typer.echo(f"{'':<{width}}  lines {ranges} of {len(task.lines)}; scales: {scales}")
-
-
-@task_app.command("check")
-def check_task(
-    folder: Annotated[Path, typer.Argument(help="The task's folder, with task.toml in it.")],
-    prompt: Annotated[bool, typer.Option("--prompt", help="Print the whole prompt as an agent would read it.")] = False,
-) -> None:
-    """Validate a task, render it and show its editable ranges."""
-    from env.cli.check import report
-
-    try:
-        lines = report(folder, whole_prompt=prompt)
-    except CannotStart as error:
-        _fail(str(error))
-    for line in lines:
-        typer.echo(line)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -118,7 +118,7 @@ def _runner(options: Options) -> Runner:
             from runner.container.runner import DockerRunner  # the engine's SDK: the other runners do without
 
             try:
-                sandbox = _sandbox(options.sandbox)
+                sandbox = sandbox_settings(options.sandbox)
                 return DockerRunner(options.state / "runs", _data(options), slots, options.image, sandbox)
             except RunnerError as error:
                 raise CannotStart(f"the docker runner cannot start: {error}. {_INSTEAD}") from error
@@ -131,7 +131,7 @@ def _data(options: Options) -> Path:
     return data
 
 
-def _sandbox(file: Path | None) -> Sandbox:
+def sandbox_settings(file: Path | None) -> Sandbox:
     """The sandbox settings in a TOML file with the fields of `Sandbox`; the defaults without one."""
     if file is None:
         return Sandbox()

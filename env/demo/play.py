@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from env.demo.agent import Agent
+from env.client import Client, Leaderboard, Point, RefusedError, Session, TestTicket, TestView
 from env.house import House
 from env.http.server import Server
 
@@ -49,38 +50,44 @@ def play(house: House, listening: socket.socket, stay: bool | None) -> int:
 
 
 def _session(console: Console, url: str) -> bool:
-    agent = Agent(url, TASK, "demo-rmsnorm")
-    template = Agent(url, TASK, "demo-template")
-    _say(console, f"Session {agent.session['session_id']} on {TASK}; the prompt ends:")
-    console.print("\n".join(agent.session["prompt"].splitlines()[-6:]), markup=False)
+    with (
+        Client(url) as client,
+        client.open(TASK, "demo-rmsnorm", "smoke") as agent,
+        client.open(TASK, "demo-template", "smoke") as template,
+    ):
+        _say(console, f"Session {agent.id} on {TASK}; the prompt ends:")
+        console.print("\n".join(agent.prompt.splitlines()[-6:]), markup=False)
 
-    _say(console, "edit(replace lines 1..15): outside the fence")
-    refused = agent.call("edit", op="replace", start_line=1, end_line=15, content="import os\n")
-    console.print(refused["observation"], markup=False)
+        _say(console, "edit(replace lines 1..15): outside the fence")
+        console.print(_refusal(lambda: agent.replace(1, 15, "import os\n")), markup=False)
 
-    first, last = agent.session["files"][0]["editable"][0]
-    _say(console, f"edit(replace lines {first}..{last}): LayerNorm becomes RMSNorm")
-    edited = agent.call("edit", op="replace", start_line=first, end_line=last, content=RMSNORM)
-    console.print(edited["observation"], markup=False)
+        first, last = agent.opened.files[0].editable[0]
+        _say(console, f"edit(replace lines {first}..{last}): LayerNorm becomes RMSNorm")
+        console.print(agent.replace(first, last, RMSNORM).observation, markup=False)
 
-    _say(console, "test()")
-    for player in (agent, template):
-        player.call("test")
-    results = [_follow(console, agent, "rmsnorm"), _follow(console, template, "unedited template")]
-    console.print(results[0]["observation"], markup=False)
+        _say(console, "test()")
+        for player in (agent, template):
+            player.test(wait=False)
+        results = [_follow(console, agent, "rmsnorm"), _follow(console, template, "unedited template")]
+        console.print(results[0].observation, markup=False)
 
-    _say(console, "submit(n=1)")
-    submitted = agent.call("submit", n=1)
-    console.print(submitted["observation"], markup=False)
-    template.call("submit", n=1)
+        _say(console, "submit(n=1)")
+        console.print(agent.submit(1).observation, markup=False)
+        template.submit(1)
 
-    console.print(_table(agent.leaderboard(TASK)))
-    for player in (agent, template):
-        player.close()
-    return submitted["ok"] and all(result["status"] == "succeeded" for result in results)
+        console.print(_table(client.leaderboard(TASK)))
+    return all(result.status == "succeeded" for result in results)
 
 
-def _follow(console: Console, agent: Agent, title: str) -> dict[str, Any]:
+def _refusal(call: Callable[[], object]) -> str:
+    try:
+        call()
+    except RefusedError as refused:
+        return refused.observation
+    raise AssertionError("the fence did not hold")
+
+
+def _follow(console: Console, session: Session, title: str) -> TestView:
     """Shows a test's progress as it comes, and returns its result."""
     columns = (
         TextColumn("{task.description:<18}"),
@@ -90,28 +97,29 @@ def _follow(console: Console, agent: Agent, title: str) -> dict[str, Any]:
     )
     with Progress(*columns, console=console) as bar:
         shown = bar.add_task(title, total=None, news="queued")
-        for name, data in agent.events(1):
-            if name == "metrics":
-                now = agent.progress(1)["progress"]
-                left = "" if now["eta_s"] is None else f"  {now['eta_s']:4.0f} s left"
-                news = f"step {data['step']:>4}  val_loss {data['val_loss']:.4f}{left}"
-                bar.update(shown, completed=data["step"], total=now["total_steps"], news=news)
-                if not console.is_terminal:
-                    console.print(f"{title}: {news}", markup=False)
-            elif name == "status":
-                bar.update(shown, news=data["status"])
-            elif name == "result":
-                bar.update(shown, news=f"{data['status']:<28}")
-                return data
-    raise AssertionError("the event stream ended without a result")
+        for event in session.events(1):
+            match event:
+                case Point():
+                    now = session.read_test(1).progress
+                    left = "" if now.eta_s is None else f"  {now.eta_s:4.0f} s left"
+                    news = f"step {event.step:>4}  val_loss {event.val_loss or math.nan:.4f}{left}"
+                    bar.update(shown, completed=event.step, total=now.total_steps, news=news)
+                    if not console.is_terminal:
+                        console.print(f"{title}: {news}", markup=False)
+                case TestTicket():
+                    bar.update(shown, news=event.status)
+                case TestView():
+                    bar.update(shown, news=f"{event.status:<28}")
+                    return event
+    raise AssertionError("the events ended without a result")
 
 
-def _table(board: dict[str, Any]) -> Table:
+def _table(board: Leaderboard) -> Table:
     """A column for each result: metrics are many, and a terminal is narrow."""
-    table = Table("", *(row["agent"] for row in board["rows"]), title=f"Leaderboard: {board['task_id']}")
-    elapsed = [name for name in board["columns"] if name.startswith("elapsed_")]
-    for name in ("status", *board["metric_columns"], *elapsed):
-        table.add_row(name, *(_cell(row[name]) for row in board["rows"]))
+    table = Table("", *(row.agent for row in board.rows), title=f"Leaderboard: {board.task_id}")
+    elapsed = [name for name in board.columns if name.startswith("elapsed_")]
+    for name in ("status", *board.metric_columns, *elapsed):
+        table.add_row(name, *(_cell(getattr(row, name)) for row in board.rows))
     return table
 
 

@@ -11,13 +11,18 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from env.house import House
 from env.http.bodies import BodyLimit
 from env.http.catalogue import catalogue_router
+from env.http.curve import curve_router
 from env.http.health import health_router
+from env.http.observe import Observe
+from env.http.pages import pages_router
 from env.http.responses import MAX_BODY_BYTES, on_http_error, on_invalid, on_refusal
 from env.http.sessions import sessions_router
+from env.mcp.server import McpEndpoint
 from env.refusal import Refusal
 from env.service.repeats import MAX_KEY_CHARS
 
@@ -29,10 +34,13 @@ under the same key gets the first answer again and spends nothing."""
 
 
 def create_app(house: House) -> FastAPI:
+    mcp = McpEndpoint(house)
+
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         loops = [asyncio.create_task(loop.run()) for loop in (house.lifecycle, house.checkpoints)]
-        yield
+        async with mcp.run():
+            yield
         for loop in loops:
             loop.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -47,12 +55,15 @@ def create_app(house: House) -> FastAPI:
         redirect_slashes=False,
     )
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(Observe, metrics=house.metrics)  # added last, so it goes around the others
     app.add_exception_handler(Refusal, on_refusal)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http_error)
-    for router in (sessions_router(house), catalogue_router(house), health_router(house)):
+    rooms = (sessions_router, catalogue_router, curve_router, health_router, pages_router)
+    for router in (room(house) for room in rooms):
         # Taken over, not included: an included router is searched twice in every call.
         app.router.routes.extend(router.routes)
+    app.router.routes.append(Route("/mcp", mcp, methods=["POST"]))
     _describe_headers(app)
     return app
 

@@ -4,57 +4,57 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
-from env.http.schema import Lines, Tool
+from env.http.schema import Body, Lines, Tool
 
 
-class TaskBrief(BaseModel):
+class TaskBrief(Body):
     id: str
     title: str
-    scales: list[str]
+    scales: tuple[str, ...]
     filename: str
 
 
-class Tasks(BaseModel):
-    tasks: list[TaskBrief]
+class Tasks(Body):
+    tasks: tuple[TaskBrief, ...]
 
 
-class TaskBudget(BaseModel):
+class TaskBudget(Body):
     tests: int
     steps: int
     checks: int
 
 
-class StageDetails(BaseModel):
+class StageDetails(Body):
     label: str
     script: str
     role: Literal["train", "evaluate"]
     timeout_s: float
 
 
-class ScaleDetails(BaseModel):
+class ScaleDetails(Body):
     summary: str
     world_size: int
     settings: dict[str, str]
-    stages: list[StageDetails]
+    stages: tuple[StageDetails, ...]
 
 
 class TaskWhole(TaskBrief):
     version: str
     description: str
-    editable: list[Lines]
+    editable: tuple[Lines, ...]
     text: str
     budget: TaskBudget
-    override_keys: list[str]
+    override_keys: tuple[str, ...]
     scale_details: dict[str, ScaleDetails]
 
 
-class Tools(BaseModel):
-    tools: list[Tool]
+class Tools(Body):
+    tools: tuple[Tool, ...]
 
 
-class Board(BaseModel):
+class Board(Body):
     task_id: str
     rows: int
     sessions: int
@@ -62,11 +62,11 @@ class Board(BaseModel):
     last: str
 
 
-class Boards(BaseModel):
-    leaderboards: list[Board]
+class Boards(Body):
+    leaderboards: tuple[Board, ...]
 
 
-class Row(BaseModel):
+class Row(Body):
     """Also a number or null for each metric, `<metric>_<label>`, and time in seconds, `elapsed_<label>`."""
 
     model_config = ConfigDict(extra="allow")
@@ -88,21 +88,21 @@ class Row(BaseModel):
     auto_submitted: bool
 
 
-class Leaderboard(BaseModel):
+class Leaderboard(Body):
     task_id: str
-    columns: list[str]
-    metric_columns: list[str]
-    rows: list[Row]
+    columns: tuple[str, ...]
+    metric_columns: tuple[str, ...]
+    rows: tuple[Row, ...]
     total: int
     limit: int | None
     offset: int
 
 
-class Alive(BaseModel):
+class Alive(Body):
     ok: bool
 
 
-class Ready(BaseModel):
+class Ready(Body):
     ok: bool
     runner: str
     slots: int

@@ -1,14 +1,15 @@
-"""Liveness and readiness."""
+"""Liveness, readiness and figures for Prometheus."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import text
 from starlette.responses import Response
 
 from env.house import House
 from env.http.catalogue_schema import Alive, Ready
-from env.http.responses import json_response
+from env.http.responses import answers_with, json_response
 
 
 def health_router(house: House) -> APIRouter:
@@ -27,5 +28,10 @@ def health_router(house: House) -> APIRouter:
         ready = house.lifecycle.alive
         body = {"ok": ready, "runner": house.runner.name, "slots": house.runner.slots, "tests": house.views.counts()}
         return json_response(body, 200 if ready else 503)
+
+    @router.get("/metrics", response_class=Response, responses=answers_with("text/plain"))
+    async def metrics() -> Response:
+        """Figures in Prometheus' text format."""
+        return Response(house.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     return router

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from env.arguments import TOOLS
+from env.arguments import TOOLS, mistakes
 from env.http.schema import OpenSession
 from env.refusal import Kind, Refusal
 from env.service.answer import Answer
@@ -67,8 +67,11 @@ async def on_invalid(request: Request, error: Exception) -> Response:
     errors = error.errors()
     if any(item["type"] == "json_invalid" for item in errors):
         return refusal_response(Refusal(Kind.MALFORMED, "bad_json", "The body is not valid JSON."))
-    wrong = "; ".join(dict.fromkeys(map(_in_words, errors[:5])))
-    return refusal_response(Refusal(Kind.INVALID, "invalid_arguments", f"{wrong}.{_allowed(request)}"))
+    last = request.url.path.rstrip("/").rsplit("/", 1)[-1]
+    tool = None if request.method != "POST" else OpenSession if last == "sessions" else TOOLS.get(last)
+    return refusal_response(
+        Refusal(Kind.INVALID, "invalid_arguments", mistakes(map(_from_the_body, errors), tool, last))
+    )
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
@@ -88,19 +91,9 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     return response
 
 
-def _in_words(item: Any) -> str:
-    place = ".".join(str(part)[:64] for part in item["loc"][1:]) or "the body"
-    if item["type"] == "extra_forbidden":
-        return f"{place!r} is not an argument of this call"
-    if item["type"] == "model_attributes_type":
-        return "The body must be a JSON object, sent as Content-Type: application/json"
-    return f"{place}: {item['msg']}"
-
-
-def _allowed(request: Request) -> str:
-    last = request.url.path.rstrip("/").rsplit("/", 1)[-1]
-    model = OpenSession if last == "sessions" else TOOLS.get(last)
-    if model is None or request.method != "POST":
-        return ""
-    names = ", ".join(model.model_fields)
-    return f" Allowed arguments: {names}." if names else f" {last} takes no arguments."
+def _from_the_body(error: Any) -> dict[str, Any]:
+    """The framework's error as its model would have given it: without `body` or `query` in front of the place."""
+    told = {**error, "loc": error["loc"][1:]}
+    if error["type"] == "model_attributes_type":
+        told["msg"] = "must be a JSON object, sent as Content-Type: application/json"
+    return told

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from env.http.schema import Body
 
 
-class Labels(BaseModel):
+class Labels(Body):
     template_unmodified: bool = Field(description="The tested files are those that the task gives.")
     duplicate_of: str | None = Field(
         description="Run key of the first result recorded before with the same code, task version and scale."
@@ -15,7 +17,7 @@ class Labels(BaseModel):
     auto_submitted: bool = Field(description="Submitted for its session, not by it.")
 
 
-class AuditRecord(BaseModel):
+class AuditRecord(Body):
     """One check of the model's answers."""
 
     run: str
@@ -28,12 +30,12 @@ class AuditRecord(BaseModel):
     where: str
 
 
-class ParameterRecord(BaseModel):
+class ParameterRecord(Body):
     counted: int | None = Field(description="In the checkpoint, by the evaluator.")
     cap: int | None
 
 
-class SelfReported(BaseModel):
+class SelfReported(Body):
     """Steps, and losses in nats per token: what the training said of itself, beside what it is to be compared with."""
 
     steps_reported: int | None = Field(None, description="Optimizer steps before the last report.")
@@ -44,7 +46,7 @@ class SelfReported(BaseModel):
     evaluated_val_loss: float | None = Field(description="Found by the evaluator, on held-out data.")
 
 
-class RunRecord(BaseModel):
+class RunRecord(Body):
     """One run of the test. Times are the host's, in Unix seconds and in seconds."""
 
     run: str
@@ -57,10 +59,10 @@ class RunRecord(BaseModel):
     elapsed_s: float | None = None
     baseline_s: float | None = None
     slowdown: float | None = Field(None, description="Training time as a multiple of `baseline_s`.")
-    details: dict[str, float | None] = {}
+    details: dict[str, float | None] = Field(default_factory=dict)
 
 
-class IntegrityRecord(BaseModel):
+class IntegrityRecord(Body):
     """How a result came about and what was audited. Results of earlier versions lack some of it."""
 
     model_config = ConfigDict(extra="allow")
@@ -70,17 +72,17 @@ class IntegrityRecord(BaseModel):
     template_unmodified: bool
     parameters: ParameterRecord | None = None
     checkpoint_sha256: str | None = None
-    audits: list[AuditRecord] = []
+    audits: tuple[AuditRecord, ...] = ()
     self_reported: SelfReported | None = None
     ringfence: str = Field(description="The service's version.")
     world_size: int
     settings: dict[str, str]
     machine: dict[str, Any] = Field(description="Hardware, image and versions.")
-    devices: list[str] = []
-    runs: list[RunRecord]
+    devices: tuple[str, ...] = ()
+    runs: tuple[RunRecord, ...]
 
 
-class ResultView(BaseModel):
+class ResultView(Body):
     """A finished test, whole."""
 
     run_key: str

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictStr
+from pydantic import BaseModel, ConfigDict, Field
 
-Lines = Annotated[list[int], Field(min_length=2, max_length=2, description="First and last line, 1-based.")]
+from env.arguments import OpenArguments
+
+Lines = Annotated[tuple[int, ...], Field(min_length=2, max_length=2, description="First and last line, 1-based.")]
 
 
-class OpenSession(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    task: StrictStr = Field(description="A task's id, as in GET /v1/tasks.")
-    agent: StrictStr = Field(description="Who is acting; shown on the leaderboard.")
-    scale: StrictStr | None = Field(None, description="One of the task's scales; the service's default if left out.")
+class Body(BaseModel):
+    """Of an answer, as a value: the client gives it to its user."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class OpenSession(OpenArguments):
     metadata: dict[str, Any] = Field(default_factory=dict, description="Yours to use; kept with the session.")
 
 
-class Refused(BaseModel):
+class Refused(Body):
     """Every refusal: `observation` begins with `ERROR: ` and says what is allowed."""
 
     ok: bool
@@ -25,15 +29,15 @@ class Refused(BaseModel):
     code: str
 
 
-class Edited(BaseModel):
+class Edited(Body):
     ok: bool
     observation: str
-    editable: list[Lines]
+    editable: tuple[Lines, ...]
     total_lines: int
     revision: int
 
 
-class CheckResult(BaseModel):
+class CheckResult(Body):
     passed: bool
     checks_remaining: int
 
@@ -42,7 +46,7 @@ class Checked(Edited):
     check: CheckResult
 
 
-class TestTicket(BaseModel):
+class TestTicket(Body):
     __test__ = False
     n: int
     status: str
@@ -52,7 +56,7 @@ class Started(Edited):
     test: TestTicket
 
 
-class SubmittedTest(BaseModel):
+class SubmittedTest(Body):
     n: int
     status: str
 
@@ -61,44 +65,44 @@ class Submitted(Edited):
     submission: SubmittedTest
 
 
-class File(BaseModel):
+class File(Body):
     filename: str
     text: str
-    editable: list[Lines]
+    editable: tuple[Lines, ...]
     total_lines: int
 
 
-class Budget(BaseModel):
+class Budget(Body):
     tests: int
     tests_remaining: int
     steps: int
 
 
-class Function(BaseModel):
+class Function(Body):
     name: str
     description: str
     parameters: dict[str, Any]
 
 
-class Tool(BaseModel):
+class Tool(Body):
     """In OpenAI function-calling form."""
 
     type: Literal["function"]
     function: Function
 
 
-class Opened(BaseModel):
+class Opened(Body):
     session_id: str
     token: str
     task: str
     scale: str | None
     prompt: str
-    tools: list[Tool]
+    tools: tuple[Tool, ...]
     budget: Budget
-    files: list[File]
+    files: tuple[File, ...]
 
 
-class TestBrief(BaseModel):
+class TestBrief(Body):
     __test__ = False
     n: int
     status: str
@@ -108,13 +112,13 @@ class TestBrief(BaseModel):
     ended_at: str | None
 
 
-class Point(BaseModel):
+class Point(Body):
     step: int
     train_loss: float | None
     val_loss: float | None
 
 
-class ProgressView(BaseModel):
+class ProgressView(Body):
     """Self-reported by the training process."""
 
     stage: str | None
@@ -122,10 +126,10 @@ class ProgressView(BaseModel):
     step: int
     total_steps: int | None
     eta_s: float | None
-    series: list[Point]
+    series: tuple[Point, ...]
 
 
-class StageView(BaseModel):
+class StageView(Body):
     label: str
     script: str
     status: str
@@ -137,16 +141,16 @@ class StageView(BaseModel):
 class TestView(TestBrief):
     progress: ProgressView
     metrics: dict[str, float | None]
-    stages: list[StageView]
+    stages: tuple[StageView, ...]
     observation: str | None
 
 
-class SubmissionView(BaseModel):
+class SubmissionView(Body):
     n: int
     submitted_at: str
 
 
-class SessionView(BaseModel):
+class SessionView(Body):
     session_id: str
     task: str
     agent: str
@@ -157,12 +161,12 @@ class SessionView(BaseModel):
     budget: Budget
     steps: int
     revision: int
-    files: list[File]
-    tests: list[TestBrief]
+    files: tuple[File, ...]
+    tests: tuple[TestBrief, ...]
     submission: SubmissionView | None
 
 
-class StepView(BaseModel):
+class StepView(Body):
     step: int
     tool: str
     input: dict[str, Any]
@@ -173,12 +177,12 @@ class StepView(BaseModel):
     at: str
 
 
-class TrajectoryView(BaseModel):
+class TrajectoryView(Body):
     session_id: str
     task: str
     task_version: str
     agent: str
     scale: str | None
-    steps: list[StepView]
-    files: list[File]
+    steps: tuple[StepView, ...]
+    files: tuple[File, ...]
     submission: dict[str, Any] | None

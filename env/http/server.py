@@ -19,7 +19,11 @@ class Server(uvicorn.Server):
 
     def __init__(self, house: House) -> None:
         config = uvicorn.Config(
-            create_app(house), log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S
+            create_app(house),
+            log_config=None,  # its loggers pass on to ours
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=GRACE_S,
         )
         super().__init__(config)
         self._lifecycle = house.lifecycle

@@ -14,6 +14,7 @@ from env.house import House
 from env.http import schema
 from env.http.responses import answer_response, answers_with, json_response
 from env.http.toolroute import ToolRoute
+from env.service.access import bearer_of
 
 KEEP_ALIVE_S = 15.0
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -24,8 +25,7 @@ TestNumber = Annotated[int, Path(ge=1, le=1_000_000, description="The test's num
 
 
 def bearer(request: Request) -> str | None:
-    scheme, _, value = request.headers.get("authorization", "").partition(" ")
-    return value.strip() if scheme.lower() == "bearer" else None
+    return bearer_of(request.headers.get("authorization", ""))
 
 
 def key(request: Request) -> str | None:
@@ -93,7 +93,7 @@ def sessions_router(house: House) -> APIRouter:
         "/{session_id}/tests/{n}/events", response_class=StreamingResponse, responses=answers_with("text/event-stream")
     )
     async def events(session_id: str, n: TestNumber, request: Request) -> StreamingResponse:
-        """Server-sent events: `status` and `metrics` as they come, then `result`."""
+        """Server-sent events: `status`, `metrics` and `progress` as they come, then `result`."""
         token = bearer(request)
         views.test(token, session_id, n)  # refuses before the stream begins
         return StreamingResponse(_events(house, token, session_id, n), media_type="text/event-stream")
@@ -121,7 +121,7 @@ def sessions_router(house: House) -> APIRouter:
 
 
 async def _events(house: House, token: str | None, session_id: str, n: int) -> AsyncIterator[str]:
-    status, shown = None, 0
+    status, shown, standing = None, 0, None
     while not house.lifecycle.stopping:
         seen = house.views.test(token, session_id, n)
         if seen["status"] != status:
@@ -131,6 +131,10 @@ async def _events(house: House, token: str | None, session_id: str, n: int) -> A
         for point in series[shown:]:
             yield _event("metrics", point)
         shown = max(shown, len(series))
+        progress = {name: value for name, value in seen["progress"].items() if name != "series"}
+        if seen["ended_at"] is None and progress != standing:
+            standing = progress
+            yield _event("progress", progress)
         if seen["ended_at"] is not None:
             yield _event("result", seen)
             return

@@ -18,6 +18,7 @@ from env.lifecycle.plan import on_gpus, plan
 from env.lifecycle.progress import Progress, Pulse
 from env.lifecycle.record import result_of
 from env.lifecycle.selfreport import expected_steps
+from env.lifecycle.watcher import Nobody, Watcher
 from env.session import Run, Session, Status, Test
 from env.store.store import Store
 from leaderboard import writing as leaderboard
@@ -32,12 +33,21 @@ IDLE_S = 60.0
 
 
 class Lifecycle:
-    def __init__(self, engine: Engine, store: Store, runner: Runner, host: Host, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        runner: Runner,
+        host: Host,
+        clock: Callable[[], datetime],
+        watcher: Watcher | None = None,
+    ) -> None:
         self._engine = engine
         self._store = store
         self._runner = runner
         self._host = host
         self._clock = clock
+        self._watcher = watcher or Nobody()
         self._attempts = Attempts(runner)
         self._cleanup = Cleanup(runner)
         self._machine: Mapping[str, str] = {}
@@ -47,6 +57,7 @@ class Lifecycle:
         self._tasks: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._alive = False
+        self._tidy = asyncio.Event()
         self._stopping = False
 
     # --- for the service ----------------------------------------------------------------------------------------
@@ -55,6 +66,10 @@ class Lifecycle:
     def alive(self) -> bool:
         """The loop is running."""
         return self._alive
+
+    async def tidied(self) -> None:
+        """Until what the service left behind when it last died is removed: a run under a name of then is safe now."""
+        await self._tidy.wait()
 
     @property
     def stopping(self) -> bool:
@@ -112,6 +127,7 @@ class Lifecycle:
         """Runs until cancelled. What was under way when the service last died is taken up first."""
         self._machine = await ask(self._runner.describe)
         await self._remove_orphans()
+        self._tidy.set()
         self._alive = True
         try:
             await self._serve()
@@ -136,7 +152,8 @@ class Lifecycle:
             assert session is not None
             scale = _scale(session)
             pool = self._host.pool(on_gpus(scale))
-            if test.status is Status.RUNNING:
+            waited = test.status is Status.QUEUED
+            if not waited:
                 pool.adopt(test.devices)
             else:
                 devices = None if pool in full else pool.lease(scale.world_size)
@@ -145,6 +162,8 @@ class Lifecycle:
                     return
                 test = replace(test, status=Status.RUNNING, started_at=self._clock(), devices=devices)
                 self._store.set_running(conn, test)
+        if waited:
+            self._watcher.started(session, test)
         live = Progress(expected_steps(scale.settings), cancel_requested=test.cancel_requested)
         self._live[test.session_id, test.n] = live
         self._pulses[test.session_id, test.n].beat()
@@ -176,6 +195,7 @@ class Lifecycle:
                 with self._engine.begin() as conn:
                     self._store.add_run(conn, test, item.position, run)
                 test = replace(test, runs=(*test.runs, run))
+                self._watcher.ran(session, test, run, evaluates=item.evaluates)
             status = run.status
             if status is not Status.SUCCEEDED:
                 break
@@ -193,6 +213,7 @@ class Lifecycle:
             self._store.finish(conn, test)
             if not test.refunded:
                 leaderboard.record(conn, result_of(session, test, self._machine))
+        self._watcher.finished(session, test)
         self._pulses.pop((test.session_id, test.n), Pulse()).beat()
 
     async def _remove_orphans(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from env.lifecycle.attempts import Attempts, Ended
 from env.lifecycle.cleanup import Cleanup
@@ -17,7 +17,9 @@ AT_ONCE = 2
 
 
 class Rehearsals:
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, tidied: Callable[[], Awaitable[None]]) -> None:
+        """`tidied` waits until nothing of the service's last life is removed any more."""
+        self._tidied = tidied
         self._attempts = Attempts(runner)
         self._cleanup = Cleanup(runner)
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -26,6 +28,8 @@ class Rehearsals:
         """How the rehearsal of `files` came out; `number` tells it from the session's others."""
         assert session.scale is not None
         wanted = rehearsal(session.task, session.task.scales[session.scale], session.id, number, files)
+        # A check that is repeated after a restart has the name of the one that was under way.
+        await self._tidied()
         async with self._slots:
             ended = await self._attempts.take(wanted, Progress(None), lambda: None, evaluates=True)
         await self._cleanup.remove(wanted.run_id)

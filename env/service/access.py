@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 
@@ -13,6 +14,12 @@ from env.session import Session
 
 def sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def bearer_of(authorization: str) -> str | None:
+    """The secret in an `Authorization` header's value; None when it holds none."""
+    scheme, _, value = authorization.partition(" ")
+    return value.strip() if scheme.lower() == "bearer" else None
 
 
 class Access:
@@ -28,7 +35,21 @@ class Access:
     def token(self, session_id: str) -> str:
         """The session's bearer token. Derived, so that a repeated call can be given it again; stored only hashed."""
         digest = hmac.digest(self._secret, f"session:{session_id}".encode(), "sha256")
-        return "rf_" + urlsafe_b64encode(digest).rstrip(b"=").decode()
+        return f"rf_{session_id}_" + urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+    @staticmethod
+    def session_of(token: str | None) -> str:
+        """Id of the session that a token claims to belong to, for transports in which a call names no session."""
+        if not token:
+            raise Refusal(
+                Kind.UNAUTHENTICATED, "token_required", "Give the session's token, as open_session returned it."
+            )
+        claimed = re.match(r"rf_([a-z0-9]{1,32})_", token)
+        if claimed is None:
+            raise Refusal(
+                Kind.UNAUTHENTICATED, "bad_token", "This is not a session's token. open_session returned one: rf_…"
+            )
+        return claimed[1]
 
     def is_operator(self, bearer: str | None) -> bool:
         return bearer is not None and sha256(bearer) in self._keys

@@ -24,6 +24,8 @@ from env.session import Session, Status, Submission, Test
 from env.store.store import Store
 from leaderboard import writing as leaderboard
 
+RESULT_OVER_HTTP = "GET /v1/sessions/{session}/tests/{n}?wait=60"
+
 
 class Tools:
     def __init__(
@@ -97,7 +99,16 @@ class Tools:
     async def check(self, bearer: str | None, session_id: str, arguments: CheckArguments, key: str | None) -> Answer:
         return await self._checks.check(bearer, session_id, arguments, key)
 
-    def test(self, bearer: str | None, session_id: str, arguments: TestArguments, key: str | None) -> Answer:
+    def test(
+        self,
+        bearer: str | None,
+        session_id: str,
+        arguments: TestArguments,
+        key: str | None,
+        result_call: str = RESULT_OVER_HTTP,
+    ) -> Answer:
+        """`result_call` tells the agent how to ask for the result; it may name the `{session}` and the test's `{n}`."""
+
         def act(live: LiveSession) -> Effect:
             session, workspace = live.session, live.workspace
             document = workspace.document(None)
@@ -108,7 +119,7 @@ class Tools:
             n = len(earlier) + 1
             test = Test(session.id, n, Status.QUEUED, workspace.texts, self._clock())
             return Effect(
-                feedback.queued(n, left - 1, f"/v1/sessions/{session.id}/tests/{n}"),
+                feedback.queued(n, left - 1, result_call.format(session=session.id, n=n)),
                 document,
                 test=n,
                 write=lambda conn: self._store.add_test(conn, test),

@@ -94,8 +94,10 @@ class Views:
             return self._store.counts(conn)
 
     def _readable(self, bearer: str | None, session_id: str) -> LiveSession:
+        """What is submitted is published: from then on everyone may read how it came about."""
         live = self._live.get(session_id)
-        self._access.require_reader(bearer, live.session)
+        if live.submission is None:
+            self._access.require_reader(bearer, live.session)
         return live
 
 

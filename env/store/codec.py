@@ -15,6 +15,9 @@ from env.session import Editables, Run, Session, Status, Step, Test
 from runner.metrics import TrainMetrics
 from tasks.model import Task
 
+Series = list[tuple[int, float | None, float | None]]
+"""Step, train and validation loss; None where a loss was not finite."""
+
 # ASCII only: NUL and lone surrogates become escapes, which every database stores.
 dump = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
@@ -62,6 +65,10 @@ def read_step(row: Row[Any]) -> Step:
         None if row.editables is None else read_editables(row.editables),
         row.undone,
     )
+
+
+def read_series(text: str) -> Series:
+    return [(step, train, val) for step, train, val in json.loads(text)]
 
 
 def read_editables(text: str) -> Editables:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, RowMapping, and_, func, insert, select, update
 
 from env.session import Editables, Run, Session, Status, Step, Submission, Test
 from env.store.codec import (
+    Series,
     dump,
     read_editables,
     read_run,
+    read_series,
     read_session,
     read_step,
     read_test,
@@ -25,6 +27,11 @@ from tasks.model import Task
 
 INSERT_STEP = insert(steps)
 _UNFINISHED = (Status.QUEUED.value, Status.RUNNING.value)
+
+
+class Totals(NamedTuple):
+    sessions: int
+    refunds: int
 
 
 class Store:
@@ -142,6 +149,12 @@ class Store:
             by_test[row.session_id, row.n].append(read_run(row))
         return [read_test(row, tuple(by_test[row.session_id, row.n])) for row in found]
 
+    def series(self, conn: Connection, session_id: str, n: int) -> list[tuple[str, Series]]:
+        """Each run's label and what it said of itself, in order."""
+        where = and_(runs.c.session_id == session_id, runs.c.n == n)
+        found = conn.execute(select(runs.c.label, runs.c.series).where(where).order_by(runs.c.position))
+        return [(row.label, read_series(row.series)) for row in found]
+
     def status(self, conn: Connection, session_id: str, n: int) -> Status:
         where = and_(tests.c.session_id == session_id, tests.c.n == n)
         return Status(conn.execute(select(tests.c.status).where(where)).scalar_one())
@@ -204,3 +217,10 @@ class Store:
         """Tests by status."""
         counted = conn.execute(select(tests.c.status, func.count()).group_by(tests.c.status))
         return {status: count for status, count in counted.tuples()}  # noqa: C416 - a cursor is no iterable of pairs
+
+    def totals(self, conn: Connection) -> Totals:
+        """Since the database began."""
+        refunded = select(func.count()).select_from(tests).where(tests.c.refunded)
+        return Totals(
+            conn.execute(select(func.count()).select_from(sessions)).scalar_one(), conn.execute(refunded).scalar_one()
+        )

@@ -13,21 +13,13 @@ from pathlib import Path
 from random import Random
 
 from runner.data.author import Document, write
+from runner.data.errors import DataError
 from runner.data.items import evaluation_sets
 
 FORMAT = 2
 """Goes up when the same seed would give other data: what an older format left is made anew."""
 TRAIN, DEV, HELDOUT = 4_000_000, 250_000, 80_000
 """Bytes, about: many times what a training reads, and a little more than an evaluation scores."""
-
-
-class DataError(Exception):
-    """A data folder cannot be made."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"cannot prepare {path}: {reason}")
-        self.path = path
-        self.reason = reason
 
 
 def is_prepared(data_dir: Path, name: str) -> bool:

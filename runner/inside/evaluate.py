@@ -82,7 +82,7 @@ Scoring = Callable[[PassageScorer], tuple[dict[str, float], dict[str, int]]]
 
 def _language_modelling(settings: Settings) -> Scoring:
     """The data is read first: what is wrong with it is not the model's fault."""
-    tokenizer = load_tokenizer(settings.tokenizer)
+    tokenizer = load_tokenizer(settings.tokenizer, settings.data_dir)
     block_size = settings.model.block_size
     heldout = settings.data_dir / "heldout.bin"
     blocks = heldout_blocks(heldout, block_size, settings.model.vocab_size, settings.eval_tokens)
@@ -107,7 +107,7 @@ def _language_modelling(settings: Settings) -> Scoring:
 
 
 def _lm_eval(settings: Settings) -> Scoring:
-    tokenizer = load_tokenizer(settings.tokenizer)
+    tokenizer = load_tokenizer(settings.tokenizer, settings.data_dir)
     check_items(settings.data_dir)
 
     def score(scorer: PassageScorer) -> tuple[dict[str, float], dict[str, int]]:

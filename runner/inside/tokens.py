@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+from pathlib import Path
 from typing import Any, Protocol
 
 from runner.inside.faults import SetupFault
@@ -32,18 +34,25 @@ class Gpt2Tokenizer:
     prefix_token = 50256
     """<|endoftext|>, which separates documents in the training data."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: Path) -> None:
+        """`files`: the folder `ringfence data prepare` fills; without it, wherever tiktoken finds its files itself."""
         try:
             tiktoken: Any = importlib.import_module("tiktoken")
         except ImportError:
             raise SetupFault("TOKENIZER", "gpt2 needs the package tiktoken") from None
-        self._encoding = tiktoken.get_encoding("gpt2")
+        if files.is_dir():
+            os.environ["TIKTOKEN_CACHE_DIR"] = str(files)
+        try:
+            self._encoding = tiktoken.get_encoding("gpt2")
+        except (OSError, ValueError) as error:  # it looked for them on the internet, or found others
+            reason = f"GPT-2's files are not in {files}: make them with `ringfence data prepare fineweb10b`"
+            raise SetupFault("TOKENIZER", reason) from error
 
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self._encoding.encode_ordinary(text)
         return ids
 
 
-def load_tokenizer(name: str) -> Tokenizer:
-    """`bytes` or `gpt2`. Raises SetupFault when its package is missing."""
-    return ByteTokenizer() if name == "bytes" else Gpt2Tokenizer()
+def load_tokenizer(name: str, data_dir: Path) -> Tokenizer:
+    """`bytes` or `gpt2`, whose files are in `data_dir/tokenizer`. Raises SetupFault when something is missing."""
+    return ByteTokenizer() if name == "bytes" else Gpt2Tokenizer(data_dir / "tokenizer")

@@ -73,7 +73,7 @@ def test_task_check_prints_the_whole_prompt(minimal: Path) -> None:
 def test_task_check_names_file_and_key_of_a_mistake(minimal: Path, old: str, new: str, said: str) -> None:
     (minimal / "task.toml").write_text(MINIMAL.replace(old, new))
     shown = ringfence("task", "check", str(minimal))
-    assert shown.returncode == 2
+    assert shown.returncode == 1
     assert shown.stderr.startswith(f"ERROR: {minimal / 'task.toml'}: ")
     assert said in shown.stderr
     assert "Traceback" not in shown.stderr

@@ -47,8 +47,10 @@ CALLS: dict[str, dict[str, Any] | None] = {
     "GET /v1/leaderboards/{task_id}": None,
     "GET /v1/leaderboards/{task_id}.csv": None,
     "GET /v1/results/{run_key}": None,
+    "GET /v1/results/{run_key}/curve": None,
     "GET /healthz": None,
     "GET /readyz": None,
+    "GET /metrics": None,
 }
 """Every call there is, with a body that works for those that generated bodies hardly ever suit."""
 
@@ -71,7 +73,8 @@ def test_generated_calls_are_answered_as_the_document_says(serve: Any, subtests:
     never_right = {label for label, statuses in answered.items() if not statuses & {200, 201, 202}}
     assert never_right == {f"POST {SESSION}/tests/{{n}}/cancel"}  # its test is over already: 409
     never_refused = {label for label, statuses in answered.items() if max(statuses) < 400}
-    assert never_refused == {"GET /v1/tasks", "GET /v1/tools", "GET /v1/leaderboards", "GET /healthz", "GET /readyz"}
+    catalogue = {"GET /v1/tasks", "GET /v1/tools", "GET /v1/leaderboards"}
+    assert never_refused == catalogue | {"GET /healthz", "GET /readyz", "GET /metrics"}
     assert "Traceback" not in service.log()
     assert httpx.get(f"{service.url}/readyz").is_success
 

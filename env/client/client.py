@@ -1,0 +1,62 @@
+"""The service as its users see it: open sessions, read tasks and leaderboards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+from env.client.session import Session
+from env.client.transport import Transport
+from env.http.catalogue_schema import Board, Boards, Leaderboard, TaskBrief, Tasks, TaskWhole
+from env.http.result_schema import ResultView
+from env.http.schema import Opened
+
+
+class Client:
+    """Every call raises RefusedError when the service turns it down, and ServiceError when it cannot be reached."""
+
+    def __init__(self, url: str, key: str | None = None, patience_s: float = 60.0) -> None:
+        """`key`: an operator's, where the service has any. `patience_s`: how long a call is repeated while the service
+        cannot be reached."""
+        self._url = url
+        self._patience_s = patience_s
+        self._transport = Transport(url, key, patience_s)
+
+    def open(
+        self, task: str, agent: str, scale: str | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> Session:
+        """A new session. `agent` is shown on the leaderboard; without `scale` it is the service's default."""
+        body = {"task": task, "agent": agent, "scale": scale, "metadata": dict(metadata or {})}
+        opened = Opened.model_validate(self._transport.post("/v1/sessions", body))
+        return Session(Transport(self._url, opened.token, self._patience_s), opened)
+
+    def tasks(self) -> tuple[TaskBrief, ...]:
+        return Tasks.model_validate(self._transport.get("/v1/tasks")).tasks
+
+    def task(self, task_id: str) -> TaskWhole:
+        return TaskWhole.model_validate(self._transport.get(f"/v1/tasks/{quote(task_id, safe='')}"))
+
+    def leaderboards(self) -> tuple[Board, ...]:
+        """The tasks that have results."""
+        return Boards.model_validate(self._transport.get("/v1/leaderboards")).leaderboards
+
+    def leaderboard(self, task_id: str, **query: Any) -> Leaderboard:
+        """Submitted results, best first. `query`: `scale`, `status`, `agent`, `final`, `sort`, `limit`, `offset`."""
+        return Leaderboard.model_validate(self._transport.get(f"/v1/leaderboards/{quote(task_id, safe='')}", **query))
+
+    def result(self, session_id: str, n: int) -> ResultView:
+        """What the leaderboard's row of a finished test stands for: metrics, audits, code, and where it ran."""
+        return ResultView.model_validate(self._transport.get(f"/v1/results/{session_id}-{n}"))
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

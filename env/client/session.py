@@ -1,0 +1,176 @@
+"""A session as its agent uses it: the tools, and what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from env.client.errors import RefusedError
+from env.client.events import Event, parsed
+from env.client.transport import Transport
+from env.http.schema import (
+    Checked,
+    Edited,
+    Opened,
+    Point,
+    SessionView,
+    Started,
+    Submitted,
+    TestTicket,
+    TestView,
+    TrajectoryView,
+)
+
+HOLD_S = 30
+"""How long one call waits for a test; then it is asked again."""
+
+
+class Session:
+    """Every call raises RefusedError when the service turns it down, and ServiceError when it cannot be reached.
+
+    Calls are repeated while the service is down: it may be killed and started again in the middle.
+    """
+
+    def __init__(self, transport: Transport, opened: Opened) -> None:
+        self._transport = transport
+        self._path = f"/v1/sessions/{opened.session_id}"
+        self.opened = opened
+
+    @property
+    def id(self) -> str:
+        return self.opened.session_id
+
+    @property
+    def prompt(self) -> str:
+        """The task, the rules, the file: all that an agent has to know."""
+        return self.opened.prompt
+
+    # --- editing ------------------------------------------------------------------------------------------------
+
+    def edit(self, **arguments: Any) -> Edited:
+        """The tool itself, with its arguments: `op`, `start_line`, `end_line`, `after_line`, `content`, …"""
+        return Edited.model_validate(self.call("edit", **arguments))
+
+    def replace(self, start_line: int, end_line: int, content: str, filename: str | None = None) -> Edited:
+        """Lines `start_line` to `end_line`, 1-based and inclusive; empty `content` deletes them."""
+        return self.edit(op="replace", start_line=start_line, end_line=end_line, content=content, **_file(filename))
+
+    def insert(self, after_line: int, content: str, filename: str | None = None) -> Edited:
+        return self.edit(op="insert", after_line=after_line, content=content, **_file(filename))
+
+    def str_replace(self, old_str: str, new_str: str, filename: str | None = None) -> Edited:
+        """`old_str` must occur exactly once in the editable ranges."""
+        return self.edit(op="str_replace", old_str=old_str, new_str=new_str, **_file(filename))
+
+    def view(self, start_line: int | None = None, end_line: int | None = None, filename: str | None = None) -> Edited:
+        """The observation holds the file with line numbers, whole or from `start_line` to `end_line`."""
+        lines = {"start_line": start_line, "end_line": end_line}
+        given = {name: line for name, line in lines.items() if line is not None}
+        return Edited.model_validate(self.call("view", **given, **_file(filename)))
+
+    def undo(self, n: int = 1) -> Edited:
+        return Edited.model_validate(self.call("undo", n=n))
+
+    # --- testing ------------------------------------------------------------------------------------------------
+
+    def check(self) -> Checked:
+        """The free rehearsal; takes seconds."""
+        return Checked.model_validate(self.call("check"))
+
+    def test(self, wait: bool = True, on_progress: Callable[[TestView], object] | None = None) -> TestView:
+        """Spends a test on the file as it is. With `wait`, returns when it is over, and not before.
+
+        `on_progress` is called with each change of status and each TRAIN_METRICS line.
+        """
+        n = Started.model_validate(self.call("test")).test.n
+        if not wait:
+            return self.read_test(n)
+        if on_progress is not None:
+            for event in self.events(n):
+                if not isinstance(event, TestView):
+                    on_progress(self.read_test(n))
+        return self.result(n)
+
+    def read_test(self, n: int, hold_s: float = 0) -> TestView:
+        """How test `n` stands: as soon as it is over, or after `hold_s` seconds (at most 60)."""
+        return TestView.model_validate(self._transport.get(f"{self._path}/tests/{n}", wait=hold_s))
+
+    def result(self, n: int) -> TestView:
+        """Test `n`, once it is over."""
+        while (seen := self.read_test(n, HOLD_S)).ended_at is None:
+            pass
+        return seen
+
+    def events(self, n: int) -> Iterator[Event]:
+        """What happens to test `n`, each thing once: its statuses and points as they come, and at last its view."""
+        patience = self._transport.patience()
+        status, points = "", 0
+        while True:
+            seen = 0
+            why: object = "the stream of events ended early"
+            try:
+                with self._transport.lines(f"{self._path}/tests/{n}/events") as lines:
+                    for event in parsed(lines):
+                        patience.answered()
+                        match event:
+                            case TestView():
+                                yield event
+                                return
+                            case TestTicket() if event.status != status:
+                                status = event.status
+                                yield event
+                            case Point():
+                                # A stream tells all from the beginning.
+                                seen += 1
+                                if seen > points:
+                                    points = seen
+                                    yield event
+            except httpx.TransportError as error:
+                why = error
+            patience.pause(why)
+
+    def cancel(self, n: int) -> TestView:
+        """Stops test `n`; one that is over stays as it is."""
+        try:
+            return TestView.model_validate(self._transport.post(f"{self._path}/tests/{n}/cancel", {}))
+        except RefusedError as refused:
+            if refused.code != "test_over":
+                raise
+            return self.read_test(n)
+
+    def submit(self, n: int) -> Submitted:
+        """Makes the result of test `n` the final answer, and closes the session."""
+        return Submitted.model_validate(self.call("submit", n=n))
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    def state(self) -> SessionView:
+        """Budget left, files, tests, submission."""
+        return SessionView.model_validate(self._transport.get(self._path))
+
+    def trajectory(self) -> TrajectoryView:
+        """Every step with its input, observation and time, and the final files."""
+        return TrajectoryView.model_validate(self._transport.get(f"{self._path}/trajectory"))
+
+    def call(self, tool: str, /, **arguments: Any) -> Any:
+        """A tool by its name, for callers that hand on what a model asked for. The answer's JSON object."""
+        return self._transport.post(f"{self._path}/{tool}", arguments)
+
+    def close(self) -> None:
+        """Gives back the connection; the session stays open."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _file(filename: str | None) -> dict[str, str]:
+    return {} if filename is None else {"filename": filename}

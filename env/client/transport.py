@@ -1,0 +1,91 @@
+"""Calls that get through a restart of the service: repeated until they are answered, and done once all the same."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from env.client.errors import RefusedError, ServiceError
+from env.client.patience import Patience
+
+MAX_SILENCE_S = 90.0
+"""Above the 60 s that the service may hold an answer."""
+_PASSING = (502, 503, 504)
+"""What a proxy answers for a service that is down."""
+
+
+class Transport:
+    """HTTP with one bearer secret. Several threads may use it at once."""
+
+    def __init__(self, url: str, bearer: str | None, patience_s: float) -> None:
+        """`patience_s`: how long a call is repeated while the service cannot be reached."""
+        headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=MAX_SILENCE_S)
+        self._url = url
+        self._patience_s = patience_s
+
+    def get(self, path: str, **params: Any) -> Any:
+        """The answer's JSON. Parameters that are None are left out. Raises RefusedError, ServiceError."""
+        return self._ask("GET", path, params={name: value for name, value in params.items() if value is not None})
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The answer's JSON. Raises RefusedError, ServiceError."""
+        # One key for all attempts: the service does once what it is asked several times.
+        headers = {"Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex}
+        # Escaped to ASCII: what cannot be UTF-8 is for the service to refuse.
+        return self._ask("POST", path, content=json.dumps(body), headers=headers)
+
+    @contextmanager
+    def lines(self, path: str) -> Iterator[Iterator[str]]:
+        """An answer that comes line by line. One attempt: httpx.TransportError when it breaks off."""
+        with self._http.stream("GET", path) as answer:
+            if not answer.is_success:
+                answer.read()
+                self._accepted(answer)
+            yield answer.iter_lines()
+
+    def patience(self) -> Patience:
+        return Patience(self._url, self._patience_s)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _ask(self, method: str, path: str, **options: Any) -> Any:
+        patience = self.patience()
+        repeated = False
+        while True:
+            try:
+                answer = self._http.request(method, path, **options)
+                if answer.status_code not in _PASSING:
+                    return self._accepted(answer)
+                why: object = f"status {answer.status_code}"
+            except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+                raise ServiceError(f"{self._url!r} is not the URL of a service: {error}") from error
+            except httpx.TransportError as error:
+                why = error or type(error).__name__
+            except RefusedError as refused:
+                # The attempt whose answer was lost is under way still: wait for what it comes to.
+                if not (repeated and refused.code == "check_running"):
+                    raise
+                patience.answered()
+                why = refused
+            repeated = True
+            patience.pause(why)
+
+    def _accepted(self, answer: httpx.Response) -> Any:
+        try:
+            body = answer.json()
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            raise ServiceError(f"{answer.url} gave no Ringfence answer: status {answer.status_code}")
+        if answer.is_success:
+            return body
+        if not {"code", "observation"} <= body.keys():
+            raise ServiceError(f"{answer.url} gave no Ringfence answer: status {answer.status_code}")
+        raise RefusedError(body["code"], body["observation"], answer.status_code)

@@ -1,0 +1,152 @@
+"""The researchers' pages: plain values are gathered here and rendered in `leaderboard/pages`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from typing import Any
+
+from fastapi import APIRouter, Request
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from env.house import House
+from env.http.responses import STATUS
+from env.http.sessions import bearer
+from env.refusal import Kind, Refusal
+from env.service.shapes import unknown_task
+from leaderboard import overview
+from leaderboard import reading as leaderboard
+from leaderboard.pages.assets import PREFIX, assets, version
+from leaderboard.pages.boardquery import BoardQuery
+from leaderboard.pages.home import TaskEntry, home_page
+from leaderboard.pages.notices import error_page, locked_page
+from leaderboard.pages.session import session_page
+from leaderboard.pages.task import NamedCurve, TaskDetails, task_page
+from leaderboard.table import QueryError
+from tasks.model import Task
+
+# Nothing but what this service itself serves, and no script in a page's text: what agents wrote stays text.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+_FOREVER = "public, max-age=31536000, immutable"
+_LOCKED = (Kind.UNAUTHENTICATED, Kind.FORBIDDEN)
+
+Page = Callable[..., Any]
+
+
+def pages_router(house: House) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/")
+    @_with_refusals
+    async def home(request: Request) -> Response:  # noqa: ARG001
+        tasks = [TaskEntry(task.id, task.title, tuple(task.scales)) for task in house.tasks.values()]
+        with house.engine.begin() as conn:
+            found = overview.overviews(conn)
+        return _html(home_page(tasks, found))
+
+    @router.get("/tasks/{task_id}")
+    @_with_refusals
+    async def task(task_id: str, request: Request) -> Response:
+        known = house.tasks.get(task_id)
+        if known is None:
+            raise unknown_task(task_id, house.tasks)
+        parameters = request.query_params
+        query = BoardQuery.of({name: parameters.getlist(name) for name in parameters})
+        with house.engine.begin() as conn:
+            metrics = overview.primary_metrics(conn)
+            scales = _scales(known, metrics)
+            query = replace(query, scale=query.scale or _first_scale(scales, known.id, metrics))
+            table = leaderboard.rows(conn, known.id, query.query())
+            baselines = _baselines(conn, known.id, query.scale, metrics)
+        curves = [NamedCurve(key, key, house.chronicle.curve(key)[1]) for key in query.runs]
+        return _html(task_page(_details(known), table, query, scales, baselines, curves))
+
+    @router.get("/sessions/{session_id}")
+    @_with_refusals
+    async def session(session_id: str, request: Request) -> Response:
+        page = request.query_params.get("page", "1")
+        if not (page.isascii() and page.isdecimal() and len(page) < 10 and int(page) > 0):
+            raise Refusal(Kind.INVALID, "bad_page", "page must be a whole number from 1.")
+        token = bearer(request)
+        try:
+            return _html(session_page(house.chronicle.session(token, session_id, int(page))), private=True)
+        except Refusal as refusal:
+            if refusal.kind not in _LOCKED:
+                raise
+            # No error but an answer: the page that asks for the token. A browser would log any other status.
+            return _html(locked_page(session_id, refusal.message if token else None), private=True)
+
+    @router.get(PREFIX + "/{digest}/{name}")
+    @_with_refusals
+    async def static(digest: str, name: str, request: Request) -> Response:  # noqa: ARG001
+        asset = assets().get(name)
+        if asset is None:
+            raise Refusal(Kind.NOT_FOUND, "unknown_file", "There is no such file.")
+        headers = _HEADERS | {"Cache-Control": _FOREVER if digest == version() else "no-cache"}
+        return Response(asset.content, headers=headers, media_type=asset.media_type)
+
+    return router
+
+
+def _with_refusals(page: Page) -> Page:
+    """What turns a page down, as a page."""
+
+    @wraps(page)
+    async def handled(*arguments: Any, **named: Any) -> Response:
+        try:
+            response: Response = await page(*arguments, **named)
+        except QueryError as error:
+            return _html(error_page(422, f"{error}."), 422)
+        except Refusal as refusal:
+            status = STATUS[refusal.kind]
+            return _html(error_page(status, refusal.message), status)
+        return response
+
+    return handled
+
+
+def _html(text: str, status: int = 200, *, private: bool = False) -> Response:
+    caching = {"Cache-Control": "no-store", "Vary": "Authorization"} if private else {"Cache-Control": "no-cache"}
+    return Response(text.encode(), status, _HEADERS | caching, "text/html")
+
+
+def _details(task: Task) -> TaskDetails:
+    return TaskDetails(
+        task_id=task.id,
+        title=task.title,
+        description=task.description,
+        filename=task.filename,
+        text=task.text,
+        editable=task.editable,
+        scales={name: scale.summary for name, scale in task.scales.items()},
+        tests=task.budget.tests,
+    )
+
+
+def _scales(task: Task, metrics: dict[tuple[str, str], str]) -> list[str]:
+    """The task's, then those that only have results left."""
+    return [*dict.fromkeys((*task.scales, *(scale for task_id, scale in metrics if task_id == task.id)))]
+
+
+def _first_scale(scales: list[str], task_id: str, metrics: dict[tuple[str, str], str]) -> str | None:
+    """The largest there are results of: a task names its scales from small to large."""
+    measured = [scale for scale in scales if (task_id, scale) in metrics]
+    return measured[-1] if measured else next(iter(scales), None)
+
+
+def _baselines(
+    conn: Connection, task_id: str, scale: str | None, metrics: dict[tuple[str, str], str]
+) -> list[overview.Standing]:
+    metric = metrics.get((task_id, scale or ""))
+    return [] if scale is None or metric is None else overview.baselines(conn, task_id, scale, metric)

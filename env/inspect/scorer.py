@@ -1,0 +1,33 @@
+"""The score of a sample: what the service says of the test that was submitted. Nothing is taken from the model."""
+
+from __future__ import annotations
+
+import math
+
+from inspect_ai.scorer import Score, Scorer, Target, mean, scorer
+from inspect_ai.solver import TaskState
+
+from env.client import Client, ResultView
+from env.inspect.sessions import Sessions, aside
+
+
+@scorer(metrics=[{"*": [mean()]}])
+def submitted_result(client: Client, sessions: Sessions) -> Scorer:
+    """`score` is the leaderboard's, not a number where it has none; `submitted` is 1 or 0."""
+
+    async def score(state: TaskState, target: Target) -> Score:  # noqa: ARG001
+        session = sessions.of(state)
+        submission = (await aside(session.state)).submission
+        if submission is None:
+            return Score(value={"submitted": 0.0, "score": math.nan}, explanation="No test was submitted.")
+        return _score(await aside(lambda: client.result(session.id, submission.n)))
+
+    return score
+
+
+def _score(result: ResultView) -> Score:
+    return Score(
+        value={"submitted": 1.0, "score": math.nan if result.score is None else result.score},
+        answer=f"test #{result.test}",
+        metadata={"result": result.run_key, "status": result.status, "metrics": result.metrics},
+    )

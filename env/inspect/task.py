@@ -1,0 +1,41 @@
+"""`inspect eval env/inspect/task.py -T task=… -T url=…`: a session on a running service, played by a model."""
+
+from __future__ import annotations
+
+import os
+
+from inspect_ai import Task, task
+from inspect_ai.dataset import Sample
+
+from env.client import Client
+from env.inspect.scorer import submitted_result
+from env.inspect.sessions import Sessions
+from env.inspect.work import open_session, work
+
+MESSAGES = 200
+"""Enough for every test of a task with a good deal of editing; `--message-limit` sets another limit."""
+
+
+@task
+def ringfence(
+    task: str, url: str = "http://127.0.0.1:8080", scale: str | None = None, agent: str | None = None
+) -> Task:
+    """One sample; `--epochs N` plays N sessions. An operator key is read from RINGFENCE_KEY.
+
+    Args:
+        task: Id of a task of the service.
+        url: Where the service listens.
+        scale: One of the task's scales; the service's default if left out.
+        agent: Name on the leaderboard; the model's if left out.
+    """
+    client = Client(url, os.environ.get("RINGFENCE_KEY"))
+    sessions = Sessions(client, task, scale, agent)
+    return Task(
+        dataset=[Sample(id=task, input="The task's prompt: the session brings it.")],
+        setup=open_session(sessions),
+        solver=work(sessions),
+        scorer=submitted_result(client, sessions),
+        cleanup=sessions.close,
+        message_limit=MESSAGES,
+        name=f"ringfence-{task}",
+    )

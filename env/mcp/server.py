@@ -1,0 +1,139 @@
+"""The MCP endpoint: lists the tools with their schemas, hands calls to the toolbox, and words the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from importlib.metadata import version
+from typing import Any
+
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel.server import Server
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.server.transport_security import TransportSecuritySettings
+from mcp_types import (
+    CallToolRequestParams,
+    CallToolResult,
+    ListToolsResult,
+    PaginatedRequestParams,
+    TextContent,
+    Tool,
+    ToolAnnotations,
+)
+
+from env.arguments import Arguments, description, parameters
+from env.house import House
+from env.mcp.toolbox import ALL, IN_SESSION, Toolbox
+from env.refusal import Refusal
+from env.service.access import bearer_of
+from env.service.answer import Answer
+
+_INSTRUCTIONS = """\
+Ringfence: improve an LLM-pretraining script inside its editable line ranges. open_session gives the task and a token;
+then edit, check, test, and test_status until the test is over; submit(n) ends the session."""
+_TOKEN = {
+    "type": "string",
+    "description": "The session's token, as open_session returned it. May be left out by a client that sends it as "
+    "Authorization header.",
+}
+_READ_ONLY = ("list_tasks", "view", "test_status")
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+class McpEndpoint:
+    """An ASGI endpoint for POSTs, with or without the protocol's older handshake; it keeps nothing between calls."""
+
+    def __init__(self, house: House) -> None:
+        self._toolbox = Toolbox(house)
+        server = Server(
+            "ringfence",
+            version=version("ringfence"),
+            instructions=_INSTRUCTIONS,
+            on_list_tools=self._list_tools,
+            on_call_tool=self._call_tool,
+        )
+        self._sessions = StreamableHTTPSessionManager(server, stateless=True, security_settings=_security(house))
+
+    def run(self) -> AbstractAsyncContextManager[None]:
+        """To be entered for as long as the endpoint is to answer."""
+        return self._sessions.run()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._sessions.handle_request(scope, receive, send)
+
+    async def _list_tools(self, _: Context, __: PaginatedRequestParams | None) -> ListToolsResult:
+        return ListToolsResult(tools=[_described(name, arguments) for name, arguments in ALL.items()])
+
+    async def _call_tool(self, context: Context, call: CallToolRequestParams) -> CallToolResult:
+        shown = 0
+
+        async def tell(progress: Mapping[str, Any]) -> None:
+            nonlocal shown
+            if progress["step"] > shown:  # the protocol wants every figure to be above the one before
+                shown = progress["step"]
+                await context.session.report_progress(shown, progress["total_steps"], _losses(progress["series"][-1]))
+
+        try:
+            return _result(await self._toolbox.call(call.name, call.arguments or {}, _bearer(context), tell))
+        except Refusal as refusal:
+            body = {"ok": False, "observation": refusal.observation, "code": refusal.code}
+            return _result(Answer(body, refusal.kind))
+
+
+Context = ServerRequestContext[dict[str, Any], Any]
+
+
+def _described(name: str, arguments: type[Arguments]) -> Tool:
+    schema = parameters(arguments)
+    if name in IN_SESSION:
+        schema["properties"] = schema["properties"] | {"token": _TOKEN}
+    return Tool(
+        name=name,
+        description=description(arguments),
+        input_schema=schema,
+        annotations=ToolAnnotations(read_only_hint=name in _READ_ONLY, open_world_hint=False),
+    )
+
+
+def _bearer(context: Context) -> str | None:
+    return None if context.request is None else bearer_of(context.request.headers.get("authorization", ""))
+
+
+def _result(answer: Answer) -> CallToolResult:
+    """The observation as text; and once more within the structured content, as some clients show only that."""
+    text = answer.body["observation"]
+    return CallToolResult(
+        content=[TextContent(text=_encodable(text))],
+        structured_content=_lean(answer.body),
+        is_error=answer.kind is not None,
+    )
+
+
+def _lean(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what a model would read twice, or could not be sent."""
+    lean = dict(body) | {"observation": _encodable(body["observation"])}
+    if "progress" in body.get("test", {}):
+        test = {name: value for name, value in body["test"].items() if name != "observation"}
+        test["progress"] = {name: value for name, value in test["progress"].items() if name != "series"}
+        lean["test"] = test
+    return lean
+
+
+def _encodable(text: str) -> str:
+    """A lone surrogate can't be UTF-8: it is sent as the escape that JSON would write for it."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _losses(point: Mapping[str, Any]) -> str:
+    return f"train_loss {point['train_loss']}, val_loss {point['val_loss']}"
+
+
+def _security(house: House) -> TransportSecuritySettings:
+    """Without operator keys the service listens on loopback only, and whoever reaches it may open sessions: a web page
+    must not reach it by having its own name resolved to this host (DNS rebinding). With keys, any name may lead here.
+    """
+    return TransportSecuritySettings(
+        enable_dns_rebinding_protection=house.open_to_all,
+        allowed_hosts=[form for name in _LOOPBACK for form in (name, f"{name}:*")],
+        allowed_origins=[form for name in _LOOPBACK for form in (f"http://{name}", f"http://{name}:*")],
+    )

@@ -1,0 +1,117 @@
+"""What there is to say of every task at once: how much was tried, the best result, the baselines.
+
+Statements only; they work inside the caller's transaction. Results count at one scale at a time: numbers of different
+scales have nothing to do with each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select
+
+from leaderboard.columns import METRIC
+from leaderboard.schema import result_columns, result_values, results, submissions
+
+BASELINE = "baseline:"
+"""Agents whose names begin like this are the operator's, not agents."""
+MAX_BASELINES = 12
+_AFTER_BASELINES = "baseline;"  # the next character: what lies between is found by index
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One result among others."""
+
+    run_key: str
+    session_id: str
+    test: int
+    agent: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A task at one scale."""
+
+    task_id: str
+    scale: str
+    tests: int
+    sessions: int
+    metric: str | None
+    """What it is ranked by; None before anything was measured."""
+    best: Standing | None
+    """Of submitted results that are no baseline's."""
+    baseline: Standing | None
+    """The best of all baselines."""
+
+
+def overviews(connection: Connection) -> list[Overview]:
+    """Every task and scale that has results, by id and name."""
+    c = results.c
+    counted = (
+        select(c.task_id, c.scale, func.count().label("tests"), func.count(c.session_id.distinct()).label("sessions"))
+        .group_by(c.task_id, c.scale)
+        .order_by(c.task_id, c.scale)
+    )
+    metrics = primary_metrics(connection)
+    found = []
+    for row in connection.execute(counted):
+        metric = metrics.get((row.task_id, row.scale))
+        best = metric and _best(connection, row.task_id, row.scale, metric)
+        standing = baselines(connection, row.task_id, row.scale, metric) if metric else []
+        found.append(
+            Overview(
+                row.task_id, row.scale, row.tests, row.sessions, metric, best or None, standing[0] if standing else None
+            )
+        )
+    return found
+
+
+def primary_metrics(connection: Connection) -> dict[tuple[str, str], str]:
+    """By task and scale, the metric that results are ranked by: the first validation loss."""
+    c = result_columns.c
+    statement = (
+        select(c.task_id, c.scale, c.name)
+        .where(c.kind == METRIC, c.name.startswith("val_loss_", autoescape=True))
+        .order_by(c.position.desc(), c.name.desc())
+    )
+    return {(row.task_id, row.scale): row.name for row in connection.execute(statement)}
+
+
+def baselines(connection: Connection, task_id: str, scale: str, metric: str) -> list[Standing]:
+    """Each baseline's best result, best first, at most MAX_BASELINES; submitted or not, they are the operator's own."""
+    statement = _ranked(task_id, scale, metric).where(_IS_BASELINE)
+    by_agent: dict[str, Standing] = {}
+    for row in connection.execute(statement):
+        by_agent.setdefault(row.agent, _standing(row))
+    return list(by_agent.values())[:MAX_BASELINES]
+
+
+def _best(connection: Connection, task_id: str, scale: str, metric: str) -> Standing | None:
+    statement = (
+        _ranked(task_id, scale, metric)
+        .join(submissions, submissions.c.run_key == results.c.run_key)
+        .where(~_IS_BASELINE)
+        .limit(1)
+    )
+    row = connection.execute(statement).first()
+    return None if row is None else _standing(row)
+
+
+_IS_BASELINE: ColumnElement[bool] = and_(results.c.agent >= BASELINE, results.c.agent < _AFTER_BASELINES)
+
+
+def _ranked(task_id: str, scale: str, metric: str) -> Select[str, str, int, str, float]:
+    c, value = results.c, result_values.c
+    return (
+        select(c.run_key, c.session_id, c.test, c.agent, value.value)
+        .join_from(result_values, results, value.run_key == c.run_key)
+        .where(value.kind == METRIC, value.name == metric, value.value.is_not(None))
+        .where(c.task_id == task_id, c.scale == scale)
+        .order_by(value.value, c.finished_at, c.run_key)
+    )
+
+
+def _standing(row: Row[str, str, int, str, float]) -> Standing:
+    return Standing(row.run_key, row.session_id, row.test, row.agent, row.value)

@@ -1,0 +1,174 @@
+"""A leaderboard's table as a page shows it: grouped columns, links that sort, formatted cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Literal
+
+from leaderboard.overview import BASELINE
+from leaderboard.pages import figures
+from leaderboard.pages.boardquery import PAGE_ROWS, BoardQuery
+from leaderboard.table import Cell, Table
+
+_ELAPSED = "elapsed_"
+_OWN = ("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score", "run_key")
+"""Columns with a place of their own in the page's table, or none at all."""
+_LABELS = {
+    "auto_submitted": "auto-submitted",
+    "duplicate_of": "duplicate",
+    "template_unmodified": "unedited",
+}
+
+
+@dataclass(frozen=True)
+class Heading:
+    title: str
+    column: str
+    address: str
+    """Sorts by this column; the other way round if it does already."""
+    sorted: Literal["ascending", "descending", "none"]
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Group:
+    """Neighbouring columns of one stage."""
+
+    title: str
+    headings: tuple[Heading, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    rank: int
+    run_key: str
+    agent: str
+    agent_address: str
+    session_id: str
+    test: int
+    status: str
+    final: bool
+    finished: str
+    """ISO 8601, UTC."""
+    baseline: bool
+    cells: tuple[str, ...]
+    """Formatted, one per heading of the groups."""
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BoardView:
+    groups: tuple[Group, ...]
+    agent: Heading
+    finished: Heading
+    rows: tuple[Row, ...]
+    total: int
+    first: int
+    last: int
+    sorted_by: str
+    previous: str | None = None
+    next: str | None = None
+    pages: int = 1
+    runs: tuple[str, ...] = field(default=())
+
+
+def board_view(table: Table, query: BoardQuery) -> BoardView:
+    """The page's table. `table` holds the page of rows that `query` asks for."""
+    sort = query.sort or next((name for name in table.metric_columns if name.startswith("val_loss_")), "timestamp")
+    shown = [*_grouped(table)]
+    columns = [column for _, members in shown for column in members]
+    places = {column: figures.decimals(row[column] for row in table.rows) for column in columns}
+    rows = tuple(_row(row, table.offset + n, query, columns, places) for n, row in enumerate(table.rows, 1))
+    pages = max(1, -(-table.total // PAGE_ROWS))
+    return BoardView(
+        groups=tuple(
+            Group(label, tuple(_heading(_title(name, label), name, sort, query) for name in members))
+            for label, members in shown
+        ),
+        agent=_heading("Agent", "agent", sort, query, numeric=False),
+        finished=_heading("Finished", "timestamp", sort, query, numeric=False),
+        rows=rows,
+        total=table.total,
+        first=table.offset + 1 if rows else 0,
+        last=table.offset + len(rows),
+        sorted_by=sort.removeprefix("-"),
+        previous=query.address(page=min(query.page - 1, pages)) if query.page > 1 else None,
+        next=query.address(page=query.page + 1) if query.page < pages else None,
+        pages=pages,
+        runs=query.runs,
+    )
+
+
+def _grouped(table: Table) -> Iterator[tuple[str, list[str]]]:
+    """Stage labels and their columns in order, time last; then what belongs to no stage and has a value somewhere."""
+    elapsed = [name for name in table.columns if name.startswith(_ELAPSED) and name not in table.metric_columns]
+    labels = [name.removeprefix(_ELAPSED) for name in elapsed]
+
+    def label_of(column: str) -> str:
+        return max((label for label in labels if column.endswith(f"_{label}")), key=len, default="")
+
+    for label, members in groupby(table.metric_columns, key=label_of):
+        own = list(members)
+        if label and f"{_ELAPSED}{label}" in elapsed:
+            own.append(f"{_ELAPSED}{label}")
+            elapsed.remove(f"{_ELAPSED}{label}")
+        yield label, own
+    for name in elapsed:
+        yield name.removeprefix(_ELAPSED), [name]
+    known = {*_OWN, *_LABELS, *table.metric_columns}
+    others = [name for name in ("score", *table.columns) if name == "score" or name not in known]
+    others = [name for name in dict.fromkeys(others) if not name.startswith(_ELAPSED)]
+    others = [name for name in others if any(row.get(name) is not None for row in table.rows)]
+    if others:
+        yield "", others
+
+
+def _title(column: str, label: str) -> str:
+    bare = column.removesuffix(f"_{label}") if label else column
+    return "time" if bare == "elapsed" else bare
+
+
+def _heading(title: str, column: str, sort: str, query: BoardQuery, numeric: bool = True) -> Heading:
+    if sort.removeprefix("-") != column:
+        # The first click brings the best, or the latest, to the top.
+        first = f"-{column}" if _higher_is_better(column) else column
+        return Heading(title, column, query.address(sort=first), "none", numeric)
+    descending = sort.startswith("-")
+    turned = column if descending else f"-{column}"
+    return Heading(title, column, query.address(sort=turned), "descending" if descending else "ascending", numeric)
+
+
+def _higher_is_better(column: str) -> bool:
+    falling = ("loss" in column, "ppl" in column, column.startswith(_ELAPSED), column in ("agent", "parameters"))
+    return not any(falling)
+
+
+def _row(
+    row: Mapping[str, Cell], rank: int, query: BoardQuery, columns: Sequence[str], places: Mapping[str, int]
+) -> Row:
+    agent, session_id, test = str(row["agent"]), str(row["session_id"]), row["test"]
+    assert isinstance(test, int)
+    return Row(
+        rank=rank,
+        run_key=str(row.get("run_key") or f"{session_id}-{test}"),
+        agent=agent,
+        agent_address=query.address(agent=agent),
+        session_id=session_id,
+        test=test,
+        status=str(row["status"]),
+        final=bool(row["is_final"]),
+        finished=str(row["timestamp"]),
+        baseline=agent.startswith(BASELINE),
+        cells=tuple(_cell(column, row[column], places[column]) for column in columns),
+        labels=tuple(title for name, title in _LABELS.items() if row.get(name)),
+    )
+
+
+def _cell(column: str, value: Cell, places: int) -> str:
+    if column.startswith(_ELAPSED) and isinstance(value, int | float):
+        return figures.duration(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return figures.count(value)
+    return figures.figure(value, places)

@@ -1,0 +1,39 @@
+"""The home page: every task with how far it got."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from leaderboard.overview import Overview, Standing
+from leaderboard.pages.render import render
+
+
+@dataclass(frozen=True)
+class TaskEntry:
+    task_id: str
+    title: str
+    scales: tuple[str, ...]
+
+
+def home_page(tasks: Sequence[TaskEntry], overviews: Sequence[Overview]) -> str:
+    """Tasks in the order given, then those that only have results left."""
+    known = {task.task_id for task in tasks}
+    gone = dict.fromkeys(one.task_id for one in overviews if one.task_id not in known)
+    entries = [*tasks, *(TaskEntry(task_id, task_id, ()) for task_id in gone)]
+    by_task = {
+        entry.task_id: [(one, _margin(one.best, one.baseline)) for one in overviews if one.task_id == entry.task_id]
+        for entry in entries
+    }
+    return render(
+        "home.html",
+        tasks=entries,
+        by_task=by_task,
+        tests=sum(one.tests for one in overviews),
+        sessions=sum(one.sessions for one in overviews),
+    )
+
+
+def _margin(best: Standing | None, baseline: Standing | None) -> float | None:
+    """How far the best result is below the best baseline; negative where it is above."""
+    return None if best is None or baseline is None else baseline.value - best.value

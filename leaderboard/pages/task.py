@@ -1,0 +1,81 @@
+"""A task's page: its leaderboard, loss curves, question and ring-fenced file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from leaderboard.curve import Curve
+from leaderboard.overview import Standing
+from leaderboard.pages.boardquery import MAX_RUNS, STATUSES, BoardQuery
+from leaderboard.pages.boardview import BoardView, board_view
+from leaderboard.pages.listing import blocks
+from leaderboard.pages.prose import prose
+from leaderboard.pages.render import render
+from leaderboard.table import Table
+
+_CHOSEN = 4
+"""Curves shown when nobody chose any: the first rows', and the best baseline's."""
+TABLE_POINTS = 16
+"""Rows of a curve's table of points."""
+
+
+@dataclass(frozen=True)
+class TaskDetails:
+    task_id: str
+    title: str
+    description: str
+    filename: str
+    text: str
+    editable: tuple[tuple[int, int], ...]
+    scales: Mapping[str, str]
+    """Name to summary."""
+    tests: int
+    """The test budget of a session."""
+
+
+@dataclass(frozen=True)
+class NamedCurve:
+    """A run's curve with what to call it."""
+
+    run_key: str
+    name: str
+    curve: Curve
+
+    @property
+    def points(self) -> list[tuple[int, float | None, float | None]]:
+        thin = self.curve.every(TABLE_POINTS)
+        return list(zip(thin.step, thin.train_loss, thin.val_loss, strict=True))
+
+
+def task_page(
+    task: TaskDetails,
+    table: Table,
+    query: BoardQuery,
+    scales: Sequence[str],
+    baselines: Sequence[Standing],
+    curves: Sequence[NamedCurve],
+) -> str:
+    """`scales` are those to choose from; `curves` those of the runs that the query names."""
+    board = board_view(table, query)
+    return render(
+        "task.html",
+        task=task,
+        board=board,
+        query=query,
+        scales=scales,
+        statuses=STATUSES,
+        baselines=baselines,
+        curves=curves,
+        chosen=query.runs or _chosen(board, baselines),
+        max_runs=MAX_RUNS,
+        description=prose(task.description),
+        blocks=blocks(task.text, task.editable),
+        export=urlencode([(name, value) for name, value in query.parameters() if name != "page"]),
+    )
+
+
+def _chosen(board: BoardView, baselines: Sequence[Standing]) -> tuple[str, ...]:
+    first = [row.run_key for row in board.rows if row.status != "cancelled"][:_CHOSEN]
+    return tuple(dict.fromkeys([*first, *(standing.run_key for standing in baselines[:1])]))

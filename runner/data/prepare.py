@@ -1,0 +1,125 @@
+"""Filling the data folder: each set by name, each made once, whole or not there."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from runner.data.benchmarks import LAMBADA, LM_EVAL, WIKITEXT2, prepare_benchmark
+from runner.data.bpe import FILES, FOLDER, cache_name, load_encoding, prepare_tokenizer
+from runner.data.errors import DataError
+from runner.data.fetch import Fetcher, sha256_of
+from runner.data.fineweb import PARTS, tokenise
+from runner.data.lock import Lock
+from runner.data.progress import Progress
+from runner.data.smoke import prepare_smoke
+
+TRAIN, HELDOUT = "fineweb10b/train", "fineweb10b/heldout"
+_BENCHMARKS = {"wikitext2": (WIKITEXT2,), "lambada": (LAMBADA,), "lm-eval": LM_EVAL}
+SETS = ("smoke", *_BENCHMARKS, "fineweb10b")  # the longest last
+TOKENIZER_FILES = tuple(f"{FOLDER}/{cache_name(remote.url)}" for remote in FILES)
+EXPECTED = {
+    TRAIN: ("train.bin", "dev.bin"),
+    HELDOUT: (
+        "heldout.bin",
+        *TOKENIZER_FILES,
+        *(benchmark.file for group in _BENCHMARKS.values() for benchmark in group),
+    ),
+}
+"""Data folder to the files that the full-scale runs read there."""
+_META = "meta.json"
+
+
+def missing(data_dir: Path, name: str) -> list[str]:
+    """Files that the data folder `name` should have and has not; none for a folder that is not one of EXPECTED."""
+    return [file for file in EXPECTED.get(name, ()) if not (data_dir / name / file).is_file()]
+
+
+def prepare(
+    data_dir: Path, sets: Sequence[str], progress: Progress, base: str | None = None, *, keep: bool = False
+) -> None:
+    """Make the `sets` (of SETS) that are not there yet. May be broken off at any moment and called again.
+
+    `base` names a mirror (scheme and host) for everything that is fetched; `keep` keeps FineWeb's files when they are
+    tokenised. Raises DataError.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        with _alone(data_dir), Fetcher(data_dir / ".downloads", Lock(data_dir), progress, base) as fetcher:
+            for name in sets:
+                if name == "smoke":
+                    prepare_smoke(data_dir)
+                elif name == "fineweb10b":
+                    _tokenizer(data_dir, fetcher)
+                    prepare_fineweb(data_dir, fetcher, load_encoding(data_dir / HELDOUT), progress, keep=keep)
+                else:
+                    _benchmarks(data_dir, name, fetcher)
+                progress.say(f"{name}: ready")
+    except OSError as error:
+        raise DataError(data_dir, error.strerror or str(error)) from error
+
+
+def _benchmarks(data_dir: Path, name: str, fetcher: Fetcher) -> None:
+    heldout = data_dir / HELDOUT
+    for benchmark in _BENCHMARKS[name]:
+        if not (heldout / benchmark.file).is_file():
+            _note(heldout, prepare_benchmark(fetcher, benchmark, heldout))
+
+
+def _tokenizer(data_dir: Path, fetcher: Fetcher) -> None:
+    for path in prepare_tokenizer(fetcher, data_dir / HELDOUT):
+        _note(data_dir / HELDOUT, path)
+
+
+def prepare_fineweb(data_dir: Path, fetcher: Fetcher, encoding: Any, progress: Progress, *, keep: bool) -> None:
+    """Make train.bin, dev.bin and heldout.bin in `encoding` (tiktoken's) unless all are there. Raises DataError."""
+    heldout, train = data_dir / HELDOUT, data_dir / TRAIN
+    places = {"train": train / "train.bin", "dev": train / "dev.bin", "heldout": heldout / "heldout.bin"}
+    if all(place.is_file() for place in places.values()):
+        return
+    making = data_dir / ".making" / "fineweb10b"
+    if not (making / "whole").exists():
+        tokenise(fetcher, encoding, making, progress, keep=keep)
+        (making / "whole").touch()  # from here on the parts only move to their places
+    for part in PARTS:
+        made, place = making / f"{part}.bin", places[part]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if made.exists():
+            made.replace(place)
+        with progress.bar(f"SHA-256 of {place.name}", place.stat().st_size) as meter:
+            _note(place.parent, place, sha256_of(place, meter))
+    shutil.rmtree(making)
+
+
+def _note(folder: Path, path: Path, sha256: str | None = None) -> None:
+    """Write down in the folder's meta.json what `path` holds."""
+    meta = folder / _META
+    try:
+        files = json.loads(meta.read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError):
+        files = {}
+    name = path.relative_to(folder).as_posix()
+    files[name] = {"bytes": path.stat().st_size, "sha256": sha256 or sha256_of(path)}
+    fresh = folder / f".{_META}"
+    fresh.write_text(json.dumps({"files": dict(sorted(files.items()))}, indent=1) + "\n", encoding="utf-8")
+    fresh.replace(meta)
+
+
+@contextmanager
+def _alone(data_dir: Path) -> Iterator[None]:
+    """One preparation at a time: two would write the same partial files."""
+    lock = os.open(data_dir / ".preparing", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(data_dir, "another `ringfence data prepare` is at work here; let it finish") from None
+        yield
+    finally:
+        os.close(lock)

@@ -1,0 +1,178 @@
+"""The Python client against real services: what it gives back, and that a restart goes unnoticed."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pydantic
+import pytest
+
+from env.client import Client, Point, RefusedError, ServiceError, TestTicket, TestView
+
+TASK = "llm-pretrain-normalization"
+FILE = "nanoGPT/custom_pretrain.py"
+KEY = "operator-key-0123456789"
+
+
+@pytest.fixture
+def client(shared: Any) -> Iterator[Client]:
+    with Client(shared.url) as one:
+        yield one
+
+
+@pytest.fixture
+def fixed_port() -> str:
+    """A free port, to be started on twice."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def test_an_agent_edits_checks_tests_and_submits(client: Client) -> None:
+    seen: list[TestView] = []
+    with client.open(TASK, "python client") as session:
+        assert "    22: class LayerNorm(nn.Module):" in session.prompt
+        assert session.str_replace("1e-5)", "1e-6)").observation.startswith("OK: Replaced")
+        assert session.check().check.passed
+        result = session.test(on_progress=seen.append)
+        assert result.status == "succeeded"
+        assert "Final metrics (gpt-smoke): val_loss_gpt-smoke=" in str(result.observation)
+        assert session.submit(1).submission.n == 1
+        [row] = [row for row in client.leaderboard(TASK).rows if row.agent == "python client"]
+        assert row.model_extra is not None
+        assert row.model_extra["val_loss_gpt-smoke"] == pytest.approx(result.metrics["val_loss_gpt-smoke"])
+        assert client.result(session.id, 1).metrics["val_loss_gpt-smoke"] == row.model_extra["val_loss_gpt-smoke"]
+        assert [step.tool for step in session.trajectory().steps] == ["edit", "check", "test", "submit"]
+    steps = [view.progress.step for view in seen]
+    assert steps == sorted(steps)
+    assert steps[-1] == 200
+
+
+def test_every_edit_has_a_method_of_its_own(client: Client) -> None:
+    with client.open(TASK, "x", scale="smoke", metadata={"run": 1}) as session:
+        assert session.replace(246, 246, "    # one\n    # two\n").editable[-1] == (245, 248)
+        assert session.insert(246, "    # and a half\n", filename=FILE).total_lines == 439
+        assert session.str_replace("# two", "# 2").revision == 3
+        assert session.undo(2).total_lines == 438
+        assert "   246      # one" in session.view(245, 247).observation
+        assert session.edit(start_line=246, end_line=247, content="").total_lines == 436
+        state = session.state()
+        assert (state.metadata, state.revision, state.submission) == ({"run": 1}, 5, None)
+
+
+def test_answers_are_values(client: Client) -> None:
+    with client.open(TASK, "x") as session:
+        edited = session.replace(246, 246, "    pass")
+        with pytest.raises(pydantic.ValidationError):
+            edited.revision = 7
+        assert hash(edited) == hash(edited.model_copy())
+
+
+def test_a_refusal_carries_its_code_and_what_is_allowed(client: Client) -> None:
+    with client.open(TASK, "x") as session:
+        with pytest.raises(RefusedError) as refused:
+            session.replace(1, 15, "import os\n")
+        assert refused.value.code == "outside_editable"
+        assert refused.value.status == 422
+        assert str(refused.value) == refused.value.observation
+        assert "You may only edit lines 22–31, 88–100, 245–247." in refused.value.observation
+        with pytest.raises(RefusedError, match="content"):
+            session.replace(246, 246, "\ud800")
+        with pytest.raises(RefusedError, match="is not an argument of this call"):
+            session.edit(line=3)
+        with pytest.raises(RefusedError, match="No test results yet"):
+            session.submit(1)
+    with pytest.raises(RefusedError, match="a/b"):
+        client.task("a/b?c")
+
+
+def test_tasks_and_leaderboards_can_be_read(client: Client) -> None:
+    assert TASK in [task.id for task in client.tasks()]
+    assert client.task(TASK).editable == ((22, 31), (88, 100), (245, 247))
+    with client.open(TASK, "reader") as session:
+        session.test()
+        session.submit(1)
+    assert TASK in [board.task_id for board in client.leaderboards()]
+    [row] = client.leaderboard(TASK, agent="reader", final=True).rows
+    assert (row.status, row.is_final, row.test) == ("succeeded", True, 1)
+
+
+def test_events_are_typed(client: Client) -> None:
+    with client.open(TASK, "x") as session:
+        session.test(wait=False)
+        events = list(session.events(1))
+        assert isinstance(events[0], TestTicket)
+        assert [event.step for event in events if isinstance(event, Point)] == list(range(10, 201, 10))
+        assert events[-1] == session.read_test(1)
+
+
+def test_a_test_can_be_cancelled_twice(client: Client) -> None:
+    with client.open(TASK, "x") as session:
+        session.replace(246, 246, "    # fake: seconds=60\n")
+        assert session.test(wait=False).status in ("queued", "running")
+        assert {session.cancel(1).status for _ in range(2)} == {"cancelled"}
+
+
+def test_an_operators_key_opens_sessions(serve: Any) -> None:
+    service = serve("--runner", "fake", "--key", KEY)
+    with Client(service.url) as stranger, pytest.raises(RefusedError) as refused:
+        stranger.open(TASK, "x")
+    assert refused.value.code == "operator_key_required"
+    with Client(service.url, KEY) as operator, operator.open(TASK, "x") as session:
+        assert session.view().ok
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_service_killed_in_the_middle_goes_unnoticed(
+    serve: Any, local_arguments: tuple[str, ...], fixed_port: str
+) -> None:
+    """While edits are made, while a check runs, and while the events of a test are read."""
+    service = serve(*local_arguments, "--port", fixed_port)
+
+    def restart() -> None:
+        service.kill()
+        time.sleep(0.5)
+        service.start()
+
+    with Client(service.url) as client, client.open("quick", "x") as session:
+        down = threading.Thread(target=restart)
+        down.start()
+        for n in range(30):
+            session.replace(246, 246, f"    # {n}")
+        down.join()
+        checking = threading.Timer(1.0, restart)
+        checking.start()
+        assert session.check().check.passed
+        checking.join()
+        session.test(wait=False)
+        events = []
+        for event in session.events(1):
+            events.append(event)
+            if isinstance(event, Point) and event.step == 10:
+                restart()
+        assert session.result(1) == events[-1]
+        assert session.result(1).status == "succeeded"
+        assert [event.step for event in events if isinstance(event, Point)] == [0, 10, 20, 30]
+        session.submit(1)
+        tools = [step.tool for step in session.trajectory().steps]
+        assert tools == ["edit"] * 30 + ["check", "test", "submit"]
+
+
+def test_a_service_that_is_not_there_is_reported(fixed_port: str) -> None:
+    with (
+        Client(f"http://127.0.0.1:{fixed_port}", patience_s=0.2) as client,
+        pytest.raises(ServiceError, match="could not be reached"),
+    ):
+        client.tasks()
+    with Client("localhost:8080") as client, pytest.raises(ServiceError, match="not the URL of a service"):
+        client.tasks()
+
+
+def test_another_kind_of_server_is_reported(shared: Any) -> None:
+    with Client(f"{shared.url}/docs#") as client, pytest.raises((ServiceError, RefusedError)):
+        client.tasks()

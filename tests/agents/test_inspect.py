@@ -1,0 +1,96 @@
+"""The Inspect task, played by Inspect's mock model against real services."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from inspect_ai.tool import ToolDef
+
+from env.client import Client
+from env.inspect.tools import tools_of
+
+ROOT = Path(__file__).parents[2]
+TASK = "llm-pretrain-normalization"
+EDIT = ["edit", {"op": "str_replace", "old_str": "1e-5)", "new_str": "1e-6)"}]
+
+
+def evaluated(url: str, logs: Path, task: str, *samples: list[Any], **environment: str) -> list[dict[str, Any]]:
+    """What came of each sample, in which the model made these calls, one after another."""
+    command = [sys.executable, str(ROOT / "tests" / "agents" / "inspect_eval.py"), url, str(logs), task]
+    ended = subprocess.run(
+        [*command, json.dumps(samples)],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    log = json.loads(ended.stdout.splitlines()[-1])
+    assert (log["status"], log["error"]) == ("success", None), log
+    told: list[dict[str, Any]] = log["samples"]
+    assert [sample["error"] for sample in told] == [None] * len(samples)
+    return told
+
+
+def test_an_agent_edits_checks_tests_and_submits(shared: Any, tmp_path: Path) -> None:
+    calls = [EDIT, ["check", {}], ["test", {}], ["submit", {"n": 1}]]
+    [sample] = evaluated(shared.url, tmp_path, TASK, calls)
+    said = [text for role, text in sample["messages"] if role == "tool"]
+    assert said[0].startswith("OK: Replaced")
+    assert said[1].startswith("[check] Passed")
+    assert "Final metrics (gpt-smoke): val_loss_gpt-smoke=" in said[2]
+    assert "[submit] Finalized test #1 as final." in said[3]
+    with shared.client() as client:
+        [row] = client.get(f"/v1/leaderboards/{TASK}", params={"agent": "inspect"}).json()["rows"]
+    [score] = sample["scores"].values()
+    assert score["value"]["submitted"] == 1
+    assert score["metadata"]["status"] == "succeeded"
+    assert score["metadata"]["metrics"]["val_loss_gpt-smoke"] == row["val_loss_gpt-smoke"]
+
+
+def test_each_epoch_has_a_session_of_its_own_and_is_scored_by_what_it_submitted(shared: Any, tmp_path: Path) -> None:
+    refused = ["edit", {"op": "replace", "start_line": 1, "end_line": 15, "content": "import os\n"}]
+    played = evaluated(
+        shared.url,
+        tmp_path,
+        TASK,
+        [refused, ["view", {}], ["test", {}], ["submit", {"n": 2}], ["submit", {"n": 1}]],
+        [["test", {"n": 1}], ["submit", {"n": 1}], ["test", {}], None, None],
+    )
+    told = [[text for role, text in sample["messages"] if role == "tool"] for sample in played]
+    assert told[0][0] == "ERROR: Lines 1..15 exceed the editable range. You may only edit lines 22–31, 88–100, 245–247."
+    assert told[0][1].endswith("   437      train()")  # a whole file is not cut
+    assert "There is no result of a test #2" in told[0][3]
+    assert "[submit] Finalized test #1 as final." in told[0][4]
+    assert "Additional properties are not allowed" in told[1][0]  # Inspect holds calls against the schema itself
+    assert told[1][1].startswith("ERROR: No test results yet.")
+    assert ["user", "Go on with the tools."] in [[role, text[:21]] for role, text in played[1]["messages"]]
+    scores = [sample["scores"]["submitted_result"]["value"]["submitted"] for sample in played]
+    assert scores == [1, 0]
+
+
+def test_an_operators_key_comes_from_the_environment(serve: Any, tmp_path: Path) -> None:
+    service = serve("--runner", "fake", "--key", "operator-key-0123456789")
+    calls = [["test", {}], ["submit", {"n": 1}]]
+    [sample] = evaluated(service.url, tmp_path, TASK, calls, RINGFENCE_KEY="operator-key-0123456789")
+    assert sample["scores"]["submitted_result"]["value"]["submitted"] == 1
+
+
+def test_the_tools_are_those_of_every_other_way_in(shared: Any) -> None:
+    with Client(shared.url) as client, client.open(TASK, "x") as session:
+        tools = [ToolDef(tool) for tool in tools_of(session)]
+    functions = [tool["function"] for tool in shared.open().opened["tools"]]
+    assert [
+        {
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": tool.parameters.model_dump(exclude_none=True),
+        }
+        for tool in tools
+    ] == functions

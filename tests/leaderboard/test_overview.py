@@ -1,0 +1,57 @@
+"""What the home page says of a task: how much was tried, who is best, which baselines there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection
+
+from leaderboard.overview import MAX_BASELINES, baselines, overviews
+
+LOSS = "val_loss_gpt-345m"
+
+
+def test_each_scale_of_a_task_is_counted_apart(connection: Connection, add: Callable[..., Any]) -> None:
+    add(1)
+    add(2)
+    add(1, session_id="t")
+    add(1, session_id="u", scale="smoke", metrics={"val_loss_gpt-smoke": 3.1})
+    seen = {(one.task_id, one.scale): (one.tests, one.sessions, one.metric) for one in overviews(connection)}
+    assert seen == {("task", "gpt-345m"): (3, 2, LOSS), ("task", "smoke"): (1, 1, "val_loss_gpt-smoke")}
+
+
+def test_the_best_is_the_lowest_submitted_loss_of_an_agent(connection: Connection, add: Callable[..., Any]) -> None:
+    add(1, session_id="a", agent="unsubmitted", metrics={LOSS: 1.0})
+    add(1, session_id="b", agent="diverged", metrics={LOSS: float("nan")}, submit=True)
+    add(1, session_id="c", agent="baseline:x", metrics={LOSS: 1.5}, submit=True)
+    add(1, session_id="d", agent="second", metrics={LOSS: 2.2}, submit=True)
+    add(1, session_id="e", agent="first", metrics={LOSS: 2.1}, submit=True)
+    (one,) = overviews(connection)
+    assert one.best is not None
+    assert (one.best.agent, one.best.value, one.best.session_id) == ("first", 2.1, "e")
+
+
+def test_baselines_count_without_a_submission_and_each_by_its_best(
+    connection: Connection, add: Callable[..., Any]
+) -> None:
+    for number, (agent, loss) in enumerate([("baseline:x", 2.5), ("baseline:x", 2.4), ("baseline:y", 2.45)]):
+        add(1, session_id=f"s{number}", agent=agent, metrics={LOSS: loss})
+    add(1, session_id="z", agent="baselines-are-mine", metrics={LOSS: 0.1})
+    found = baselines(connection, "task", "gpt-345m", LOSS)
+    assert [(one.agent, one.value) for one in found] == [("baseline:x", 2.4), ("baseline:y", 2.45)]
+    (one,) = overviews(connection)
+    assert one.baseline == found[0]
+    assert one.best is None
+
+
+def test_only_so_many_baselines_are_named(connection: Connection, add: Callable[..., Any]) -> None:
+    for number in range(MAX_BASELINES + 3):
+        add(1, session_id=f"s{number}", agent=f"baseline:{number}", metrics={LOSS: 2 + number / 100})
+    assert len(baselines(connection, "task", "gpt-345m", LOSS)) == MAX_BASELINES
+
+
+def test_a_task_without_measurements_has_no_best(connection: Connection, add: Callable[..., Any]) -> None:
+    add(1, status="failed", metrics={}, elapsed={}, submit=True)
+    (one,) = overviews(connection)
+    assert (one.tests, one.metric, one.best, one.baseline) == (1, None, None, None)

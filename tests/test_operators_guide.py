@@ -1,0 +1,52 @@
+"""docs/operators.md, done by the letter: every command that needs neither the internet, Docker nor GPUs."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GUIDE = Path(__file__).parent.parent / "docs" / "operators.md"
+BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NEEDS = re.compile(r"# needs (the internet|Docker|GPUs)")
+
+
+def blocks() -> list[str]:
+    return BLOCK.findall(GUIDE.read_text(encoding="utf-8"))
+
+
+def test_blocks_that_are_not_run_say_what_they_need() -> None:
+    marked = [block for block in blocks() if block.startswith("#")]
+    assert all(NEEDS.match(block) for block in marked)
+    assert len(marked) == 5
+    assert len(blocks()) - len(marked) >= 9
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # four rehearsals and a test
+def test_an_operator_who_follows_it_gets_a_task_solved(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    script = "\n".join(block for block in blocks() if not block.startswith("#")).replace("8080", port)
+    script = f"set -eu\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}"
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("RINGFENCE_")}
+    plain |= {"PATH": f"{Path(sys.executable).parent}:{plain['PATH']}", "RINGFENCE_PORT": port}
+    followed = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path, env=plain, timeout=580, check=False
+    )
+    told = followed.stdout
+    assert followed.returncode == 0, f"{told}\n{followed.stderr}"
+    assert "ok  baseline linear (" in told
+    assert "[check] Passed after" in told
+    assert "[submit] Finalized test #1 as final." in told
+    assert re.search(r'"agent": "me",\s+"test": 1,\s+"status": "succeeded",\s+"is_final": true', told)
+    assert 'ringfence_tests{status="succeeded"} 1.0' in told
+    assert "test ended session=" in told
+    assert told.rstrip().endswith("1")  # the restored service has the row
+    assert "Traceback" not in followed.stderr
