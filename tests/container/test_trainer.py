@@ -16,7 +16,7 @@ from runner.container.engine import EngineRefusal
 from runner.container.runner import DockerRunner
 from runner.data import prepare_smoke
 from runner.metrics import parse_train_metrics
-from runner.protocol import Exit, ExitReason, RunState
+from runner.protocol import Exit, ExitReason, RunSpec, RunState
 from tasks.load import load_tasks
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
@@ -32,6 +32,26 @@ def trainer(contain: Callable[..., DockerRunner]) -> DockerRunner:
         if os.environ.get("RINGFENCE_REQUIRE_DOCKER"):
             raise
         pytest.skip(str(refusal))
+
+
+def test_the_image_holds_of_ours_only_what_runs_inside(trainer: DockerRunner, finish: Callable[..., RunState]) -> None:
+    """Above all not what the smoke data are made with."""
+    code = """if True:
+        import pathlib, sys, runner.inside.evaluate, runner.inside.rehearse, runner.inside.size, runner.inside.worker
+        (root,) = runner.__path__
+        print(sorted(path.name for path in pathlib.Path(root).iterdir() if path.name != "__pycache__"))
+        print(sorted(path.name for path in pathlib.Path(root).parent.iterdir()))
+        for name in ("runner.data", "env", "tasks", "templates", "leaderboard"):
+            try:
+                __import__(name)
+            except ModuleNotFoundError as error:
+                assert error.name == name, error
+            else:
+                sys.exit(name)
+    """
+    state = finish(trainer, RunSpec("look", ("python", "-P", "-c", code), timeout_s=100), 115)
+    assert state.exit == OK, trainer.log("look", "stderr", 0).decode()[-3000:]
+    assert trainer.log("look", "stdout", 0).decode() == "['__init__.py', 'inside']\n['runner']\n"
 
 
 def test_a_smoke_test_trains_and_is_scored(

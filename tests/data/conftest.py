@@ -23,7 +23,6 @@ from runner.data import prepare_smoke
 from runner.data.fetch import Fetcher
 from runner.data.lock import Lock
 
-
 SEED = b"a seed for tests"
 
 
