@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from env.anchors import for_scores
 from env.lifecycle.loop import Lifecycle, utc_now
 from env.lifecycle.rehearsals import Rehearsals
 from env.service.access import Access
@@ -24,8 +25,10 @@ from env.store.engine import open_database
 from env.store.store import Store
 from env.telemetry.metrics import Metrics
 from env.telemetry.watch import Telemetry
+from leaderboard.scoring import adopt
 from runner.pool import Host
 from runner.protocol import Runner
+from tasks.anchors import ScaleAnchors
 from tasks.model import Task
 
 
@@ -45,6 +48,8 @@ class Settings:
 class House:
     engine: Engine
     tasks: Mapping[str, Task]
+    anchors: Mapping[str, Mapping[str, ScaleAnchors]]
+    """By task and scale."""
     runner: Runner
     lifecycle: Lifecycle
     metrics: Metrics
@@ -57,8 +62,18 @@ class House:
     """No operator keys are configured: it listens on loopback only."""
 
 
-def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner, host: Host) -> House:
+def build(
+    settings: Settings,
+    tasks: Mapping[str, Task],
+    runner: Runner,
+    host: Host,
+    anchors: Mapping[str, Mapping[str, ScaleAnchors]] | None = None,
+) -> House:
     engine, store = open_database(settings.db), Store()
+    anchors = anchors or {}
+    with engine.begin() as conn:
+        for scale, each in (item for of_task in anchors.values() for item in of_task.items()):
+            adopt(conn, for_scores(scale, each))
     access = Access(_secret(settings.state_dir), settings.keys)
     live = LiveSessions(engine, store)
     metrics = Metrics(engine, store, host)
@@ -69,6 +84,7 @@ def build(settings: Settings, tasks: Mapping[str, Task], runner: Runner, host: H
     return House(
         engine,
         tasks,
+        anchors,
         runner,
         lifecycle,
         metrics,

@@ -44,7 +44,7 @@ class Anchor:
         way = (value - self.floor) / span
         if way <= 0:
             return 0.0
-        return min(1.0, way ** (math.log(0.5) / math.log(ref)))
+        return min(1.0, math.pow(way, math.log(0.5) / math.log(ref)))
 
     def advantage(self, value: float) -> float | None:
         """How much better than the best baseline, in units of the noise; negative when worse."""
@@ -76,7 +76,7 @@ class Anchors:
         if not stages:
             return None
         means = [sum(w * s for w, s in each) / sum(w for w, _ in each) for each in stages.values()]
-        return math.prod(mean ** (1 / len(means)) for mean in means)
+        return math.prod(math.pow(mean, 1 / len(means)) for mean in means)
 
     def delta_noise(self, metrics: Mapping[str, float]) -> float | None:
         """The first metric's advantage over the best baseline, in standard deviations over seeds."""

@@ -9,6 +9,20 @@ from pydantic import BaseModel, ConfigDict, Field
 from env.arguments import OpenArguments
 
 Lines = Annotated[tuple[int, ...], Field(min_length=2, max_length=2, description="First and last line, 1-based.")]
+Score = Annotated[
+    float | None,
+    Field(
+        description="Against the task's anchors: 0 the worst baseline, 0.5 the best one, 1 the bound. Null where the "
+        "task version has none at this scale, or the result lacks a metric."
+    ),
+]
+DeltaNoise = Annotated[
+    float | None,
+    Field(
+        description="How much better than the best baseline, by the metric that results are ranked by and in standard "
+        "deviations over seeds; negative when worse. Null where no seeds repeat."
+    ),
+]
 
 
 class Body(BaseModel):
