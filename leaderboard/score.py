@@ -60,7 +60,7 @@ class Anchors:
     task_version: str
     scale: str
     anchors: tuple[Anchor, ...]
-    """In the order of the metrics' columns: the first one is what results are ranked by."""
+    """In the order of the metrics' columns."""
 
     def score(self, metrics: Mapping[str, float]) -> float | None:
         """Weighted mean in each stage, geometric mean over stages. None unless every metric that counts has a score."""
@@ -79,9 +79,10 @@ class Anchors:
         return math.prod(math.pow(mean, 1 / len(means)) for mean in means)
 
     def delta_noise(self, metrics: Mapping[str, float]) -> float | None:
-        """The first metric's advantage over the best baseline, in standard deviations over seeds."""
-        value = metrics.get(self.anchors[0].metric) if self.anchors else None
-        return None if value is None else self.anchors[0].advantage(value)
+        """The advantage over the best baseline, by what results are ranked by, in standard deviations over seeds."""
+        ranking = next((anchor for anchor in self.anchors if anchor.metric.startswith("val_loss_")), None)
+        value = None if ranking is None else metrics.get(ranking.metric)
+        return None if ranking is None or value is None else ranking.advantage(value)
 
     def to_json(self) -> str:
         """The same text for the same anchors."""

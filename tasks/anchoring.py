@@ -12,6 +12,9 @@ from typing import Literal
 from tasks.anchors import FILE, MetricAnchor, ScaleAnchors, load_anchors
 from tasks.errors import TaskError
 
+TEMPLATE = "template"
+"""The unedited file, among the baselines."""
+
 
 @dataclass(frozen=True)
 class Measured:

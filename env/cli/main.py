@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from env.cli.baseline import baseline_app
 from env.cli.data import data_app
 from env.cli.doctor import doctor
 from env.cli.options import RunnerName, State, TaskFolders
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(task_app, name="task")
 app.add_typer(data_app, name="data")
+app.add_typer(baseline_app, name="baseline")
 app.command()(doctor)
 
 errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)

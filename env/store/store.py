@@ -58,6 +58,7 @@ class Store:
                 metadata=dump(session.metadata),
                 token_sha256=session.token_sha256,
                 created_at=time_text(session.created_at),
+                seed=session.seed,
             )
         )
 

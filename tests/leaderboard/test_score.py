@@ -73,6 +73,7 @@ def test_a_missing_metric_leaves_no_score_unless_it_weighs_nothing() -> None:
 def test_the_difference_to_the_best_baseline_in_units_of_noise() -> None:
     assert anchors(LOSS).delta_noise({"val_loss_a": 2.27}) == pytest.approx(3.0)
     assert anchors(LOSS).delta_noise({"val_loss_a": 2.31}) == pytest.approx(-1.0)
+    assert anchors(WORKED, LOSS).delta_noise({"val_loss_a": 2.27}) == pytest.approx(3.0)
     assert anchors(WORKED).delta_noise({"acc_x": 1.0}) is None
     assert anchors().delta_noise({}) is None
 
