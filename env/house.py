@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -15,6 +16,7 @@ from env.lifecycle.rehearsals import Rehearsals
 from env.service.access import Access
 from env.service.checks import Checks
 from env.service.chronicle import Chronicle
+from env.service.closing import DEFAULT_PATIENCE, Closing, Patience
 from env.service.live import LiveSessions
 from env.service.opening import Opening
 from env.service.steps import Steps
@@ -42,6 +44,8 @@ class Settings:
     """Operators' keys; empty means anyone who reaches the service may open a session."""
     default_scale: str | None = None
     """Of sessions that name none."""
+    patience: Patience = DEFAULT_PATIENCE
+    """With sessions that nobody ends."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class House:
     tools: Tools
     views: Views
     chronicle: Chronicle
+    closing: Closing
     open_to_all: bool
     """No operator keys are configured: it listens on loopback only."""
 
@@ -68,6 +73,7 @@ def build(
     runner: Runner,
     host: Host,
     anchors: Mapping[str, Mapping[str, ScaleAnchors]] | None = None,
+    clock: Callable[[], datetime] = utc_now,
 ) -> House:
     engine, store = open_database(settings.db), Store()
     anchors = anchors or {}
@@ -77,8 +83,8 @@ def build(
     access = Access(_secret(settings.state_dir), settings.keys)
     live = LiveSessions(engine, store)
     metrics = Metrics(engine, store, host)
-    lifecycle = Lifecycle(engine, store, runner, host, utc_now, Telemetry(metrics))
-    steps = Steps(engine, store, live, access, utc_now)
+    lifecycle = Lifecycle(engine, store, runner, host, clock, Telemetry(metrics))
+    steps = Steps(engine, store, live, access, clock)
     views = Views(engine, store, live, lifecycle, access)
     checks = Checks(engine, store, live, steps, Rehearsals(runner, lifecycle.tidied), access)
     return House(
@@ -89,10 +95,11 @@ def build(
         lifecycle,
         metrics,
         Checkpoints(engine),
-        Opening(engine, store, live, tasks, access, lambda: secrets.token_hex(8), utc_now, settings.default_scale),
-        Tools(engine, store, live, steps, lifecycle, checks, access, utc_now),
+        Opening(engine, store, live, tasks, access, lambda: secrets.token_hex(8), clock, settings.default_scale),
+        Tools(engine, store, live, steps, lifecycle, checks, access, clock),
         views,
         Chronicle(engine, store, live, views),
+        Closing(engine, store, live, clock, settings.patience),
         access.open_to_all,
     )
 

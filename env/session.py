@@ -48,6 +48,15 @@ class Submission:
 
 
 @dataclass(frozen=True)
+class Ending:
+    """Of a session that its agent did not end itself."""
+
+    at: datetime
+    reason: str
+    """In words: `no call came for 24 h`."""
+
+
+@dataclass(frozen=True)
 class Step:
     """One tool call and its answer."""
 

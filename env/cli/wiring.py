@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from env.baselines import check_baselines
 from env.house import House, Settings, build
+from env.service.closing import DEFAULT_PATIENCE, Patience
 from leaderboard.migrate import NewerDatabase
 from runner.container.sandbox import Sandbox
 from runner.data import DataError, prepare_smoke
@@ -56,6 +57,7 @@ class Options:
     keys: tuple[str, ...]
     image: str = DEFAULT_IMAGE
     sandbox: Path | None = None
+    patience: Patience = DEFAULT_PATIENCE
 
 
 def load(folders: tuple[Path, ...]) -> dict[str, Task]:
@@ -88,7 +90,9 @@ def wire(options: Options) -> House:
         runner = _runner(options)
         host = _host(options, runner)
         url = options.db or f"sqlite:///{options.state.resolve() / 'ringfence.db'}"
-        return build(Settings(url, options.state, options.keys, options.scale), tasks, runner, host, anchors)
+        return build(
+            Settings(url, options.state, options.keys, options.scale, options.patience), tasks, runner, host, anchors
+        )
     except OSError as error:
         raise CannotStart(f"cannot use the state folder {options.state}: {error.strerror}.") from error
     except (DataError, NewerDatabase) as error:

@@ -162,6 +162,14 @@ class TestView(TestBrief):
 class SubmissionView(Body):
     n: int
     submitted_at: str
+    auto_submitted: bool = Field(False, description="Submitted for the session, not by it.")
+
+
+class ClosedView(Body):
+    """A session that the service ended, because its agent did not."""
+
+    at: str
+    reason: str
 
 
 class SessionView(Body):
@@ -170,7 +178,7 @@ class SessionView(Body):
     agent: str
     scale: str | None
     metadata: dict[str, Any]
-    state: str
+    state: str = Field(description="open, submitted, or closed: ended by the service with nothing to submit.")
     created_at: str
     budget: Budget
     steps: int
@@ -178,6 +186,7 @@ class SessionView(Body):
     files: tuple[File, ...]
     tests: tuple[TestBrief, ...]
     submission: SubmissionView | None
+    closed: ClosedView | None = None
 
 
 class StepView(Body):
