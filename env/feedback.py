@@ -81,6 +81,17 @@ def submitted(test: Test) -> str:
     )
 
 
+def submitted_for(test: Test, why: str) -> str:
+    """The last step of a session that did not submit itself."""
+    chosen = f"[auto_submit] {why[:1].upper()}{why[1:]}: submitting its best result, of test #{test.n}, as final."
+    return "\n\n".join((chosen, results(test), f"[auto_submit] Finalized test #{test.n} as final.", saved(test)))
+
+
+def closed(why: str) -> str:
+    """The same, with nothing to submit."""
+    return f"[close] {why[:1].upper()}{why[1:]}, and no test has succeeded: closed without a submission."
+
+
 def results(test: Test) -> str:
     """One section per stage that ran, in order."""
     if not test.runs:

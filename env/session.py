@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from env.evaluation import Evaluation
 from runner.metrics import TrainMetrics
-from tasks.model import Task
+from tasks.model import Scale, Task
 
 # One step's state: filename to the lines of each editable segment, in order.
 Editables = Mapping[str, tuple[tuple[str, ...], ...]]
@@ -28,12 +28,32 @@ class Session:
     metadata: Mapping[str, Any]
     token_sha256: str
     created_at: datetime
+    seed: int | None = None
+    """Instead of the scale's own; None for every session but a baseline's."""
+
+    @property
+    def size(self) -> Scale:
+        """The scale it runs at, with its seed. Only for sessions that can be tested."""
+        assert self.scale is not None
+        scale = self.task.scales[self.scale]
+        if self.seed is None:
+            return scale
+        return replace(scale, settings={**scale.settings, "SEED": str(self.seed)})
 
 
 @dataclass(frozen=True)
 class Submission:
     test: int
     at: datetime
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Of a session that its agent did not end itself."""
+
+    at: datetime
+    reason: str
+    """In words: `no call came for 24 h`."""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from sqlalchemy import Connection, Select, select
 from leaderboard.schema import result_columns
 from leaderboard.table import FIXED_COLUMNS
 
-METRIC, ELAPSED = "metric", "elapsed"
+METRIC, ELAPSED, SCORE = "metric", "elapsed", "score"
 """Kinds of values, as they are stored."""
+SCORES = ("score", "delta_noise")
+"""Columns of every table that are stored as values."""
 
 
 @dataclass(frozen=True)

@@ -62,3 +62,7 @@ class Entry:
     """It was submitted for the session, not by it."""
     session_over: bool
     """Its session submitted this result or another."""
+    score: float | None = None
+    """Against its task's anchors, 0 to 1; None where there are none, or a metric is missing."""
+    delta_noise: float | None = None
+    """How much better than the best baseline, in standard deviations over seeds; negative when worse."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, select
 
-from leaderboard.columns import ELAPSED, METRIC, Columns, columns_at
+from leaderboard.columns import ELAPSED, METRIC, SCORE, SCORES, Columns, columns_at
 from leaderboard.model import Entry, Result
 from leaderboard.schema import result_texts, result_values, results, submissions
 from leaderboard.table import FIXED_COLUMNS, Board, Cell, Query, Table, UnknownColumn, iso
@@ -33,7 +33,7 @@ _FIXED: Mapping[str, ColumnElement[Any]] = {
     "duplicate_of": results.c.duplicate_of,
     "auto_submitted": _IS_AUTO,
 }
-"""The fixed columns but for `score`, which no row has."""
+"""The fixed columns but for those that are stored as values."""
 _FIELDS = [key.label(name) for name, key in _FIXED.items()]
 _TIES = (results.c.finished_at, results.c.run_key)
 """Oldest first, the same on every page."""
@@ -55,7 +55,7 @@ def entry(connection: Connection, run_key: str) -> Entry | None:
     if found is None:
         return None
     row = dict(found)
-    measured: dict[str, dict[str, float]] = {METRIC: {}, ELAPSED: {}}
+    measured: dict[str, dict[str, float]] = {METRIC: {}, ELAPSED: {}, SCORE: {}}
     for value in _values(connection, [run_key]):
         measured[value.kind][value.name] = math.nan if value.value is None else value.value
     del row["code_sha256"]  # follows from the code
@@ -64,6 +64,8 @@ def entry(connection: Connection, run_key: str) -> Entry | None:
     return Entry(
         result=Result(**row, metrics=measured[METRIC], elapsed=measured[ELAPSED]),
         session_over=connection.execute(over).first() is not None,
+        score=measured[SCORE].get("score"),
+        delta_noise=measured[SCORE].get("delta_noise"),
         **about,
     )
 
@@ -132,11 +134,11 @@ def _page(
     name, descending = sort.removeprefix("-"), sort.startswith("-")
     if name not in columns.all:
         raise UnknownColumn(name, columns.all)
-    if name not in FIXED_COLUMNS:
-        kind = METRIC if name in columns.metrics else ELAPSED
+    if name in SCORES or name not in FIXED_COLUMNS:
+        kind = SCORE if name in SCORES else METRIC if name in columns.metrics else ELAPSED
         return _by_value(connection, matching, kind, name, descending, query)
-    key = _FIXED.get(name)
-    order = [] if key is None else [key.is_(None), *_ordered(key, descending)]
+    key = _FIXED[name]
+    order = [key.is_(None), *_ordered(key, descending)]
     if key is results.c.finished_at:
         order = _ordered(key, descending)  # never null: in the order of an index
     statement = select(*_FIELDS).select_from(_JOINED).where(*matching).order_by(*order, *_TIES)

@@ -121,7 +121,7 @@ result_values = Table(
 )
 """A result's metrics and elapsed times, one number per row, so that the database itself can sort by any of them.
 
-`kind` is `metric` or `elapsed`; a null value was not finite; `position` keeps the order they were recorded in.
+`kind` is `metric`, `elapsed` or `score`; a null value was not finite; `position` keeps the order they were recorded in.
 """
 
 result_columns = Table(
@@ -134,6 +134,15 @@ result_columns = Table(
     Column("position", Integer, nullable=False),
 )
 """Which names occur in `result_values` per task and scale: the columns of a table without a look at every row."""
+
+anchors = Table(
+    "anchors",
+    metadata,
+    Column("task_version", String, primary_key=True),
+    Column("scale", String, primary_key=True),
+    Column("definition", Text, nullable=False),
+)
+"""What results of a task version at a scale are scored against, as JSON; the values of kind `score` follow from it."""
 
 submissions = Table(
     "submissions",

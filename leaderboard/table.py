@@ -9,7 +9,7 @@ from typing import Any
 
 FIXED_COLUMNS = (
     *("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score"),
-    *("run_key", "parameters", "template_unmodified", "duplicate_of", "auto_submitted"),
+    *("delta_noise", "run_key", "parameters", "template_unmodified", "duplicate_of", "auto_submitted"),
 )
 """Every table starts with these; the task's metrics and elapsed times follow."""
 
@@ -79,7 +79,7 @@ class Table:
     rows: tuple[Mapping[str, Cell], ...]
     """`timestamp` is ISO 8601 in UTC; what a row lacks, and what was not finite, is None.
 
-    `score` is None in every row: scores need a task's anchors, which nothing provides yet.
+    `score` and `delta_noise` are None where the task version has no anchors at this scale, or a metric is missing.
     """
     total: int
     """Rows that match the query, on this page and off it."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.anchors import ScaleAnchors, load_anchors
 from tasks.baselines import load_baselines
 from tasks.errors import TaskError
 from tasks.model import Budget, Task
@@ -16,6 +18,16 @@ from tasks.source import read_source, with_plain_lines
 from templates.render import names, render
 
 _BUILTIN_TASKS = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Found:
+    """A task with what lies beside it."""
+
+    task: Task
+    folder: Path
+    anchors: Mapping[str, ScaleAnchors]
+    """By scale; of whatever version of the task they were measured for."""
 
 
 def load_task(folder: Path) -> Task:
@@ -44,30 +56,34 @@ def load_task(folder: Path) -> Task:
 
 
 def load_tasks(folders: Sequence[Path] = ()) -> dict[str, Task]:
+    """The tasks that `find_tasks` finds. Raises TaskError."""
+    return {task_id: found.task for task_id, found in find_tasks(folders).items()}
+
+
+def find_tasks(folders: Sequence[Path] = ()) -> dict[str, Found]:
     """The built-in tasks and those of `folders`, each a task folder or a folder of task folders, by id.
 
     Raises TaskError, with the mistakes of all folders together.
     """
-    found = [folder for folder in sorted(_BUILTIN_TASKS.glob("llm-pretrain-*")) if folder.is_dir()]
-    tasks: dict[str, Task] = {}
-    origins: dict[str, Path] = {}
+    builtin = [folder for folder in sorted(_BUILTIN_TASKS.glob("llm-pretrain-*")) if folder.is_dir()]
+    tasks: dict[str, Found] = {}
     errors: list[TaskError] = []
     seen: set[Path] = set()
-    for folder in [*found, *(task_folder for given in folders for task_folder in _task_folders(given))]:
+    for folder in [*builtin, *(task_folder for given in folders for task_folder in _task_folders(given))]:
         if folder.resolve() in seen:  # the same folder given twice is no contradiction
             continue
         seen.add(folder.resolve())
         try:
-            task = load_task(folder)
+            found = Found(load_task(folder), folder, load_anchors(folder))
         except TaskError as error:
             errors.append(error)
             continue
-        if task.id in tasks:
-            message = f"{task.id} is the id of the task in {origins[task.id]} too; give one of them another id"
+        task_id = found.task.id
+        if task_id in tasks:
+            message = f"{task_id} is the id of the task in {tasks[task_id].folder} too; give one of them another id"
             errors.append(TaskError(folder / "task.toml", "id", message))
             continue
-        tasks[task.id] = task
-        origins[task.id] = folder
+        tasks[task_id] = found
     if errors:
         raise TaskError.together(errors)
     return tasks

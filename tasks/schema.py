@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -93,14 +93,15 @@ class BaselineTable(Table):
 
 def table_at(root: type[Table], path: tuple[Any, ...]) -> type[Table]:
     """The table that holds the key at `path` below `root`, e.g. the scale's for `("scales", "smoke", "stages")`."""
-    match path:
-        case ("edits", _, _):
-            return EditTable
-        case ("budget", _):
-            return BudgetTable
-        case ("scales", _, "stages", _, _):
-            return StageTable
-        case ("scales", _, _):
-            return ScaleTable
-        case _:
-            return root
+    found = root
+    kind: Any = root
+    for part in path[:-1]:
+        if isinstance(kind, type) and issubclass(kind, Table):
+            kind = getattr(kind.model_fields.get(part), "annotation", None)
+        else:
+            kind = (get_args(kind) or (None,))[-1]  # what an array or a table of any keys holds
+        while get_origin(kind) is Annotated:
+            kind = get_args(kind)[0]
+        if isinstance(kind, type) and issubclass(kind, Table):
+            found = kind
+    return found

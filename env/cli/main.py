@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import re
 import socket
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
+from env.cli.baseline import baseline_app
 from env.cli.data import data_app
 from env.cli.doctor import doctor
 from env.cli.options import RunnerName, State, TaskFolders
 from env.cli.task import task_app
 from env.cli.wiring import DEFAULT_IMAGE, CannotStart, Options, load, wire
+from env.service.closing import Patience
 from env.telemetry.logs import LogFormat, configure
 
 app = typer.Typer(
@@ -27,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(task_app, name="task")
 app.add_typer(data_app, name="data")
+app.add_typer(baseline_app, name="baseline")
 app.command()(doctor)
 
 errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
@@ -64,6 +68,24 @@ def serve(
     key: Annotated[
         list[str] | None, typer.Option("--key", envvar="RINGFENCE_KEYS", help="Operator key; may be repeated.")
     ] = None,
+    session_hours: Annotated[
+        float,
+        typer.Option(
+            envvar="RINGFENCE_SESSION_HOURS",
+            min=0.01,
+            max=8760,
+            help="A session without a call for so long is closed, with its best result submitted for it.",
+        ),
+    ] = 24,
+    submit_minutes: Annotated[
+        float,
+        typer.Option(
+            envvar="RINGFENCE_SUBMIT_MINUTES",
+            min=1,
+            max=525600,
+            help="The same for a session that has spent its budget and does not submit.",
+        ),
+    ] = 60,
     log_format: Annotated[
         LogFormat | None,
         typer.Option(envvar="RINGFENCE_LOG_FORMAT", help="Log every request and test; by default only warnings."),
@@ -78,7 +100,9 @@ def serve(
             f"refusing to listen on {host} without operator keys: anyone who reaches it could run code here. "
             "Give --key (or RINGFENCE_KEYS), or listen on 127.0.0.1."
         )
-    options = Options(db, runner.value, tuple(tasks or ()), data, state, scale, slots, tuple(key or ()), image, sandbox)
+    patience = Patience(timedelta(hours=session_hours), timedelta(minutes=submit_minutes))
+    keys, folders = tuple(key or ()), tuple(tasks or ())
+    options = Options(db, runner.value, folders, data, state, scale, slots, keys, image, sandbox, patience)
     try:
         house = wire(options)
     except CannotStart as error:

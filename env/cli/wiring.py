@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from env.baselines import check_baselines
 from env.house import House, Settings, build
+from env.service.closing import DEFAULT_PATIENCE, Patience
 from leaderboard.migrate import NewerDatabase
 from runner.container.sandbox import Sandbox
 from runner.data import DataError, prepare_smoke
@@ -24,7 +25,7 @@ from runner.local.runner import LocalRunner
 from runner.pool import Host, Pool
 from runner.protocol import Runner, RunnerError
 from tasks.errors import TaskError
-from tasks.load import load_tasks
+from tasks.load import Found, find_tasks
 from tasks.model import Task
 
 _UNSANDBOXED = (
@@ -56,14 +57,20 @@ class Options:
     keys: tuple[str, ...]
     image: str = DEFAULT_IMAGE
     sandbox: Path | None = None
+    patience: Patience = DEFAULT_PATIENCE
 
 
 def load(folders: tuple[Path, ...]) -> dict[str, Task]:
     """The built-in tasks and those in `folders`. Raises CannotStart."""
+    return {task_id: found.task for task_id, found in find(folders).items()}
+
+
+def find(folders: tuple[Path, ...]) -> dict[str, Found]:
+    """The same with what lies beside them. Raises CannotStart."""
     try:
-        tasks = load_tasks(folders)
-        for task in tasks.values():
-            check_baselines(task)
+        tasks = find_tasks(folders)
+        for found in tasks.values():
+            check_baselines(found.task)
         return tasks
     except TaskError as error:
         raise CannotStart(str(error)) from error
@@ -71,7 +78,9 @@ def load(folders: tuple[Path, ...]) -> dict[str, Task]:
 
 def wire(options: Options) -> House:
     """The whole service, ready to serve. Raises CannotStart."""
-    tasks = load(options.tasks)
+    found = find(options.tasks)
+    tasks = {task_id: one.task for task_id, one in found.items()}
+    anchors = {task_id: one.anchors for task_id, one in found.items()}
     if options.scale is not None and not any(options.scale in task.scales for task in tasks.values()):
         known = ", ".join(sorted({name for task in tasks.values() for name in task.scales}))
         raise CannotStart(f"no task has the scale {options.scale!r}. There are: {known}.")
@@ -81,7 +90,9 @@ def wire(options: Options) -> House:
         runner = _runner(options)
         host = _host(options, runner)
         url = options.db or f"sqlite:///{options.state.resolve() / 'ringfence.db'}"
-        return build(Settings(url, options.state, options.keys, options.scale), tasks, runner, host)
+        return build(
+            Settings(url, options.state, options.keys, options.scale, options.patience), tasks, runner, host, anchors
+        )
     except OSError as error:
         raise CannotStart(f"cannot use the state folder {options.state}: {error.strerror}.") from error
     except (DataError, NewerDatabase) as error:

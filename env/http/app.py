@@ -38,7 +38,7 @@ def create_app(house: House) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        loops = [asyncio.create_task(loop.run()) for loop in (house.lifecycle, house.checkpoints)]
+        loops = [asyncio.create_task(loop.run()) for loop in (house.lifecycle, house.checkpoints, house.closing)]
         async with mcp.run():
             yield
         for loop in loops:

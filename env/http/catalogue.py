@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
+from env.anchors import NO_ANCHORS
 from env.arguments import schemas
 from env.house import House
 from env.http import catalogue_schema, result_schema, schema
@@ -44,7 +45,7 @@ def catalogue_router(house: House) -> APIRouter:
         task = house.tasks.get(task_id)
         if task is None:
             raise unknown_task(task_id, house.tasks)
-        return json_response(task_whole(task))
+        return json_response(task_whole(task, house.anchors.get(task_id, NO_ANCHORS)))
 
     @router.get("/tools", response_model=catalogue_schema.Tools)
     async def list_tools() -> Response:

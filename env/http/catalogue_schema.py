@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
-from env.http.schema import Body, Lines, Tool
+from env.http.schema import Body, DeltaNoise, Lines, Score, Tool
 
 
 class TaskBrief(Body):
@@ -40,6 +40,39 @@ class ScaleDetails(Body):
     stages: tuple[StageDetails, ...]
 
 
+class MetricAnchor(Body):
+    """Its column is `<metric>_<stage>`. Scores: 0 at `floor`, 0.5 at `ref`, 1 at `bound`."""
+
+    metric: str
+    stage: str
+    better: Literal["lower", "higher"]
+    floor: float
+    ref: float
+    bound: float
+    weight: float = Field(description="Among the metrics of its stage; 0 leaves it out.")
+    noise: float | None = Field(description="Standard deviation over seeds.")
+    baselines: dict[str, tuple[float, ...]] = Field(description="What each reached, in the order of the seeds.")
+
+
+class Provenance(Body):
+    date: str
+    ringfence: str
+    runner: str
+    hardware: str
+    torch: str
+
+
+class Anchors(Body):
+    """What results of the task at one scale are scored against."""
+
+    scored: bool
+    reason: str | None = Field(description="Why results of this version get no score; null when they do.")
+    task_version: str | None = Field(None, description="The version that was measured.")
+    seeds: tuple[int, ...] = ()
+    provenance: Provenance | None = None
+    metrics: tuple[MetricAnchor, ...] = ()
+
+
 class TaskWhole(TaskBrief):
     version: str
     description: str
@@ -48,6 +81,7 @@ class TaskWhole(TaskBrief):
     budget: TaskBudget
     override_keys: tuple[str, ...]
     scale_details: dict[str, ScaleDetails]
+    anchors: dict[str, Anchors]
 
 
 class Tools(Body):
@@ -80,7 +114,8 @@ class Row(Body):
     status: str
     scale: str
     seed: int | None
-    score: float | None
+    score: Score
+    delta_noise: DeltaNoise
     run_key: str
     parameters: int | None
     template_unmodified: bool

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from env.http.schema import Body
+from env.http.schema import Body, DeltaNoise, Score
 
 
 class Labels(Body):
@@ -96,7 +96,8 @@ class ResultView(Body):
     status: str
     scale: str
     seed: int | None
-    score: float | None
+    score: Score
+    delta_noise: DeltaNoise
     parameters: int | None
     labels: Labels
     metrics: dict[str, float | None]

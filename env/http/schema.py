@@ -9,6 +9,20 @@ from pydantic import BaseModel, ConfigDict, Field
 from env.arguments import OpenArguments
 
 Lines = Annotated[tuple[int, ...], Field(min_length=2, max_length=2, description="First and last line, 1-based.")]
+Score = Annotated[
+    float | None,
+    Field(
+        description="Against the task's anchors: 0 the worst baseline, 0.5 the best one, 1 the bound. Null where the "
+        "task version has none at this scale, or the result lacks a metric."
+    ),
+]
+DeltaNoise = Annotated[
+    float | None,
+    Field(
+        description="How much better than the best baseline, by the metric that results are ranked by and in standard "
+        "deviations over seeds; negative when worse. Null where no seeds repeat."
+    ),
+]
 
 
 class Body(BaseModel):
@@ -148,6 +162,14 @@ class TestView(TestBrief):
 class SubmissionView(Body):
     n: int
     submitted_at: str
+    auto_submitted: bool = Field(False, description="Submitted for the session, not by it.")
+
+
+class ClosedView(Body):
+    """A session that the service ended, because its agent did not."""
+
+    at: str
+    reason: str
 
 
 class SessionView(Body):
@@ -156,7 +178,7 @@ class SessionView(Body):
     agent: str
     scale: str | None
     metadata: dict[str, Any]
-    state: str
+    state: str = Field(description="open, submitted, or closed: ended by the service with nothing to submit.")
     created_at: str
     budget: Budget
     steps: int
@@ -164,6 +186,7 @@ class SessionView(Body):
     files: tuple[File, ...]
     tests: tuple[TestBrief, ...]
     submission: SubmissionView | None
+    closed: ClosedView | None = None
 
 
 class StepView(Body):

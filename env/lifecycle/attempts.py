@@ -55,8 +55,7 @@ class Attempts:
 
         Attempts are numbered in the order they are made: after a restart the same ones are found in the same order.
         """
-        assert session.scale is not None
-        scale = session.task.scales[session.scale]
+        scale = session.size
         upstream = None if item.upstream is None else test.runs[item.upstream]
         lost = halvings = 0
         while True:

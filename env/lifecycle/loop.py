@@ -24,7 +24,6 @@ from env.store.store import Store
 from leaderboard import writing as leaderboard
 from runner.pool import Host, Pool
 from runner.protocol import Runner
-from tasks.model import Scale
 
 log = logging.getLogger("ringfence.lifecycle")
 
@@ -82,9 +81,14 @@ class Lifecycle:
         for pulse in self._pulses.values():
             pulse.beat()
 
+    async def settled(self) -> None:
+        """Until what tests that are over left behind is removed, and their devices are given back."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     def can_run(self, session: Session) -> bool:
         """Whether this host has the devices at all."""
-        scale = _scale(session)
+        scale = session.size
         return self._host.pool(on_gpus(scale)).fits(scale.world_size)
 
     def wake(self) -> None:
@@ -150,7 +154,7 @@ class Lifecycle:
         with self._engine.begin() as conn:
             session = self._store.session(conn, test.session_id)
             assert session is not None
-            scale = _scale(session)
+            scale = session.size
             pool = self._host.pool(on_gpus(scale))
             waited = test.status is Status.QUEUED
             if not waited:
@@ -186,7 +190,7 @@ class Lifecycle:
     async def _take_through(self, session: Session, test: Test, live: Progress) -> None:
         key = (test.session_id, test.n)
         status = Status.SUCCEEDED
-        for item in plan(_scale(session)):
+        for item in plan(session.size):
             run = next((run for run in test.runs if _position(run) == item.position), None)
             if run is None:
                 live.earlier = tuple(point for done in test.runs for point in done.series)
@@ -233,11 +237,6 @@ class Lifecycle:
             await asyncio.sleep(0.2)
         pool.give_back([device])
         self.wake()
-
-
-def _scale(session: Session) -> Scale:
-    assert session.scale is not None
-    return session.task.scales[session.scale]
 
 
 def _position(run: Run) -> int:

@@ -17,9 +17,8 @@ from tasks.model import Scale
 
 
 def result_of(session: Session, test: Test, machine: Mapping[str, str]) -> Result:
-    assert session.scale is not None
     assert test.ended_at is not None
-    scale = session.task.scales[session.scale]
+    scale = session.size
     metrics, elapsed = flat_metrics(test)
     unmodified = test.files == {session.task.filename: session.task.text}
     evaluated = [run.evaluation for run in test.runs if run.evaluation is not None]

@@ -27,7 +27,7 @@ class Rehearsals:
     async def rehearse(self, session: Session, number: int, files: Mapping[str, str]) -> Ended:
         """How the rehearsal of `files` came out; `number` tells it from the session's others."""
         assert session.scale is not None
-        wanted = rehearsal(session.task, session.task.scales[session.scale], session.id, number, files)
+        wanted = rehearsal(session.task, session.size, session.id, number, files)
         # A check that is repeated after a restart has the name of the one that was under way.
         await self._tidied()
         async with self._slots:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from env.refusal import Kind, Refusal
 from env.service.workspace import Workspace
-from env.session import Session, Step, Submission
+from env.session import Ending, Session, Step, Submission
 from env.store.store import Store
 
 MAX_LIVE = 2048
@@ -27,6 +27,8 @@ class LiveSession:
     revision: int = 0
     """Counts every change of the files, an undo included."""
     submission: Submission | None = None
+    ending: Ending | None = None
+    """Why the service closed it; None while it is open, and where its agent submitted."""
 
     @property
     def workspace(self) -> Workspace:
@@ -84,6 +86,7 @@ class LiveSessions:
                 self._store.last_seq(conn, session_id),
                 len(changes),
                 self._store.submission(conn, session_id),
+                self._store.ending(conn, session_id),
             )
         for editables, undone in changes:
             if editables is not None:

@@ -23,6 +23,8 @@ from env.store.store import Store
 from tasks.model import Task
 
 _AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/@+-]{0,99}")
+RESERVED = "baseline:"
+"""Names that begin like this are the operator's, not agents'."""
 MAX_METADATA_CHARS = 8192
 MAX_METADATA_DEPTH = 32  # far from where reading it back could meet the interpreter's recursion limit
 
@@ -62,7 +64,7 @@ class Opening:
         task = self._tasks.get(task_id)
         if task is None:
             raise unknown_task(task_id, self._tasks)
-        if not _AGENT.fullmatch(agent) or agent.lower().startswith("baseline:"):
+        if not _AGENT.fullmatch(agent) or agent.lower().startswith(RESERVED):
             raise Refusal(
                 Kind.INVALID,
                 "bad_agent",
@@ -79,9 +81,8 @@ class Opening:
                 session = self._store.session(conn, session_id)
                 assert session is not None
             else:
-                session_id = self._new_id()
-                token = self._access.token(session_id)
-                session = Session(session_id, task, agent, scale, metadata, sha256(token), self._clock())
+                session = self._new(task, agent, scale, metadata)
+                session_id = session.id
                 self._store.add_session(conn, session)
                 self._repeats.remember(conn, scope, key, call, Answer({"session_id": session_id}))
         live = self._live.get(session_id)
@@ -95,6 +96,20 @@ class Opening:
             "budget": budget(session.task, []),
             "files": files(live.history[0]),
         }
+
+    def open_baseline(self, task: Task, name: str, scale: str, seed: int) -> tuple[str, str]:
+        """Id and token of a session that plays a baseline. For the operator's own process: no transport leads here."""
+        session = self._new(task, f"{RESERVED}{name}", scale, {}, seed)
+        with self._engine.begin() as conn:
+            self._store.add_session(conn, session)
+        return session.id, self._access.token(session.id)
+
+    def _new(
+        self, task: Task, agent: str, scale: str | None, metadata: Mapping[str, Any], seed: int | None = None
+    ) -> Session:
+        session_id = self._new_id()
+        token_sha256 = sha256(self._access.token(session_id))
+        return Session(session_id, task, agent, scale, metadata, token_sha256, self._clock(), seed)
 
     def _scale(self, task: Task, wanted: str | None) -> str | None:
         if wanted is None:

@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from env.anchors import anchors_view
 from env.refusal import Kind, Refusal
 from env.service.workspace import Workspace
 from env.session import Test
 from leaderboard.model import Entry
 from leaderboard.table import iso
+from tasks.anchors import ScaleAnchors
 from tasks.model import Task
 
 
@@ -58,7 +60,7 @@ def task_brief(task: Task) -> dict[str, Any]:
     return {"id": task.id, "title": task.title, "scales": list(task.scales), "filename": task.filename}
 
 
-def task_whole(task: Task) -> dict[str, Any]:
+def task_whole(task: Task, anchors: Mapping[str, ScaleAnchors]) -> dict[str, Any]:
     return task_brief(task) | {
         "version": task.version,
         "description": task.description,
@@ -78,6 +80,7 @@ def task_whole(task: Task) -> dict[str, Any]:
             }
             for name, scale in task.scales.items()
         },
+        "anchors": anchors_view(task, anchors),
     }
 
 
@@ -95,7 +98,8 @@ def result_whole(entry: Entry, *, with_code: bool) -> dict[str, Any]:
         "status": result.status,
         "scale": result.scale,
         "seed": result.seed,
-        "score": None,
+        "score": entry.score,
+        "delta_noise": entry.delta_noise,
         "parameters": result.parameters,
         "labels": {
             "template_unmodified": result.template_unmodified,

@@ -155,6 +155,14 @@ class Steps:
         return Effect(refusal.observation, live.workspace.document(None)), refusal
 
     def _require_open(self, live: LiveSession, tool: str) -> None:
+        if live.ending is not None:
+            what = f"test #{live.submission.test} was submitted for it" if live.submission else "no test had succeeded"
+            raise Refusal(
+                Kind.CONFLICT,
+                "session_closed",
+                f"This session is closed: {live.ending.reason}; {what}. {tool} is not possible any more. Open another "
+                "session to go on.",
+            )
         if live.submission is not None:
             raise Refusal(
                 Kind.CONFLICT,

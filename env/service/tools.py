@@ -140,7 +140,7 @@ class Tools:
             raise Refusal(
                 Kind.CONFLICT,
                 "no_devices",
-                f"Scale {session.scale} needs {session.task.scales[session.scale].world_size} GPUs, which this service "
+                f"Scale {session.scale} needs {session.size.world_size} GPUs, which this service "
                 "does not have. Open a session with another scale.",
             )
         if used >= limit:

@@ -42,7 +42,7 @@ class Views:
             "agent": session.agent,
             "scale": session.scale,
             "metadata": session.metadata,
-            "state": "open" if live.submission is None else "submitted",
+            "state": "submitted" if live.submission else "closed" if live.ending else "open",
             "created_at": time_text(session.created_at),
             "budget": budget(session.task, tests),
             "steps": live.seq,
@@ -50,7 +50,12 @@ class Views:
             "files": files(live.workspace),
             "tests": [_brief(test) for test in tests],
             "submission": live.submission
-            and {"n": live.submission.test, "submitted_at": time_text(live.submission.at)},
+            and {
+                "n": live.submission.test,
+                "submitted_at": time_text(live.submission.at),
+                "auto_submitted": live.ending is not None,
+            },
+            "closed": live.ending and {"at": time_text(live.ending.at), "reason": live.ending.reason},
         }
 
     def test(self, bearer: str | None, session_id: str, n: int) -> dict[str, Any]:

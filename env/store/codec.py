@@ -32,7 +32,14 @@ def read_time(text: str) -> datetime:
 
 def read_session(row: Row[Any], task: Task) -> Session:
     return Session(
-        row.id, task, row.agent, row.scale, json.loads(row.metadata), row.token_sha256, read_time(row.created_at)
+        row.id,
+        task,
+        row.agent,
+        row.scale,
+        json.loads(row.metadata),
+        row.token_sha256,
+        read_time(row.created_at),
+        row.seed,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -39,6 +40,11 @@ sessions = Table(
     Column("created_at", String(32), nullable=False),
     Column("submitted_test", Integer),
     Column("submitted_at", String(32)),
+    # Instead of the scale's own.
+    Column("seed", BigInteger),
+    # By the service, and why; null while it is open and when its agent submitted.
+    Column("closed_at", String(32)),
+    Column("closed_reason", Text),
 )
 
 steps = Table(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, RowMapping, and_, func, insert, select, update
 
-from env.session import Editables, Run, Session, Status, Step, Submission, Test
+from env.session import Editables, Ending, Run, Session, Status, Step, Submission, Test
 from env.store.codec import (
     Series,
     dump,
@@ -58,6 +58,7 @@ class Store:
                 metadata=dump(session.metadata),
                 token_sha256=session.token_sha256,
                 created_at=time_text(session.created_at),
+                seed=session.seed,
             )
         )
 
@@ -86,6 +87,19 @@ class Store:
             update(sessions)
             .where(sessions.c.id == session_id)
             .values(submitted_test=submission.test, submitted_at=time_text(submission.at))
+        )
+
+    def ending(self, conn: Connection, session_id: str) -> Ending | None:
+        """None while it is open, and where its agent submitted."""
+        columns = select(sessions.c.closed_at, sessions.c.closed_reason)
+        row = conn.execute(columns.where(sessions.c.id == session_id)).one()
+        return None if row.closed_at is None else Ending(read_time(row.closed_at), row.closed_reason)
+
+    def close(self, conn: Connection, session_id: str, ending: Ending) -> None:
+        conn.execute(
+            update(sessions)
+            .where(sessions.c.id == session_id)
+            .values(closed_at=time_text(ending.at), closed_reason=ending.reason)
         )
 
     # --- steps --------------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ class SessionStory:
     scale: str | None
     metadata: Mapping[str, Any]
     state: str
-    """`open` or `submitted`."""
+    """`open`, `submitted`, or `closed`: by the service, with nothing to submit."""
     created_at: str
     submitted: int | None
     """The number of the test that was submitted."""

@@ -28,7 +28,7 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
         "task_id": "task",
         "columns": [
             *("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score"),
-            *("run_key", "parameters", "template_unmodified", "duplicate_of", "auto_submitted"),
+            *("delta_noise", "run_key", "parameters", "template_unmodified", "duplicate_of", "auto_submitted"),
             *("val_loss_gpt-345m", "lambada_ppl_gpt-345m", "elapsed_gpt-345m"),
         ],
         "metric_columns": ["val_loss_gpt-345m", "lambada_ppl_gpt-345m"],
@@ -43,6 +43,7 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
                 "scale": "gpt-345m",
                 "seed": 42,
                 "score": None,
+                "delta_noise": None,
                 "run_key": "s-1",
                 "parameters": 354_871_296,
                 "template_unmodified": True,
@@ -62,6 +63,7 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
                 "scale": "gpt-345m",
                 "seed": None,
                 "score": None,
+                "delta_noise": None,
                 "run_key": "t-2",
                 "parameters": None,
                 "template_unmodified": False,
@@ -127,8 +129,8 @@ def test_filters(connection: Connection, add: Add, query: dict[str, str], expect
 def test_a_scale_shows_only_its_own_columns(connection: Connection, add: Add) -> None:
     add(1)
     add(2, scale="smoke", metrics={"val_loss_gpt-smoke": 2.5}, elapsed={})
-    assert reading.rows(connection, "task", Query(scale="smoke")).columns[14:] == ("val_loss_gpt-smoke",)
-    assert len(reading.rows(connection, "task", Query()).columns[14:]) == 4
+    assert reading.rows(connection, "task", Query(scale="smoke")).columns[15:] == ("val_loss_gpt-smoke",)
+    assert len(reading.rows(connection, "task", Query()).columns[15:]) == 4
 
 
 def test_best_first_by_default_and_the_oldest_of_equals(connection: Connection, add: Add) -> None:

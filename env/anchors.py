@@ -1,0 +1,40 @@
+"""Tasks' anchors on their way to the leaderboard, and to those who read a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from leaderboard.score import Anchor, Anchors
+from tasks.anchors import ScaleAnchors
+from tasks.model import Task
+
+NO_ANCHORS: Mapping[str, ScaleAnchors] = {}
+
+
+def for_scores(scale: str, anchors: ScaleAnchors) -> Anchors:
+    """As the leaderboard takes them."""
+    return Anchors(
+        anchors.task_version,
+        scale,
+        tuple(
+            Anchor(f"{one.metric}_{one.stage}", one.stage, one.floor, one.ref, one.bound, one.weight, one.noise)
+            for one in anchors.metrics
+        ),
+    )
+
+
+def anchors_view(task: Task, anchors: Mapping[str, ScaleAnchors]) -> dict[str, Any]:
+    """By scale of the task, as JSON values: what scores are measured against, or why there are none."""
+    return {scale: _view(task, anchors.get(scale)) for scale in dict.fromkeys((*task.scales, *anchors))}
+
+
+def _view(task: Task, anchors: ScaleAnchors | None) -> dict[str, Any]:
+    if anchors is None:
+        return {"scored": False, "reason": "nobody has measured the baselines at this scale"}
+    reason = None
+    if anchors.task_version != task.version:
+        reason = f"measured for version {anchors.task_version[:12]} of the task, which is {task.version[:12]} now"
+    elif for_scores("", anchors).score({f"{one.metric}_{one.stage}": one.ref for one in anchors.metrics}) is None:
+        reason = "the baselines do not differ, or reach the bound, in a metric that weighs"
+    return {"scored": reason is None, "reason": reason, **anchors.model_dump(mode="json")}

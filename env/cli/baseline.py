@@ -1,0 +1,152 @@
+"""`ringfence baseline`: measure a task's baselines, for the leaderboard and for the anchors of its scores."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from env.anchors import for_scores
+from env.cli.options import RunnerName, State, TaskFolders
+from env.cli.wiring import DEFAULT_IMAGE, CannotStart, Options, find, wire
+from env.house import House
+from env.measure.anchors import NotMeasured, anchors
+from env.measure.play import Part, Played, running
+from env.measure.show import Shown, outcome
+from env.measure.tour import play_all
+from leaderboard.scoring import adopt
+from tasks.anchoring import TEMPLATE, write_anchors
+from tasks.errors import TaskError
+from tasks.load import Found
+from tasks.model import Baseline, Task
+
+baseline_app = typer.Typer(help="Measure baselines.", no_args_is_help=True)
+errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+
+
+@baseline_app.callback()
+def about() -> None:
+    """Measure baselines."""
+
+
+@baseline_app.command("run")
+def run_baselines(
+    task: Annotated[str | None, typer.Argument(help="A task's id.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every task that has the scale, one after another.")] = False,
+    scale: Annotated[str, typer.Option(help="One of the task's scales.")] = "smoke",
+    baseline: Annotated[
+        list[str] | None, typer.Option("--baseline", help="By name, or `template` for the unedited file; else all.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Whole numbers, separated by commas: the scale's SEED, in turn.")] = "42",
+    write: Annotated[
+        bool, typer.Option("--write-anchors", help="Freeze what they reach in the task's anchors.toml.")
+    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Tests at once, by default cores / 2; GPUs are a limit of their own.")
+    ] = None,
+    db: Annotated[str | None, typer.Option(envvar="RINGFENCE_DB", help="As for serve, like all that follow.")] = None,
+    runner: Annotated[RunnerName, typer.Option(envvar="RINGFENCE_RUNNER")] = RunnerName.DOCKER,
+    tasks: TaskFolders = None,
+    data: Annotated[Path | None, typer.Option(envvar="RINGFENCE_DATA")] = None,
+    state: State = Path(".ringfence"),
+    image: Annotated[str, typer.Option(envvar="RINGFENCE_IMAGE")] = DEFAULT_IMAGE,
+    sandbox: Annotated[Path | None, typer.Option(envvar="RINGFENCE_SANDBOX")] = None,
+) -> None:
+    """Play a task's baselines and its unedited file as agents play: edits, a test, a submission; for each seed."""
+    folders = tuple(tasks or ())
+    if write and (runner is RunnerName.FAKE or baseline):
+        _fail("anchors are of all baselines, really run: --write-anchors takes no --baseline and no --runner fake.")
+    try:
+        numbers = _seeds(seeds)
+        chosen = _chosen(find(folders), task, scale, every=every)
+        parts = {found.task.id: _parts(found.task, baseline or [], scale, numbers) for found in chosen}
+        house = wire(Options(db, runner.value, folders, data, state, None, jobs, (), image, sandbox))
+    except CannotStart as error:
+        _fail(str(error))
+    try:
+        complete = asyncio.run(_measure(house, chosen, parts, jobs, write))
+    except KeyboardInterrupt:
+        errors.print("Stopped, and with it the tests that ran. What was finished before is on the leaderboard.")
+        raise typer.Exit(130) from None
+    finally:
+        house.engine.dispose()
+    raise typer.Exit(0 if complete else 1)
+
+
+async def _measure(
+    house: House, chosen: list[Found], parts: dict[str, list[Part]], jobs: int | None, write: bool
+) -> bool:
+    """Whether every test succeeded, and all anchors were written where they were to be."""
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True, no_color="NO_COLOR" in os.environ)
+    complete = True
+    async with running(house):
+        for found in chosen:
+            wanted = parts[found.task.id]
+            with Shown(console, f"{found.task.id} at {wanted[0].scale}", len(wanted)) as shown:
+                played = await play_all(house, wanted, jobs or len(wanted), shown)
+            for line in outcome(found.task.id, played):
+                console.print(line)
+            complete = complete and all(one.succeeded for one in played)
+            if write:
+                complete = await asyncio.to_thread(_write, house, found, played, console) and complete
+    return complete
+
+
+def _write(house: House, found: Found, played: list[Played], console: Console) -> bool:
+    scale = played[0].part.scale
+    try:
+        made = anchors(found.task, played, house.runner.describe(), datetime.now(UTC).date())
+        file = write_anchors(found.folder, scale, made)
+    except NotMeasured as missing:
+        errors.print(f"No anchors for {found.task.id}: {missing}.")
+        return False
+    except TaskError as error:
+        errors.print(f"ERROR: {error}")
+        return False
+    with house.engine.begin() as conn:
+        adopt(conn, for_scores(scale, made))
+    console.print(f"Anchors written to {file}", markup=False)
+    return True
+
+
+def _seeds(text: str) -> list[int]:
+    given = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and int(part) < 1 << 63 for part in given):
+        raise CannotStart(f"--seeds {text} is no list of whole numbers below 2^63, as in 42,43,44.")
+    if len(set(given)) != len(given):
+        raise CannotStart(f"--seeds {text} names a seed more than once: it would count twice.")
+    return [int(part) for part in given]
+
+
+def _chosen(found: dict[str, Found], task: str | None, scale: str, *, every: bool) -> list[Found]:
+    if every == (task is not None):
+        raise CannotStart("name one task, or give --all.")
+    if every:
+        chosen = [one for one in found.values() if scale in one.task.scales]
+        if not chosen:
+            raise CannotStart(f"no task has the scale {scale!r}.")
+        return chosen
+    if task not in found:
+        raise CannotStart(f"there is no task {task!r}. Tasks: {', '.join(found)}.")
+    if scale not in found[task].task.scales:
+        raise CannotStart(f"{task} has no scale {scale!r}. Its scales: {', '.join(found[task].task.scales) or 'none'}.")
+    return [found[task]]
+
+
+def _parts(task: Task, names: list[str], scale: str, seeds: list[int]) -> list[Part]:
+    known: dict[str, Baseline | None] = {TEMPLATE: None} | {one.name: one for one in task.baselines}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise CannotStart(f"{task.id} has no baseline {unknown[0]!r}. There are: {', '.join(known)}.")
+    return [Part(task, known[name], scale, seed) for name in names or known for seed in seeds]
+
+
+def _fail(message: str) -> NoReturn:
+    errors.print(f"ERROR: {message}")
+    raise typer.Exit(2)

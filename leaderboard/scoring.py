@@ -1,0 +1,75 @@
+"""The statements that keep scores: computed when a result is recorded, or when its task's anchors become known.
+
+Kept beside the metrics, so that a table sorts by score as it does by any metric. They work inside the caller's
+transaction and never commit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, insert, select
+
+from leaderboard.columns import METRIC, SCORE
+from leaderboard.schema import anchors as anchors_table
+from leaderboard.schema import result_values, results
+from leaderboard.score import Anchors
+
+
+def adopt(connection: Connection, anchors: Anchors) -> bool:
+    """Score every result of the anchors' task version and scale by them, now and from now on.
+
+    False, and nothing changes, if they are the ones in use.
+    """
+    c = anchors_table.c
+    these = and_(c.task_version == anchors.task_version, c.scale == anchors.scale)
+    definition = anchors.to_json()
+    if connection.execute(select(c.definition).where(these)).scalar() == definition:
+        return False
+    row = {"task_version": anchors.task_version, "scale": anchors.scale, "definition": definition}
+    connection.execute(delete(anchors_table).where(these))
+    connection.execute(insert(anchors_table).values(row))
+    _score_again(connection, anchors)
+    return True
+
+
+def anchors_of(connection: Connection, task_version: str, scale: str) -> Anchors | None:
+    """Those in use, or None."""
+    c = anchors_table.c
+    found = connection.execute(select(c.definition).where(c.task_version == task_version, c.scale == scale)).scalar()
+    return None if found is None else Anchors.from_json(found)
+
+
+def add_scores(connection: Connection, anchors: Anchors, metrics: Mapping[str, Mapping[str, float]]) -> None:
+    """Store what results score, by run key. What has no value has no row."""
+    rows = [
+        {"run_key": run_key, "kind": SCORE, "name": name, "position": position, "value": value}
+        for run_key, measured in metrics.items()
+        for position, (name, value) in enumerate(_scores(anchors, measured).items())
+        if value is not None
+    ]
+    if rows:
+        connection.execute(insert(result_values), rows)
+
+
+def _scores(anchors: Anchors, metrics: Mapping[str, float]) -> dict[str, float | None]:
+    return {"score": anchors.score(metrics), "delta_noise": anchors.delta_noise(metrics)}
+
+
+def _score_again(connection: Connection, anchors: Anchors) -> None:
+    c, value = results.c, result_values.c
+    theirs = and_(c.task_version == anchors.task_version, c.scale == anchors.scale)
+    scored = select(c.run_key).where(theirs)
+    connection.execute(delete(result_values).where(value.kind == SCORE, value.run_key.in_(scored)))
+    measured = (
+        select(value.run_key, value.name, value.value)
+        .join_from(results, result_values, and_(value.run_key == c.run_key, value.kind == METRIC))
+        .where(theirs)
+    )
+    metrics: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+    for row in connection.execute(measured):
+        metrics[row.run_key][row.name] = math.nan if row.value is None else row.value
+    add_scores(connection, anchors, metrics)

@@ -1,0 +1,83 @@
+"""Scores against worked values, and what they must never be."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leaderboard.score import Anchor, Anchors
+
+WORKED = Anchor("acc_x", "x", floor=0.91903, ref=0.974809, bound=1.0)
+LOSS = Anchor("val_loss_a", "a", floor=2.5, ref=2.3, bound=0.0, noise=0.01)
+FINITE = st.floats(-1e6, 1e6)
+
+
+def anchors(*each: Anchor) -> Anchors:
+    return Anchors("v1", "smoke", each)
+
+
+def test_the_worked_value() -> None:
+    assert WORKED.score(0.940328) == pytest.approx(0.08342371142961486, rel=1e-12)
+
+
+@pytest.mark.parametrize(("value", "score"), [(2.5, 0.0), (2.3, 0.5), (0.0, 1.0), (2.6, 0.0), (-1.0, 1.0)])
+def test_floor_best_baseline_and_bound_where_lower_is_better(value: float, score: float) -> None:
+    assert LOSS.score(value) == pytest.approx(score)
+
+
+@given(FINITE, FINITE)
+def test_a_lower_loss_never_scores_less(one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    better, worse = LOSS.score(low), LOSS.score(high)
+    assert better is not None
+    assert worse is not None
+    assert 0 <= worse <= better <= 1
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_has_no_score(value: float) -> None:
+    assert LOSS.score(value) is None
+    assert LOSS.advantage(value) is None
+    assert anchors(LOSS).score({"val_loss_a": value}) is None
+
+
+@pytest.mark.parametrize(
+    ("floor", "ref", "bound"), [(2.5, 2.5, 0.0), (2.5, 0.0, 0.0), (2.5, 2.5, 2.5), (2.5, 2.6, 0.0), (2.5, -1.0, 0.0)]
+)
+def test_anchors_that_are_not_three_values_in_order_score_nothing(floor: float, ref: float, bound: float) -> None:
+    assert Anchor("m_a", "a", floor, ref, bound).score(2.4) is None
+
+
+def test_weighted_mean_within_a_stage_and_geometric_mean_over_stages() -> None:
+    # With ref half-way the exponent is 1: a score is the share of the way from floor to bound.
+    straight = [Anchor(f"m{n}_{stage}", stage, 0, 50, 100, weight) for n, stage, weight in _WEIGHTED]
+    metrics = {"m1_a": 20.0, "m2_a": 60.0, "m3_b": 90.0}
+    assert anchors(*straight).score(metrics) == pytest.approx(math.sqrt((3 * 0.2 + 0.6) / 4 * 0.9))
+    assert anchors(*straight).score({**metrics, "m3_b": 0.0}) == 0.0
+
+
+_WEIGHTED = [(1, "a", 3.0), (2, "a", 1.0), (3, "b", 0.5)]
+
+
+def test_a_missing_metric_leaves_no_score_unless_it_weighs_nothing() -> None:
+    light = Anchor("ppl_a", "a", 50, 50, 1, weight=0)
+    assert anchors(LOSS, Anchor("ppl_a", "a", 50, 40, 1)).score({"val_loss_a": 2.3}) is None
+    assert anchors(LOSS, light).score({"val_loss_a": 2.3}) == pytest.approx(0.5)
+    assert anchors(light).score({"ppl_a": 3.0}) is None
+    assert anchors().score({"val_loss_a": 2.3}) is None
+
+
+def test_the_difference_to_the_best_baseline_in_units_of_noise() -> None:
+    assert anchors(LOSS).delta_noise({"val_loss_a": 2.27}) == pytest.approx(3.0)
+    assert anchors(LOSS).delta_noise({"val_loss_a": 2.31}) == pytest.approx(-1.0)
+    assert anchors(WORKED, LOSS).delta_noise({"val_loss_a": 2.27}) == pytest.approx(3.0)
+    assert anchors(WORKED).delta_noise({"acc_x": 1.0}) is None
+    assert anchors().delta_noise({}) is None
+
+
+def test_anchors_survive_storing() -> None:
+    both = anchors(LOSS, WORKED)
+    assert Anchors.from_json(both.to_json()) == both
