@@ -35,6 +35,8 @@ def _view(task: Task, anchors: ScaleAnchors | None) -> dict[str, Any]:
     reason = None
     if anchors.task_version != task.version:
         reason = f"measured for version {anchors.task_version[:12]} of the task, which is {task.version[:12]} now"
+    elif not any(one.weight for one in anchors.metrics):
+        reason = "no metric tells the baselines apart"
     elif for_scores("", anchors).score({f"{one.metric}_{one.stage}": one.ref for one in anchors.metrics}) is None:
         reason = "the baselines do not differ, or reach the bound, in a metric that weighs"
     return {"scored": reason is None, "reason": reason, **anchors.model_dump(mode="json")}
