@@ -29,6 +29,19 @@ def anchors_view(task: Task, anchors: Mapping[str, ScaleAnchors]) -> dict[str, A
     return {scale: _view(task, anchors.get(scale)) for scale in dict.fromkeys((*task.scales, *anchors))}
 
 
+def scoring_note(task: Task, scale: str | None, anchors: Mapping[str, ScaleAnchors]) -> str:
+    """For readers of a leaderboard: what its scores mean, or why there are none."""
+    about = _view(task, anchors.get(scale or ""))
+    if not about["scored"]:
+        return f"No scores: {about['reason']}."
+    seeds = ", ".join(map(str, about["seeds"]))
+    return (
+        "Score: 0 is the worst baseline, 0.5 the best, 1 the bound that no method can pass; delta_noise is the lead "
+        "over the best baseline's loss in standard deviations over seeds. Baselines were measured on "
+        f"{about['provenance']['date']} with seed{'s' * (',' in seeds)} {seeds}."
+    )
+
+
 def _view(task: Task, anchors: ScaleAnchors | None) -> dict[str, Any]:
     if anchors is None:
         return {"scored": False, "reason": "nobody has measured the baselines at this scale"}

@@ -68,7 +68,9 @@ def test_results_are_scored_once_the_task_has_anchors(serve: Callable[..., Serve
         [exported] = csv.DictReader(io.StringIO(client.get("/v1/leaderboards/scored.csv").text, newline=""))
         assert float(exported["score"]) == row["score"]
         anchors = client.get("/v1/tasks/scored").json()["anchors"]
-        assert "0.5000" in client.get("/tasks/scored?scale=smoke").text
+        page = client.get("/tasks/scored?scale=smoke").text
+    assert "0.5000" in page
+    assert "Baselines were measured on 2026-11-21 with seeds 1, 2." in page
     assert (anchors["smoke"]["scored"], anchors["smoke"]["reason"]) == (True, None)
     assert anchors["smoke"]["metrics"][0]["ref"] == pytest.approx(loss)
     assert anchors["gpt-345m"] == {"scored": False, "reason": "nobody has measured the baselines at this scale"}
@@ -85,6 +87,8 @@ def test_anchors_of_another_version_score_nothing_and_the_task_says_so(
     assert rows(server)[0]["score"] is None
     with server.client() as client:
         anchors = client.get("/v1/tasks/scored").json()["anchors"]["smoke"]
+        page = client.get("/tasks/scored?scale=smoke").text
+    assert "No scores: measured for version 000000000000" in page
     assert anchors["scored"] is False
     assert anchors["reason"].startswith("measured for version 000000000000 of the task, which is ")
 
