@@ -15,6 +15,9 @@ from tasks.errors import TaskError
 TEMPLATE = "template"
 """The unedited file, among the baselines."""
 
+APART = 3.0
+"""Standard errors that best and worst baseline have to be apart for a metric to count."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -28,9 +31,11 @@ class Measured:
 def anchor(measured: Measured) -> MetricAnchor:
     """The anchor that these measurements make.
 
-    A metric that does not tell the baselines apart weighs nothing: a score has to say something.
+    A metric that does not tell the best baseline from the worst weighs nothing: its scores would be those of luck.
     """
     better = _better(measured.metric)
+    noise = _noise(list(measured.baselines.values()))
+    seeds = min(map(len, measured.baselines.values()))
     means = [fmean(values) for values in measured.baselines.values()]
     worst, best = (max(means), min(means)) if better == "lower" else (min(means), max(means))
     return MetricAnchor(
@@ -40,8 +45,8 @@ def anchor(measured: Measured) -> MetricAnchor:
         floor=worst,
         ref=best,
         bound=_bound(measured.metric, best),
-        weight=1.0 if worst != best else 0.0,
-        noise=_noise(list(measured.baselines.values())),
+        weight=1.0 if abs(best - worst) > APART * _error(noise, seeds) else 0.0,
+        noise=noise,
         baselines={name: list(values) for name, values in measured.baselines.items()},
     )
 
@@ -71,6 +76,11 @@ def _noise(baselines: list[tuple[float, ...]]) -> float | None:
     return math.sqrt(
         sum((len(values) - 1) * stdev(values) ** 2 for values in repeated) / sum(len(values) - 1 for values in repeated)
     )
+
+
+def _error(noise: float | None, seeds: int) -> float:
+    """Standard error of the difference of two baselines' means."""
+    return 0.0 if noise is None else noise * math.sqrt(2 / seeds)
 
 
 def write_anchors(folder: Path, scale: str, anchors: ScaleAnchors) -> Path:

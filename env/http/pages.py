@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from env.anchors import NO_ANCHORS, scoring_note
 from env.house import House
 from env.http.responses import STATUS
 from env.http.sessions import bearer
@@ -69,8 +70,9 @@ def pages_router(house: House) -> APIRouter:
             query = replace(query, scale=query.scale or _first_scale(scales, known.id, metrics))
             table = leaderboard.rows(conn, known.id, query.query())
             baselines = _baselines(conn, known.id, query.scale, metrics)
+        note = scoring_note(known, query.scale, house.anchors.get(known.id, NO_ANCHORS))
         curves = [NamedCurve(key, key, house.chronicle.curve(key)[1]) for key in query.runs]
-        return _html(task_page(_details(known), table, query, scales, baselines, curves))
+        return _html(task_page(_details(known), table, query, scales, baselines, curves, note))
 
     @router.get("/sessions/{session_id}")
     @_with_refusals

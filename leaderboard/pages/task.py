@@ -56,8 +56,9 @@ def task_page(
     scales: Sequence[str],
     baselines: Sequence[Standing],
     curves: Sequence[NamedCurve],
+    scoring: str = "",
 ) -> str:
-    """`scales` are those to choose from; `curves` those of the runs that the query names."""
+    """`scales` are those to choose from; `curves` those of the runs that the query names; `scoring` is on scores."""
     board = board_view(table, query)
     return render(
         "task.html",
@@ -68,6 +69,7 @@ def task_page(
         statuses=STATUSES,
         baselines=baselines,
         curves=curves,
+        scoring=scoring,
         chosen=query.runs or _chosen(board, baselines),
         max_runs=MAX_RUNS,
         description=prose(task.description),

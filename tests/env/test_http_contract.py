@@ -471,6 +471,7 @@ def test_the_state_of_a_session_is_what_was_done_in_it(service: Any) -> None:
         "steps": 3,
         "revision": 1,
         "submission": None,
+        "closed": None,
     }
 
 

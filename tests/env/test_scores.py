@@ -57,7 +57,7 @@ def test_results_are_scored_once_the_task_has_anchors(serve: Callable[..., Serve
     [row] = rows(server)
     assert (row["score"], row["delta_noise"]) == (None, None)
     loss = row["val_loss_gpt-smoke"]
-    write(folder, load_task(folder).version, template=(loss + 0.2, loss + 0.2), best=(loss - 0.1, loss + 0.1))
+    write(folder, load_task(folder).version, template=(loss + 2, loss + 2), best=(loss - 0.1, loss + 0.1))
     server.kill()
     server.start()
     [row] = rows(server, sort="-score")
@@ -68,7 +68,9 @@ def test_results_are_scored_once_the_task_has_anchors(serve: Callable[..., Serve
         [exported] = csv.DictReader(io.StringIO(client.get("/v1/leaderboards/scored.csv").text, newline=""))
         assert float(exported["score"]) == row["score"]
         anchors = client.get("/v1/tasks/scored").json()["anchors"]
-        assert "0.5000" in client.get("/tasks/scored?scale=smoke").text
+        page = client.get("/tasks/scored?scale=smoke").text
+    assert "0.5000" in page
+    assert "Baselines were measured on 2026-11-21 with seeds 1, 2." in page
     assert (anchors["smoke"]["scored"], anchors["smoke"]["reason"]) == (True, None)
     assert anchors["smoke"]["metrics"][0]["ref"] == pytest.approx(loss)
     assert anchors["gpt-345m"] == {"scored": False, "reason": "nobody has measured the baselines at this scale"}
@@ -85,6 +87,8 @@ def test_anchors_of_another_version_score_nothing_and_the_task_says_so(
     assert rows(server)[0]["score"] is None
     with server.client() as client:
         anchors = client.get("/v1/tasks/scored").json()["anchors"]["smoke"]
+        page = client.get("/tasks/scored?scale=smoke").text
+    assert "No scores: measured for version 000000000000" in page
     assert anchors["scored"] is False
     assert anchors["reason"].startswith("measured for version 000000000000 of the task, which is ")
 
@@ -94,7 +98,7 @@ def test_baselines_that_do_not_differ_score_nothing(serve: Callable[..., Server]
     with serve("--runner", "fake", "--tasks", str(folder)).client() as client:
         anchors = client.get("/v1/tasks/scored").json()["anchors"]["smoke"]
     assert anchors["scored"] is False
-    assert "do not differ" in anchors["reason"]
+    assert anchors["reason"] == "no metric tells the baselines apart"
 
 
 def test_the_schema_describes_scores(shared: Server) -> None:

@@ -37,6 +37,9 @@ def test_noise_is_pooled_over_the_baselines_and_unknown_from_one_seed() -> None:
 
 def test_a_metric_that_tells_no_baselines_apart_weighs_nothing() -> None:
     assert anchor(LOSS).weight == 1.0
+    assert anchor(Measured("val_loss", "a", {"x": (2.0,), "y": (3.0,)})).weight == 1.0
+    lucky = Measured("piqa", "a", {"x": (50.0, 58.0), "y": (54.0, 60.0)})
+    assert anchor(lucky).weight == 0.0
     assert anchor(Measured("piqa", "a", {"x": (50.0, 50.0), "y": (50.0, 50.0)})).weight == 0.0
 
 
