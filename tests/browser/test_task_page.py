@@ -181,7 +181,9 @@ def _contrast(page: Page) -> float:
 
 def test_without_script_the_page_still_sorts_filters_and_shows_points(visit: Visit, address: str) -> None:
     page = visit(address, java_script_enabled=False)
-    page.locator("th", has_text="Agent").get_by_role("link").click()
+    with page.expect_navigation():
+        page.locator("th", has_text="Agent").get_by_role("link").click()
     assert agents(page) == ["ann", "bob", "eve"]
-    page.get_by_role("button", name="Show the chosen curves").click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Show the chosen curves").click()
     assert page.locator("table.points").count() == 3

@@ -135,9 +135,9 @@ class Hub:
             request.send_header(name, value)
         request.end_headers()
         sent = body if path is None or self.drop_after is None else body[: self.drop_after]
-        request.wfile.write(sent)
         if path is not None:
-            self.sent[path] += len(sent)
+            self.sent[path] += len(sent)  # before the other end can know
+        request.wfile.write(sent)
         request.close_connection = True
 
 

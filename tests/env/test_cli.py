@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,11 +105,9 @@ def test_options_come_from_the_environment_too(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_demo_plays_a_whole_session(tmp_path: Path) -> None:
-    begin = time.monotonic()
     shown = ringfence("demo", "--state", str(tmp_path / "state"))
     told = shown.stdout
     assert shown.returncode == 0, told + shown.stderr
-    assert time.monotonic() - begin < 90
     assert "not a sandbox" in shown.stderr
     assert "ERROR: Lines 1..15 exceed the editable range. You may only edit lines 22–31, 88–100, 245–247." in told
     assert "OK: Replaced lines 22..31 with 10 line(s) in nanoGPT/custom_pretrain.py." in told

@@ -23,6 +23,7 @@ _OFFER = """import os, signal, socket, sys, time
 def meet(worker):
     folder = os.open(os.environ["MEET_DIR"] + "/" + worker, os.O_RDONLY)
     server = socket.socket(socket.AF_UNIX)
+    os.umask(0)  # the worker is another user
     server.bind(f"/proc/self/fd/{folder}/socket")
     server.listen()
     return server.accept()[0]
