@@ -4,15 +4,16 @@ BIN := .venv/bin
 # uv does not read pip's configuration: hand over where wheels are kept, if anywhere.
 LINKS = $${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(BIN)/pip config get global.find-links 2>/dev/null)}}
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test check attacks bench clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo   play a scripted agent on this machine (no GPU, no Docker, no data to download)"
-	@echo "make test   every test and check"
-	@echo "make check  formatting, lint, types and layering only"
-	@echo "make bench  speed, as ratios measured in one run"
-	@echo "make setup  the virtual environment in .venv, which all of them use"
+	@echo "make demo     play a scripted agent on this machine (no GPU, no Docker, no data to download)"
+	@echo "make test     every test and check"
+	@echo "make check    formatting, lint, types and layering only"
+	@echo "make attacks  every attack on the numbers, also the variants that make test leaves out"
+	@echo "make bench    speed, as ratios measured in one run"
+	@echo "make setup    the virtual environment in .venv, which all of them use"
 
 setup: .venv/ready
 
@@ -34,6 +35,9 @@ check: setup
 
 test: check
 	@$(BIN)/pytest -n 2 --dist loadfile --durations 12
+
+attacks: setup
+	@$(BIN)/pytest -q -m 'not gpu' tests/attacks
 
 bench: setup
 	@$(BIN)/pytest -p no:xdist -q -s --timeout 900 -o "norecursedirs=.*" tests/bench

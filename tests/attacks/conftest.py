@@ -47,6 +47,8 @@ class Attack:
     """The same training without the lie. None of its texts: the template as it is."""
     exact: bool = True
     """Whether the number is that of `honest`, or only no better."""
+    rare: bool = False
+    """A variant of another one: left out unless all attacks are asked for."""
     lies: tuple[str, ...] = ()
     """What may stand neither in the metrics nor in the row."""
 
@@ -71,6 +73,7 @@ def load_family(path: Path) -> list[Attack]:
             says=one.get("says", ""),
             honest=filled(one.get("honest", {})),
             exact=one.get("exact", True),
+            rare=one.get("rare", False),
             lies=tuple(one.get("lies", ())),
         )
         for one in family["attacks"]
@@ -87,7 +90,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for name, pattern in (("attack", "families/*.toml"), ("honest", "honest/*.toml")):
         if name in metafunc.fixturenames:
             edits = [edit for path in sorted(HERE.glob(pattern)) for edit in load_family(path)]
-            metafunc.parametrize(name, edits, ids=str)
+            marked = [pytest.param(edit, marks=pytest.mark.exhaustive) if edit.rare else edit for edit in edits]
+            metafunc.parametrize(name, marked, ids=[str(edit) for edit in edits])
 
 
 class Played:
