@@ -22,6 +22,8 @@ HARMFUL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """What may reach no terminal: control characters, and those that turn the direction of writing."""
 ROUNDING = 1e-4
 """Nats between two evaluations of the same weights."""
+CHANCE = 0.05
+"""Nats that another training of much the same model may be better by."""
 
 
 @pytest.mark.timeout(600)
@@ -43,7 +45,7 @@ def test_an_attack_gains_nothing(range_: Range, attack: Attack) -> None:
     assert not HARMFUL.search(told), told
     if seen["status"] == "succeeded":
         honest = range_.honest(attack.task, attack.honest).value()
-        assert seen["metrics"][METRIC] >= honest - ROUNDING
+        assert seen["metrics"][METRIC] >= honest - (ROUNDING if attack.exact else CHANCE)
         assert not attack.exact or seen["metrics"][METRIC] == pytest.approx(honest, abs=ROUNDING)
         assert row[METRIC] == seen["metrics"][METRIC]
     else:
