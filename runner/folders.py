@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from secrets import token_hex
 
+from runner.inside.names import DISMISSED, GONE
 from runner.local.folder import RunFolder
 from runner.local.layout import erase
 from runner.plainfile import create_plain_file, read_plain_file
-from runner.protocol import DISMISSED, GONE, Phase, RunnerError, RunSpec, RunState
+from runner.protocol import Phase, RunnerError, RunSpec, RunState
 
 _REMOVED = ".removed-"
 PATIENCE_S = 30.0

@@ -20,11 +20,6 @@ from typing import Protocol
 _WORKER_NAME = re.compile(r"[a-z0-9-]+")
 
 
-DISMISSED, GONE = "dismissed", "gone"
-"""Files in a worker's meeting folder. A run that needs a worker no more makes the first, and finds the second when no
-process of the worker is left. (`runner/inside/meeting.py` has them too: the sandbox has no copy of this module.)"""
-
-
 @dataclass(frozen=True)
 class RunSpec:
     """All a runner needs to know of a run. Serialisable, so that it can travel."""
@@ -52,8 +47,9 @@ class RunSpec:
     """Resident memory of all the run's processes together, in MiB."""
     workers: tuple[RunSpec, ...] = ()
     """Runs that serve this one, each in a sandbox of its own on the same host: started after it and ended with it, or
-    before, when it dismisses them. This run finds MEET_DIR, with an empty, writable folder for each worker by its name;
-    a worker finds that folder alone, read-only, as its MEET_DIR. Workers have neither `upstream` nor own workers."""
+    before, when it dismisses them (`runner/inside/names.py`). This run finds MEET_DIR, with an empty, writable folder
+    for each worker by its name; a worker finds that folder alone, read-only, as its MEET_DIR. Workers have neither
+    `upstream` nor workers of their own."""
 
     @property
     def is_worker(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
 import re
@@ -12,6 +13,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import docker
@@ -243,3 +245,20 @@ def containers_with(engine_url: str | None, text: str) -> list[str]:
         ]
     finally:
         client.close()
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Callable[[str], ModuleType]:
+    """Imports a script's text, as a model worker does."""
+
+    def load_text(text: str) -> ModuleType:
+        path = tmp_path / "loaded.py"
+        path.write_text(text, encoding="utf-8")
+        spec = importlib.util.spec_from_file_location("loaded", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load_text

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from env.session import Test
+from runner.inside.names import worker_names
 from runner.protocol import RunSpec
 from tasks.model import Scale, Stage, Task
 
@@ -101,7 +102,7 @@ def spec(
             memory_mb=scale.memory_mb,
         )
     scorers = int(settings.get("SCORERS", "1"))
-    names = ["audit", *(f"score-{number}" for number in range(1, scorers + 1))] if upstream else []
+    names = worker_names(scorers) if upstream else []
     return RunSpec(
         run_id=name,
         command=run.command,

@@ -13,11 +13,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
+from runner.inside.names import DISMISSED, GONE
 from runner.inside.wire import Wire, WireTimeout
 
 _SOCKET = "socket"
-_DISMISSED, _GONE = "dismissed", "gone"
-"""Files by which a run tells its runner that it needs a worker no more, and learns that no process of it is left."""
 _RETRY_S = 0.02
 
 
@@ -49,9 +48,9 @@ class Meeting:
     def dismiss(self, names: Sequence[str], timeout_s: float) -> None:
         """Have the runner kill these workers, and wait until nothing of them is left. Raises WireTimeout."""
         for name in names:
-            (self._folder / name / _DISMISSED).touch()
+            (self._folder / name / DISMISSED).touch()
         patience = time.monotonic() + timeout_s
-        while not all((self._folder / name / _GONE).exists() for name in names):
+        while not all((self._folder / name / GONE).exists() for name in names):
             if time.monotonic() > patience:
                 raise WireTimeout("they are still there")
             time.sleep(_RETRY_S)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from runner.inside.client import ModelClient, Scores
 from runner.inside.faults import SetupFault
 from runner.inside.meeting import Meeting
+from runner.inside.names import AUDITOR, worker_names
 from runner.inside.settings import Settings
 from runner.inside.wire import WireTimeout
 
-AUDITOR = "audit"
 START_S = 240.0
 """For a worker to come, import its framework and load the model."""
 GONE_S = 900.0
@@ -72,10 +72,6 @@ class Panel:
                     yield answer.result()
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
-
-
-def worker_names(scorers: int) -> list[str]:
-    return [AUDITOR, *(f"score-{number}" for number in range(1, scorers + 1))]
 
 
 @contextmanager

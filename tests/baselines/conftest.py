@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -55,23 +53,6 @@ def case(request: pytest.FixtureRequest) -> Script:
 @pytest.fixture
 def tasks() -> dict[str, Task]:
     return TASKS
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Callable[[str], ModuleType]:
-    """Imports a script's text, as a model worker does."""
-
-    def load_text(text: str) -> ModuleType:
-        path = tmp_path / "loaded.py"
-        path.write_text(text, encoding="utf-8")
-        spec = importlib.util.spec_from_file_location("loaded", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    return load_text
 
 
 @pytest.fixture

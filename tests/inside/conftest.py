@@ -19,10 +19,9 @@ import pytest
 import torch
 from safetensors.torch import save_model
 
-from runner.inside.panel import worker_names
+from runner.inside.names import DISMISSED, GONE, worker_names
 from runner.inside.process import WorkerProcess
 from runner.inside.settings import Settings, read_settings
-from runner.protocol import DISMISSED, GONE
 
 BLOCK_SIZE = 16
 

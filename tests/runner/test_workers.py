@@ -8,8 +8,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from runner import folders
 from runner.inside import meeting
-from runner.protocol import DISMISSED, GONE, Exit, ExitReason, Phase, Runner, RunSpec, RunState
+from runner.protocol import Exit, ExitReason, Phase, Runner, RunSpec, RunState
 
 Serving = Callable[..., RunSpec]
 Finish = Callable[[Runner, RunSpec], RunState]
@@ -247,4 +248,4 @@ time.sleep(60)
 
 
 def test_the_sandbox_spells_a_dismissal_as_the_runner_does() -> None:
-    assert (meeting._DISMISSED, meeting._GONE) == (DISMISSED, GONE)
+    assert (meeting.DISMISSED, meeting.GONE) == (folders.DISMISSED, folders.GONE) == ("dismissed", "gone")

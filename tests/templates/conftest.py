@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import os
 import socket
 import subprocess
@@ -8,7 +7,6 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -95,23 +93,6 @@ def launch(tmp_path: Path, data_dir: Path) -> Callable[..., Run]:
         return Run(tuple(rank.returncode for rank in ranks), outputs[0][0], outputs[0][1], out_dir)
 
     return run
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Callable[[str], ModuleType]:
-    """Imports a script's text, as an evaluator's worker does."""
-
-    def load_text(text: str) -> ModuleType:
-        path = tmp_path / "loaded.py"
-        path.write_text(text, encoding="utf-8")
-        spec = importlib.util.spec_from_file_location("loaded", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    return load_text
 
 
 @pytest.fixture
