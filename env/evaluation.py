@@ -12,7 +12,7 @@ class Audit:
     """One check of the model's answers, made without running its code in the process that judges."""
 
     name: str
-    """`parameters`, `normalisation`, `commitment`, `bias`, `drift`, `canary`."""
+    """`parameters`, `normalisation`, `causality`, `commitment`, `bias`, `drift`, `canary`."""
     passed: bool
     figure: float | None
     """The worst that was seen, in `unit`; None when it was not finite."""

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 from env.client.session import Session
-from env.client.transport import Transport
+from env.client.transport import Connected, Transport
 from env.http.catalogue_schema import Board, Boards, Leaderboard, TaskBrief, Tasks, TaskWhole
 from env.http.result_schema import ResultView
 from env.http.schema import Opened
 
 
-class Client:
+class Client(Connected):
     """Every call raises RefusedError when the service turns it down, and ServiceError when it cannot be reached."""
 
     def __init__(self, url: str, key: str | None = None, patience_s: float = 60.0) -> None:
@@ -22,7 +21,7 @@ class Client:
         cannot be reached."""
         self._url = url
         self._patience_s = patience_s
-        self._transport = Transport(url, key, patience_s)
+        super().__init__(Transport(url, key, patience_s))
 
     def open(
         self, task: str, agent: str, scale: str | None = None, metadata: Mapping[str, Any] | None = None
@@ -49,14 +48,3 @@ class Client:
     def result(self, session_id: str, n: int) -> ResultView:
         """What the leaderboard's row of a finished test stands for: metrics, audits, code, and where it ran."""
         return ResultView.model_validate(self._transport.get(f"/v1/results/{session_id}-{n}"))
-
-    def close(self) -> None:
-        self._transport.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
 from env.client.errors import RefusedError
 from env.client.events import Event, parsed
-from env.client.transport import Transport
+from env.client.transport import Connected, Transport
 from env.http.schema import (
     Checked,
     Edited,
@@ -28,14 +27,14 @@ HOLD_S = 30
 """How long one call waits for a test; then it is asked again."""
 
 
-class Session:
+class Session(Connected):
     """Every call raises RefusedError when the service turns it down, and ServiceError when it cannot be reached.
 
     Calls are repeated while the service is down: it may be killed and started again in the middle.
     """
 
     def __init__(self, transport: Transport, opened: Opened) -> None:
-        self._transport = transport
+        super().__init__(transport)
         self._path = f"/v1/sessions/{opened.session_id}"
         self.opened = opened
 
@@ -158,18 +157,6 @@ class Session:
     def call(self, tool: str, /, **arguments: Any) -> Any:
         """A tool by its name, for callers that hand on what a model asked for. The answer's JSON object."""
         return self._transport.post(f"{self._path}/{tool}", arguments)
-
-    def close(self) -> None:
-        """Gives back the connection; the session stays open."""
-        self._transport.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _file(filename: str | None) -> dict[str, str]:

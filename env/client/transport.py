@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -89,3 +89,20 @@ class Transport:
         if not {"code", "observation"} <= body.keys():
             raise ServiceError(f"{answer.url} gave no Ringfence answer: status {answer.status_code}")
         raise RefusedError(body["code"], body["observation"], answer.status_code)
+
+
+class Connected:
+    """Something that owns a transport. A context manager: leaving it gives the connection back."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def close(self) -> None:
+        """Gives back the connection; what it was used for stays as it is."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
