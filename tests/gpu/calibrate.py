@@ -3,8 +3,8 @@
 Usage: calibrate.py OUT DATA TASK[:BASELINE]…
 
 Trains each variant for some iterations, one per GPU at a time, then evaluates its checkpoint with the evaluator and
-workers as plain processes: two scorers on two GPUs, then the auditor. Prints one JSON line per variant. For hosts with
-GPUs, torch, tiktoken and safetensors; DATA as `corpus.py` makes it.
+workers as plain processes: two scorers on the first and last GPU, then the auditor. Prints one JSON line per variant. For
+hosts with GPUs (GPUS=0,1 names them), torch, tiktoken and safetensors; DATA as `corpus.py` makes it.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ def main(out: Path, data: Path, variants: list[str]) -> None:
         env |= {name: os.environ[name] for name in ("EVAL_TOKENS", "AUDIT_SAMPLES") if name in os.environ}
         (folder / "env.json").write_text(json.dumps(env))
         folders.append(folder)
-    gpus = ["0", "1"]
+    gpus = os.environ.get("GPUS", "0,1").split(",")
 
     def trained(job: tuple[int, Path]) -> None:
         number, folder = job
         command = [sys.executable, __file__, str(folder), str(data), "--train"]
-        subprocess.run(command, env={**os.environ, "CUDA_VISIBLE_DEVICES": gpus[number % 2]}, check=False)
+        subprocess.run(command, env={**os.environ, "CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]}, check=False)
 
-    with ThreadPoolExecutor(2) as pool:  # alternating: variants of similar cost stand side by side
+    with ThreadPoolExecutor(len(gpus)) as pool:  # alternating: variants of similar cost stand side by side
         list(pool.map(trained, enumerate(folders)))
     for folder in folders:
         if (folder / "model.safetensors").exists():
@@ -111,7 +111,7 @@ def train(folder: Path, data: Path) -> None:
 
 def evaluate(folder: Path, data: Path, gpus: list[str]) -> None:
     env = json.loads((folder / "env.json").read_text())
-    places = {"audit": gpus[0], "score-1": gpus[0], "score-2": gpus[1]}
+    places = {"audit": gpus[0], "score-1": gpus[0], "score-2": gpus[-1]}
     common = {**os.environ, "SCRIPT": "custom.py"}
     started = time.monotonic()
     workers = {}
