@@ -3,8 +3,8 @@
 Usage: calibrate.py OUT DATA TASK[:BASELINE]…
 
 Trains each variant for some iterations, one per GPU at a time, then evaluates its checkpoint with the evaluator and
-workers as plain processes: two scorers on the first and last GPU, then the auditor. Prints one JSON line per variant. For
-hosts with GPUs (GPUS=0,1 names them), torch, tiktoken and safetensors; DATA as `corpus.py` makes it.
+workers as plain processes: two scorers on the first and last GPU, then the auditor. Prints one JSON line per variant.
+For hosts with GPUs (GPUS=0,1 names them), torch, tiktoken and safetensors; DATA as `corpus.py` makes it.
 """
 
 from __future__ import annotations
