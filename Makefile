@@ -34,7 +34,7 @@ check: setup
 	@$(BIN)/lint-imports
 
 test: check
-	@$(BIN)/pytest -n 2 --dist loadfile --durations 12
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 12
 
 attacks: setup
 	@$(BIN)/pytest -q -m 'not gpu' tests/attacks

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,12 @@ import runner
 from runner.container.engine import Engine, EngineError
 from runner.container.runner import DockerRunner
 from runner.container.sandbox import Sandbox
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with the most slow tests first: when workers share the files, the last ones to be done are small."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("docker"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 class Server:

@@ -168,7 +168,7 @@ class Range:
         return self._played[key]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def range_(
     attacks: list[Attack], open_range: Callable[[Path, set[str]], Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Range]:
@@ -210,6 +210,7 @@ def open_range(
     @contextmanager
     def started(folder: Path, names: set[str]) -> Iterator[Range]:
         image = os.environ.get("RINGFENCE_IMAGE")
+        folder.mkdir(exist_ok=True)
         sandbox = folder / "sandbox.toml"
         sandbox.write_text("cpus = 1\n" if image else _toml(host_sandbox))
         options = ["--image", image or host_image, "--sandbox", str(sandbox), "--slots", "3"]  # some of them only wait

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,15 +30,19 @@ ARITHMETIC = 2e-3
 
 @pytest.mark.timeout(300)
 def test_the_honest_number_is_the_mean_cross_entropy_of_the_checkpoint(
-    range_: Range, write_range_task: Callable[[Path, str], Path], tmp_path: Path
+    open_range: Callable[[Path, set[str]], AbstractContextManager[Range]],
+    write_range_task: Callable[[Path, str], Path],
+    tmp_path: Path,
 ) -> None:
+    with open_range(tmp_path / "range", {"normalization"}) as arena:
+        told = arena.honest("normalization", {}).value()
     (task,) = (
         task
         for task in load_tasks((write_range_task(tmp_path / "task", "normalization"),)).values()
         if "range" in task.id
     )
     settings = task.scales["smoke"].settings
-    data = range_.server.state / "data" / "smoke"
+    data = arena.server.state / "data" / "smoke"
     out = tmp_path / "out"
     out.mkdir()
     script = tmp_path / "script.py"
@@ -56,7 +61,7 @@ def test_the_honest_number_is_the_mean_cross_entropy_of_the_checkpoint(
     with torch.no_grad():
         logits = model.eval()(blocks[:, :-1])[0]
     loss = cross_entropy(logits.flatten(0, 1), blocks[:, 1:].flatten()).item()
-    assert range_.honest("normalization", {}).value() == pytest.approx(loss, abs=ARITHMETIC)
+    assert told == pytest.approx(loss, abs=ARITHMETIC)
 
 
 def _imported(script: Path) -> Any:

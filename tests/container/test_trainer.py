@@ -54,6 +54,7 @@ def test_the_image_holds_of_ours_only_what_runs_inside(trainer: DockerRunner, fi
     assert trainer.log("look", "stdout", 0).decode() == "['__init__.py', 'inside']\n['runner']\n"
 
 
+@pytest.mark.timeout(300)
 def test_a_smoke_test_trains_and_is_scored(
     trainer: DockerRunner, finish: Callable[..., RunState], tmp_path: Path
 ) -> None:

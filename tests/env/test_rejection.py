@@ -21,8 +21,17 @@ title = "The smoke scale, shorter"
 template = "custom_pretrain"
 filename = "nanoGPT/custom_pretrain.py"
 editable = [[22, 31]]
+[scales.smoke]
+[[scales.smoke.stages]]
+label = "gpt-smoke"
+script = "scripts/gpt_smoke.sh"
+role = "train"
+timeout_s = 120
 [scales.smoke.settings]
 max_iters = 20
+eval_iters = 2
+eval_tokens = 8192
+audit_samples = 256
 """
 NORM = """\
 class LayerNorm(nn.Module):
