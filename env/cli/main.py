@@ -18,6 +18,7 @@ from env.cli.doctor import doctor
 from env.cli.options import RunnerName, State, TaskFolders
 from env.cli.task import task_app
 from env.cli.wiring import DEFAULT_IMAGE, CannotStart, Options, load, wire
+from env.service.access import LOOPBACK
 from env.service.closing import Patience
 from env.telemetry.logs import LogFormat, configure
 
@@ -35,9 +36,7 @@ app.command()(doctor)
 
 errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
-
 _KEY = re.compile(r"[!-~]+")
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @app.command()
@@ -95,7 +94,7 @@ def serve(
     configure(log_format)
     if any(not _KEY.fullmatch(one) for one in key or ()):
         _fail("an operator key must be printable ASCII without spaces, and not empty: it is sent in a header.")
-    if not key and host not in _LOOPBACK:
+    if not key and host not in LOOPBACK:
         _fail(
             f"refusing to listen on {host} without operator keys: anyone who reaches it could run code here. "
             "Give --key (or RINGFENCE_KEYS), or listen on 127.0.0.1."

@@ -18,6 +18,7 @@ from env.http.bodies import BodyLimit
 from env.http.catalogue import catalogue_router
 from env.http.curve import curve_router
 from env.http.health import health_router
+from env.http.hosts import LoopbackNames
 from env.http.observe import Observe
 from env.http.pages import pages_router
 from env.http.responses import MAX_BODY_BYTES, on_http_error, on_invalid, on_refusal
@@ -55,6 +56,8 @@ def create_app(house: House) -> FastAPI:
         redirect_slashes=False,
     )
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
+    if house.open_to_all:
+        app.add_middleware(LoopbackNames)
     app.add_middleware(Observe, metrics=house.metrics)  # added last, so it goes around the others
     app.add_exception_handler(Refusal, on_refusal)
     app.add_exception_handler(RequestValidationError, on_invalid)

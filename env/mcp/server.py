@@ -25,7 +25,7 @@ from env.arguments import Arguments, description, parameters
 from env.house import House
 from env.mcp.toolbox import ALL, IN_SESSION, Toolbox
 from env.refusal import Refusal
-from env.service.access import bearer_of
+from env.service.access import LOOPBACK, bearer_of
 from env.service.answer import Answer
 
 _INSTRUCTIONS = """\
@@ -37,7 +37,8 @@ _TOKEN = {
     "Authorization header.",
 }
 _READ_ONLY = ("list_tasks", "view", "test_status")
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_HERE = [f"[{name}]" if ":" in name else name for name in LOOPBACK]
+"""As a header writes them."""
 
 
 class McpEndpoint:
@@ -134,6 +135,6 @@ def _security(house: House) -> TransportSecuritySettings:
     """
     return TransportSecuritySettings(
         enable_dns_rebinding_protection=house.open_to_all,
-        allowed_hosts=[form for name in _LOOPBACK for form in (name, f"{name}:*")],
-        allowed_origins=[form for name in _LOOPBACK for form in (f"http://{name}", f"http://{name}:*")],
+        allowed_hosts=[form for name in _HERE for form in (name, f"{name}:*")],
+        allowed_origins=[form for name in _HERE for form in (f"http://{name}", f"http://{name}:*")],
     )

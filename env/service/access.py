@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from env.refusal import Kind, Refusal
 from env.session import Session
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+"""This host's own names. Without keys a service listens there only, and answers to no other name."""
+
 
 def sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -33,7 +33,7 @@ class Target:
         content = json.dumps(body)
         authorization = f"Authorization: Bearer {token}\r\n" if token else ""
         return (
-            f"POST {path} HTTP/1.1\r\nHost: bench\r\n{authorization}Content-Type: application/json\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{authorization}Content-Type: application/json\r\n"
             f"Content-Length: {len(content)}\r\n\r\n{content}"
         )
 

@@ -143,3 +143,25 @@ def test_the_names_of_baselines_are_reserved(shared: Any) -> None:
             assert refused.json()["code"] == "bad_agent"
             assert "'baseline:', which is reserved" in refused.json()["observation"]
         assert client.post("/v1/sessions", json=OPEN | {"agent": "my/baseline:x"}).status_code == 201
+
+
+def test_a_service_without_keys_answers_to_its_own_names_only(shared: Any, serve: Any) -> None:
+    """A page in a browser on this host may have its own name resolved to it."""
+    strangers = (
+        "evil.example",
+        "evil.example:8080",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "[::2]:8080",
+        "[",
+    )
+    names = ("localhost", "LOCALHOST:9000", "127.0.0.1:1", "[::1]", "[::1]:8080")
+    with shared.client() as client:
+        for path in ("/", "/v1/tasks", "/metrics"):
+            for host in strangers:
+                refused = client.get(path, headers={"Host": host})
+                assert (refused.status_code, refused.json()["code"]) == (403, "host_not_allowed"), host
+            assert {client.get(path, headers={"Host": host}).status_code for host in names} == {200}
+        assert client.post("/v1/sessions", json=OPEN, headers={"Host": "evil.example"}).status_code == 403
+    with serve("--runner", "fake", "--key", KEY).client(KEY) as operator:
+        assert operator.get("/v1/tasks", headers={"Host": "ringfence.example"}).status_code == 200

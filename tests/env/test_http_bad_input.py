@@ -301,7 +301,7 @@ def test_bodies_up_to_the_limit_are_read_and_larger_ones_are_not(service: Any, s
 
 def test_a_length_that_is_only_claimed_is_refused_without_waiting_for_the_body(service: Any) -> None:
     agent = service.open()
-    head = f"POST /v1/sessions/{agent.id}/edit HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = f"POST /v1/sessions/{agent.id}/edit HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     answer = _raw(service.url, f"{head}Content-Length: 99999999999\r\n\r\n".encode())
     assert answer.startswith(b"HTTP/1.1 413 ")
 
@@ -311,7 +311,8 @@ def test_a_stream_goes_on_when_its_caller_sends_too_much(service: Any) -> None:
     agent.call("edit", GOOD_EDIT | {"content": "    # fake: seconds=2"})
     agent.call("test")
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
-    head = f"GET /v1/sessions/{agent.id}/tests/1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {agent.token}\r\n"
+    head = f"GET /v1/sessions/{agent.id}/tests/1/events HTTP/1.1\r\nHost: localhost\r\n"
+    head += f"Authorization: Bearer {agent.token}\r\n"
     with _connect(service.url) as connection:
         connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
@@ -452,13 +453,14 @@ def test_requests_that_are_not_http_are_turned_down(service: Any, subtests: Any)
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"GET\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
-        "GET /v1/sessions/é HTTP/1.1\r\nHost: x\r\n\r\n".encode(),
-        b"GET /\x00 HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nBad Header\r\n\r\n",
-        b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-        b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
-        b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        "GET /v1/sessions/é HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(),
+        b"GET /\x00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nBad Header\r\n\r\n",
+        b"POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\n"
+        b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
     ):
         with subtests.test(sent=sent[:60]):
             answer = _raw(service.url, sent)
@@ -470,7 +472,7 @@ def test_callers_that_go_away_or_dawdle_hold_nobody_up(service: Any) -> None:
     agent = service.open()
     agent.call("edit", GOOD_EDIT | {"content": "    # fake: seconds=1"})
     agent.call("test")
-    auth = f"Host: x\r\nAuthorization: Bearer {agent.token}\r\n"
+    auth = f"Host: localhost\r\nAuthorization: Bearer {agent.token}\r\n"
     where = f"/v1/sessions/{agent.id}/tests/1"
     began = [
         b"GET /healthz HT",
