@@ -17,6 +17,20 @@ from templates.render import scale, script
 # The settings that a script's number of parameters depends on.
 _SHAPE = frozenset({"n_layer", "n_head", "n_embd", "block_size", "vocab_size", "bias"})
 _DEFAULT_TIMEOUT_S = 3600.0
+_MANY = 1 << 48
+_WHOLE = {
+    "SEED": (0, (1 << 63) - 1),
+    "SCORERS": (1, 64),
+    **dict.fromkeys(("N_LAYER", "N_HEAD", "N_EMBD", "BLOCK_SIZE", "VOCAB_SIZE"), (1, _MANY)),
+    **dict.fromkeys(("EVAL_TOKENS", "AUDIT_SAMPLES", "REQUEST_TIMEOUT_S"), (1, _MANY)),
+}
+"""Settings that the evaluation reads as well, and what they may be: a mistake there is not for an agent to find."""
+_ONE_OF = {
+    "TOKENIZER": ("bytes", "gpt2"),
+    "DEVICE": ("cpu", "cuda"),
+    "DTYPE": ("float32", "bfloat16", "float16"),
+    "BIAS": ("0", "1"),
+}
 
 
 def on_builtin_scales(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,9 +135,16 @@ def _script(file: Path, key: str, name: str) -> tuple[str, bool]:
 
 
 def _check_variables(file: Path, key: str, table: ScaleTable) -> None:
-    seed = table.settings.get("SEED", "0")
-    if not (seed.isascii() and seed.isdigit() and int(seed) < 1 << 63):
-        raise TaskError(file, f"{key}.settings.SEED", f"must be a whole number below 2^63, not {seed}")
+    for name in sorted(table.settings.keys() & _WHOLE.keys()):
+        value, (least, most) = table.settings[name], _WHOLE[name]
+        if not (value.isascii() and value.isdigit() and len(value) < 20 and least <= int(value) <= most):
+            raise TaskError(
+                file, f"{key}.settings.{name}", f"must be a whole number from {least} to {most}, not {value}"
+            )
+    for name in sorted(table.settings.keys() & _ONE_OF.keys()):
+        value, allowed = table.settings[name], _ONE_OF[name]
+        if value not in allowed:
+            raise TaskError(file, f"{key}.settings.{name}", f"must be {' or '.join(allowed)}, not {value}")
     for name in sorted(table.settings.keys() & (table.data.keys() | table.evaluation_data.keys())):
         raise TaskError(file, f"{key}.settings.{name}", "is also the variable of a data folder; rename one of them")
     trained_on = [PurePosixPath(folder) for folder in table.data.values()]

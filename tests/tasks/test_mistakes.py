@@ -160,6 +160,13 @@ MISTAKES = {
     "setting without end": Mistake(f"{SET}.a", "finite", new=SETTINGS + "a = nan\n"),
     "setting of two lines": Mistake(f"{SET}.a", "one line", new=SETTINGS + "a = '''\n1\n2'''\n"),
     "seed": Mistake(f"{SET}.SEED", "whole number", new=SETTINGS + "seed = 0.5\n"),
+    "no scorers": Mistake(f"{SET}.SCORERS", "from 1 to 64, not 0", new=SETTINGS + "scorers = 0\n"),
+    "scorers in words": Mistake(f"{SET}.SCORERS", "from 1 to 64, not two", new=SETTINGS + 'scorers = "two"\n'),
+    "nothing to score": Mistake(f"{SET}.EVAL_TOKENS", "whole number from 1", new=SETTINGS + "eval_tokens = -1\n"),
+    "unknown tokenizer": Mistake(
+        f"{SET}.TOKENIZER", "must be bytes or gpt2, not llama", new=SETTINGS + 'tokenizer = "llama"\n'
+    ),
+    "unknown device": Mistake(f"{SET}.DEVICE", "must be cpu or cuda, not cuda:1", new=SETTINGS + 'device = "cuda:1"\n'),
     "data above": Mistake(f"{SMOKE}.data.DATA_DIR", "leaves", new="[scales.smoke.data]\nDATA_DIR = '../x'\n"),
     "data seen in training": Mistake(
         f"{SMOKE}.evaluation_data.EVAL_DATA_DIR", "in training as well", new="[scales.smoke.data]\nDATA_DIR = 'smoke'\n"
