@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -94,14 +95,16 @@ async def _measure(
                 console.print(line)
             complete = complete and all(one.succeeded for one in played)
             if write:
-                complete = await asyncio.to_thread(_write, house, found, played, console) and complete
+                # The runner's description may wait for an engine; the database is this thread's alone.
+                machine = await asyncio.to_thread(house.runner.describe)
+                complete = _write(house, found, played, machine, console) and complete
     return complete
 
 
-def _write(house: House, found: Found, played: list[Played], console: Console) -> bool:
+def _write(house: House, found: Found, played: list[Played], machine: Mapping[str, str], console: Console) -> bool:
     scale = played[0].part.scale
     try:
-        made = anchors(found.task, played, house.runner.describe(), datetime.now(UTC).date())
+        made = anchors(found.task, played, machine, datetime.now(UTC).date())
         file = write_anchors(found.folder, scale, made)
     except NotMeasured as missing:
         errors.print(f"No anchors for {found.task.id}: {missing}.")
