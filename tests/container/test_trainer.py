@@ -62,12 +62,13 @@ def test_a_smoke_test_trains_and_is_scored(
     task = load_tasks(())["llm-pretrain-normalization"]
     scale = task.scales["smoke"]
     test = Test("trial", 1, Status.RUNNING, {task.filename: task.text}, datetime.now(UTC))
+    settings = scale.settings | {"MAX_ITERS": "100", "EVAL_TOKENS": "8192", "AUDIT_SAMPLES": "256"}
     planned = plan(scale)
     assert [item.evaluates for item in planned] == [False, True, True]
     wanted = []
     for item in planned:
         upstream = None if item.upstream is None else wanted[item.upstream].run_id
-        wanted.append(spec(task, scale, test, item, scale.settings, 0, upstream))
+        wanted.append(spec(task, scale, test, item, settings, 0, upstream))
         state = finish(trainer, wanted[-1], 115)
         assert state.exit == OK, trainer.log(wanted[-1].run_id, "stderr", 0).decode()[-3000:]
 

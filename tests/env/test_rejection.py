@@ -22,6 +22,7 @@ template = "custom_pretrain"
 filename = "nanoGPT/custom_pretrain.py"
 editable = [[22, 31]]
 [scales.smoke]
+world_size = 1
 [[scales.smoke.stages]]
 label = "gpt-smoke"
 script = "scripts/gpt_smoke.sh"
