@@ -7,9 +7,7 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import Result
@@ -53,16 +51,6 @@ def test_a_new_task_is_complete(fresh: Path) -> None:
     assert list(task.scales) == ["smoke", "gpt-345m"]
     assert "Lines 22–30, `LayerNorm`" in task.description
     assert (fresh / "baselines" / "README.md").is_file()
-
-
-@pytest.mark.slow
-def test_a_new_task_is_served_and_tested_at_once(fresh: Path, serve: Callable[..., Any]) -> None:
-    agent = serve("--runner", "local", "--tasks", str(fresh)).open("my-norm")
-    assert agent.call("edit", {"op": "str_replace", "old_str": "1e-5)", "new_str": "1e-6)"}).status_code == 200
-    assert agent.call("test").status_code == 202
-    seen = agent.result(1)
-    assert seen["status"] == "succeeded", seen["observation"]
-    assert seen["metrics"]["val_loss_gpt-smoke"] < 4
 
 
 @pytest.mark.parametrize("template", sorted(names()))
