@@ -114,6 +114,8 @@ def _environment(host: Host, spec: RunSpec, mounts: Sequence[Mount], nodes: Sequ
     return {
         # On a host whose default runtime is NVIDIA's an image may ask for all GPUs by itself.
         **({} if toolkit else {"NVIDIA_VISIBLE_DEVICES": "void"}),
+        # Inside all of the host's processors are seen: as many threads would only wait for one another.
+        "OMP_NUM_THREADS": str(max(1, int(host.cpus))),
         **host.sandbox.environment,
         **spec.env,
         "HOME": "/tmp",

@@ -22,7 +22,7 @@ class Sandbox:
     output_mb: int = 64
     """What a run may print, in MiB for each of stdout and stderr; every line costs 100 bytes extra."""
     cpus: float | None = None
-    """Processors' worth of time; by default the host's, divided by the slots."""
+    """Processors' worth of time; by default the host's, divided by the slots. So many threads do libraries start."""
     gpu_mode: Literal["toolkit", "devices"] = "toolkit"
     """`toolkit`: the NVIDIA container toolkit hands over GPUs and driver libraries. `devices`: the device nodes are
     passed as they are, and `binds` and `environment` have to bring the driver's libraries."""

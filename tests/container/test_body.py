@@ -93,6 +93,13 @@ def test_a_run_without_gpus_is_given_none_even_by_an_image_that_asks_for_all() -
     assert environment(body())["NVIDIA_VISIBLE_DEVICES"] == "void"
 
 
+def test_libraries_start_as_many_threads_as_there_are_processors() -> None:
+    assert environment(body())["OMP_NUM_THREADS"] == "1"
+    assert environment(body(environment={"OMP_NUM_THREADS": "5"}))["OMP_NUM_THREADS"] == "5"
+    spec = RunSpec("r", ("true",), env={"OMP_NUM_THREADS": "3"})
+    assert environment(body(spec, environment={"OMP_NUM_THREADS": "5"}))["OMP_NUM_THREADS"] == "3"
+
+
 def test_runs_and_workers_alone_are_told_where_they_meet() -> None:
     worker = RunSpec("r.audit", ("true",), device_ids=("2",))
     run = RunSpec("r", ("true",), device_ids=("1",), workers=(worker,))
