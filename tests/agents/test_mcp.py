@@ -231,7 +231,7 @@ def test_a_foreign_host_is_refused_on_loopback_only(shared: Any, serve: Any) -> 
     accepted = {"Accept": "application/json, text/event-stream"}
     with open_service.client() as client:
         assert client.post("/mcp", json=call, headers=accepted).status_code == 200
-        assert client.post("/mcp", json=call, headers=accepted | {"Host": "evil.example"}).status_code == 421
+        assert client.post("/mcp", json=call, headers=accepted | {"Host": "evil.example"}).status_code == 403
         assert client.post("/mcp", json=call, headers=accepted | {"Origin": "http://evil.example"}).status_code == 403
 
 

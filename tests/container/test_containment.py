@@ -267,6 +267,7 @@ def test_the_environment_holds_nothing_of_the_service(inside: Inside, monkeypatc
         "DATA_DIR": "/ringfence/data/DATA_DIR",
         "NVIDIA_VISIBLE_DEVICES": "void",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
     }
 
 

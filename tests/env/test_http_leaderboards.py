@@ -46,13 +46,8 @@ def test_submitted_results_are_listed_best_first(client: Any) -> None:
     assert [row["val_loss_gpt-smoke"] for row in rows] == sorted(row["val_loss_gpt-smoke"] for row in rows)
     for row in rows:
         assert list(row) == board["columns"]
-        assert (row["is_final"], row["status"], row["scale"], row["seed"], row["score"]) == (
-            True,
-            "succeeded",
-            "smoke",
-            42,
-            None,
-        )
+        assert (row["is_final"], row["status"], row["scale"], row["seed"]) == (True, "succeeded", "smoke", 42)
+        assert 0 <= row["score"] < 1
         assert all(row[name] > 0 for name in METRICS)
 
 
