@@ -421,11 +421,12 @@ def test_odd_headers_are_no_way_in(service: Any, subtests: Any) -> None:
             answer = client.get(path, headers={"Authorization": value.encode("latin-1")})
             _assert_refused(answer, {401, 403})
             assert ("WWW-Authenticate" in answer.headers) is (answer.status_code == 401)
-    for host in ("[", "a b", "x:99999", "[::1", "\xe9", "evil.example"):
+    foreign = {"[": 403, "a b": 403, "x:99999": 403, "[::1": 404, "\xe9": 403, "evil.example": 403}
+    for host, status in foreign.items():
         with subtests.test(host=host), service.client() as client:
             headers = {"Host": host.encode("latin-1")}
-            _assert_refused(client.get("/nope", headers=headers), {403, 404})
-            _assert_refused(client.post("/v1/sessions/", json=OPEN, headers=headers), {403, 404})
+            _assert_refused(client.get("/nope", headers=headers), {status})
+            _assert_refused(client.post("/v1/sessions/", json=OPEN, headers=headers), {status})
 
 
 def test_methods_that_an_address_does_not_know_are_refused(service: Any, subtests: Any) -> None:
