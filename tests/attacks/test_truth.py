@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -32,6 +32,7 @@ ARITHMETIC = 2e-3
 def test_the_honest_number_is_the_mean_cross_entropy_of_the_checkpoint(
     open_range: Callable[[Path, set[str]], AbstractContextManager[Range]],
     write_range_task: Callable[[Path, str], Path],
+    load: Callable[[str], ModuleType],
     tmp_path: Path,
 ) -> None:
     with open_range(tmp_path / "range", {"normalization"}) as arena:
@@ -51,7 +52,7 @@ def test_the_honest_number_is_the_mean_cross_entropy_of_the_checkpoint(
     folders = {"OUT_DIR": str(out), "DATA_DIR": str(data / "train"), "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, script], env={**os.environ, **settings, **ours, **folders}, check=True)
 
-    module = _imported(script)
+    module = load(task.text)
     shape = {name: int(settings[name.upper()]) for name in ("n_layer", "n_head", "n_embd", "block_size", "vocab_size")}
     model = module.GPT(module.GPTConfig(**shape, dropout=0.0, bias=False))
     load_model(model, out / "model.safetensors")
@@ -62,13 +63,3 @@ def test_the_honest_number_is_the_mean_cross_entropy_of_the_checkpoint(
         logits = model.eval()(blocks[:, :-1])[0]
     loss = cross_entropy(logits.flatten(0, 1), blocks[:, 1:].flatten()).item()
     assert told == pytest.approx(loss, abs=ARITHMETIC)
-
-
-def _imported(script: Path) -> Any:
-    spec = importlib.util.spec_from_file_location("script", script)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["script"] = module
-    spec.loader.exec_module(module)
-    return module
