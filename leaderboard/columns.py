@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Select, select
 
-from leaderboard.schema import result_columns
 from leaderboard.table import FIXED_COLUMNS
+from leaderboard.tables import result_columns
 
 METRIC, ELAPSED, SCORE = "metric", "elapsed", "score"
 """Kinds of values, as they are stored."""

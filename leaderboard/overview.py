@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select
 
 from leaderboard.columns import METRIC
-from leaderboard.schema import result_columns, result_values, results, submissions
+from leaderboard.tables import result_columns, result_values, results, submissions
 
 BASELINE = "baseline:"
 """Agents whose names begin like this are the operator's, not agents."""

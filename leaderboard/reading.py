@@ -10,8 +10,8 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, selec
 
 from leaderboard.columns import ELAPSED, METRIC, SCORE, SCORES, Columns, columns_at
 from leaderboard.model import Entry, Result
-from leaderboard.schema import result_texts, result_values, results, submissions
 from leaderboard.table import FIXED_COLUMNS, Board, Cell, Query, Table, UnknownColumn, iso
+from leaderboard.tables import result_texts, result_values, results, submissions
 
 _VALUES_AT_ONCE = 500  # run keys per statement: far below every database's limit on parameters
 

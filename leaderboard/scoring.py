@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, insert, select
 
+from leaderboard.anchors import Anchors
 from leaderboard.columns import METRIC, SCORE
-from leaderboard.schema import anchors as anchors_table
-from leaderboard.schema import result_values, results
-from leaderboard.score import Anchors
+from leaderboard.tables import anchors as anchors_table
+from leaderboard.tables import result_values, results
 
 
 def adopt(connection: Connection, anchors: Anchors) -> bool:

@@ -16,8 +16,8 @@ from sqlalchemy import Table as SqlTable
 
 from leaderboard.columns import ELAPSED, METRIC, columns_of
 from leaderboard.model import Result
-from leaderboard.schema import result_columns, result_texts, result_values, results, submissions
 from leaderboard.scoring import add_scores, anchors_of
+from leaderboard.tables import result_columns, result_texts, result_values, results, submissions
 
 
 class SubmissionError(Exception):

@@ -45,7 +45,7 @@ class Scale:
     world_size: int = 2
     memory_mb: int = 8192
     max_parameters: int | None = None
-    """The most numbers a checkpoint may hold, as `runner.inside.checkpoint` counts them. Never None where a stage
+    """The most numbers a checkpoint may hold, as `runner.inside.judge.checkpoint` counts them. Never None where a stage
     trains, unless the task was stored before there were caps."""
     summary: str = ""
     """One paragraph for the prompt: model, data set, iterations, hardware."""

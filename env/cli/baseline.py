@@ -13,14 +13,14 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from env.anchors import for_scores
 from env.cli.options import RunnerName, State, TaskFolders
 from env.cli.wiring import DEFAULT_IMAGE, CannotStart, Options, find, wire
-from env.house import House
-from env.measure.anchors import NotMeasured, anchors
-from env.measure.play import Part, Played, running
-from env.measure.show import Shown, outcome
-from env.measure.tour import play_all
+from env.operators.measure.anchors import NotMeasured, anchors
+from env.operators.measure.play import BaselineOutcome, BaselineTest, running
+from env.operators.measure.show import Shown, outcome
+from env.operators.measure.tour import play_all
+from env.service.anchors import for_scores
+from env.service.service import Service
 from leaderboard.scoring import adopt
 from tasks.anchoring import TEMPLATE, write_anchors
 from tasks.errors import TaskError
@@ -67,41 +67,43 @@ def run_baselines(
         numbers = _seeds(seeds)
         chosen = _chosen(find(folders), task, scale, every=every)
         parts = {found.task.id: _parts(found.task, baseline or [], scale, numbers) for found in chosen}
-        house = wire(Options(db, runner.value, folders, data, state, None, jobs, (), image, sandbox))
+        service = wire(Options(db, runner.value, folders, data, state, None, jobs, (), image, sandbox))
     except CannotStart as error:
         _fail(str(error))
     try:
-        complete = asyncio.run(_measure(house, chosen, parts, jobs, write))
+        complete = asyncio.run(_measure(service, chosen, parts, jobs, write))
     except KeyboardInterrupt:
         errors.print("Stopped, and with it the tests that ran. What was finished before is on the leaderboard.")
         raise typer.Exit(130) from None
     finally:
-        house.engine.dispose()
+        service.engine.dispose()
     raise typer.Exit(0 if complete else 1)
 
 
 async def _measure(
-    house: House, chosen: list[Found], parts: dict[str, list[Part]], jobs: int | None, write: bool
+    service: Service, chosen: list[Found], parts: dict[str, list[BaselineTest]], jobs: int | None, write: bool
 ) -> bool:
     """Whether every test succeeded, and all anchors were written where they were to be."""
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True, no_color="NO_COLOR" in os.environ)
     complete = True
-    async with running(house):
+    async with running(service):
         for found in chosen:
             wanted = parts[found.task.id]
             with Shown(console, f"{found.task.id} at {wanted[0].scale}", len(wanted)) as shown:
-                played = await play_all(house, wanted, jobs or len(wanted), shown)
+                played = await play_all(service, wanted, jobs or len(wanted), shown)
             for line in outcome(found.task.id, played):
                 console.print(line)
             complete = complete and all(one.succeeded for one in played)
             if write:
                 # The runner's description may wait for an engine; the database is this thread's alone.
-                machine = await asyncio.to_thread(house.runner.describe)
-                complete = _write(house, found, played, machine, console) and complete
+                machine = await asyncio.to_thread(service.runner.describe)
+                complete = _write(service, found, played, machine, console) and complete
     return complete
 
 
-def _write(house: House, found: Found, played: list[Played], machine: Mapping[str, str], console: Console) -> bool:
+def _write(
+    service: Service, found: Found, played: list[BaselineOutcome], machine: Mapping[str, str], console: Console
+) -> bool:
     scale = played[0].part.scale
     try:
         made = anchors(found.task, played, machine, datetime.now(UTC).date())
@@ -112,7 +114,7 @@ def _write(house: House, found: Found, played: list[Played], machine: Mapping[st
     except TaskError as error:
         errors.print(f"ERROR: {error}")
         return False
-    with house.engine.begin() as conn:
+    with service.engine.begin() as conn:
         adopt(conn, for_scores(scale, made))
     console.print(f"Anchors written to {file}", markup=False)
     return True
@@ -142,12 +144,12 @@ def _chosen(found: dict[str, Found], task: str | None, scale: str, *, every: boo
     return [found[task]]
 
 
-def _parts(task: Task, names: list[str], scale: str, seeds: list[int]) -> list[Part]:
+def _parts(task: Task, names: list[str], scale: str, seeds: list[int]) -> list[BaselineTest]:
     known: dict[str, Baseline | None] = {TEMPLATE: None} | {one.name: one for one in task.baselines}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise CannotStart(f"{task.id} has no baseline {unknown[0]!r}. There are: {', '.join(known)}.")
-    return [Part(task, known[name], scale, seed) for name in names or known for seed in seeds]
+    return [BaselineTest(task, known[name], scale, seed) for name in names or known for seed in seeds]
 
 
 def _fail(message: str) -> NoReturn:

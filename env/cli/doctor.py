@@ -14,9 +14,9 @@ from rich.console import Console
 
 from env.cli.options import RunnerName, State, TaskFolders
 from env.cli.wiring import DEFAULT_IMAGE, CannotStart, load, sandbox_settings
-from env.doctor.finding import Finding, Level, problem
-from env.doctor.host import Setup, examine
-from runner.fake import FakeRunner
+from env.operators.doctor.finding import Finding, Level, problem
+from env.operators.doctor.host import Setup, examine
+from runner.fake.runner import FakeRunner
 from runner.local.runner import LocalRunner
 from runner.protocol import Runner, RunnerError
 

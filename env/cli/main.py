@@ -103,16 +103,16 @@ def serve(
     keys, folders = tuple(key or ()), tuple(tasks or ())
     options = Options(db, runner.value, folders, data, state, scale, slots, keys, image, sandbox, patience)
     try:
-        house = wire(options)
+        service = wire(options)
     except CannotStart as error:
         _fail(str(error))
     listening = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
-    typer.echo(f"ringfence serves {len(house.tasks)} tasks at http://{shown}:{listening.getsockname()[1]}")
+    typer.echo(f"ringfence serves {len(service.tasks)} tasks at http://{shown}:{listening.getsockname()[1]}")
 
     from env.http.server import Server  # the other commands do without it
 
-    Server(house).run(sockets=[listening])
+    Server(service).run(sockets=[listening])
 
 
 @app.command()
@@ -123,13 +123,13 @@ def demo(
     ] = None,
 ) -> None:
     """Play a scripted agent against a service of its own: edit, test, submit, and the leaderboard."""
-    from env.demo.play import play
+    from env.cli.demo import play
 
     try:
-        house = wire(Options(None, "local", (), None, state, "smoke", None, ()))
+        service = wire(Options(None, "local", (), None, state, "smoke", None, ()))
     except CannotStart as error:
         _fail(str(error))
-    raise typer.Exit(play(house, _listen("127.0.0.1", 0), stay))
+    raise typer.Exit(play(service, _listen("127.0.0.1", 0), stay))
 
 
 @app.command("tasks")

@@ -11,11 +11,11 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from env.authoring.examine import examine
-from env.authoring.landmarks import find_range, landmarks, listed
-from env.authoring.scaffold import CannotWrite, Draft, script_text, write
-from env.authoring.tryout import runnable_scale, try_out
 from env.document import Document, current_file
+from env.operators.authoring.examine import examine
+from env.operators.authoring.landmarks import find_range, landmarks, listed
+from env.operators.authoring.scaffold import CannotWrite, Draft, script_text, write
+from env.operators.authoring.tryout import runnable_scale, try_out
 from env.service.prompt import prompt as whole_prompt
 from runner.data import DataError, prepare_smoke
 from runner.protocol import RunnerError

@@ -13,13 +13,13 @@ from typing import Annotated
 from pydantic import ConfigDict, TypeAdapter
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from env.baselines import check_baselines
-from env.house import House, Settings, build
+from env.document.baselines import check_baselines
 from env.service.closing import DEFAULT_PATIENCE, Patience
+from env.service.service import Service, Settings, build
 from leaderboard.migrate import NewerDatabase
 from runner.container.sandbox import Sandbox
 from runner.data import DataError, prepare_smoke
-from runner.fake import FakeRunner
+from runner.fake.runner import FakeRunner
 from runner.gpus import busy, discover
 from runner.local.runner import LocalRunner
 from runner.pool import Host, Pool
@@ -76,7 +76,7 @@ def find(folders: tuple[Path, ...]) -> dict[str, Found]:
         raise CannotStart(str(error)) from error
 
 
-def wire(options: Options) -> House:
+def wire(options: Options) -> Service:
     """The whole service, ready to serve. Raises CannotStart."""
     found = find(options.tasks)
     tasks = {task_id: one.task for task_id, one in found.items()}

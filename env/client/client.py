@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from env.api.catalogue import Board, Boards, Leaderboard, TaskBrief, Tasks, TaskWhole
+from env.api.results import ResultView
+from env.api.sessions import Opened
 from env.client.session import Session
 from env.client.transport import Connected, Transport
-from env.http.catalogue_schema import Board, Boards, Leaderboard, TaskBrief, Tasks, TaskWhole
-from env.http.result_schema import ResultView
-from env.http.schema import Opened
 
 
 class Client(Connected):

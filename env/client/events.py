@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from env.http.schema import Point, TestTicket, TestView
+from env.api.sessions import Point, TestTicket, TestView
 
 Event = TestTicket | Point | TestView
 """A new status, a TRAIN_METRICS line, and at last the test's view."""

@@ -7,10 +7,7 @@ from typing import Any
 
 import httpx
 
-from env.client.errors import RefusedError
-from env.client.events import Event, parsed
-from env.client.transport import Connected, Transport
-from env.http.schema import (
+from env.api.sessions import (
     Checked,
     Edited,
     Opened,
@@ -22,6 +19,9 @@ from env.http.schema import (
     TestView,
     TrajectoryView,
 )
+from env.client.errors import RefusedError
+from env.client.events import Event, parsed
+from env.client.transport import Connected, Transport
 
 HOLD_S = 30
 """How long one call waits for a test; then it is asked again."""

@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from env.house import House
+from env.api.refusal import Refusal
 from env.http.bodies import BodyLimit
 from env.http.catalogue import catalogue_router
 from env.http.curve import curve_router
@@ -24,8 +24,8 @@ from env.http.pages import pages_router
 from env.http.responses import MAX_BODY_BYTES, on_http_error, on_invalid, on_refusal
 from env.http.sessions import sessions_router
 from env.mcp.server import McpEndpoint
-from env.refusal import Refusal
 from env.service.repeats import MAX_KEY_CHARS
+from env.service.service import Service
 
 _ABOUT = """\
 Open a session on a task, edit the file inside its editable ranges, test it, and submit one result.
@@ -34,19 +34,19 @@ Calls in a session carry its token as `Authorization: Bearer`. POSTs accept an `
 under the same key gets the first answer again and spends nothing."""
 
 
-def create_app(house: House) -> FastAPI:
-    mcp = McpEndpoint(house)
+def create_app(service: Service) -> FastAPI:
+    mcp = McpEndpoint(service)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        loops = [asyncio.create_task(loop.run()) for loop in (house.lifecycle, house.checkpoints, house.closing)]
+        loops = [asyncio.create_task(loop.run()) for loop in (service.lifecycle, service.checkpoints, service.closing)]
         async with mcp.run():
             yield
         for loop in loops:
             loop.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await loop
-        house.engine.dispose()
+        service.engine.dispose()
 
     app = FastAPI(
         title="Ringfence",
@@ -56,14 +56,14 @@ def create_app(house: House) -> FastAPI:
         redirect_slashes=False,
     )
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
-    if house.open_to_all:
+    if service.open_to_all:
         app.add_middleware(LoopbackNames)
-    app.add_middleware(Observe, metrics=house.metrics)  # added last, so it goes around the others
+    app.add_middleware(Observe, metrics=service.metrics)  # added last, so it goes around the others
     app.add_exception_handler(Refusal, on_refusal)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http_error)
     rooms = (sessions_router, catalogue_router, curve_router, health_router, pages_router)
-    for router in (room(house) for room in rooms):
+    for router in (room(service) for room in rooms):
         # Taken over, not included: an included router is searched twice in every call.
         app.router.routes.extend(router.routes)
     app.router.routes.append(Route("/mcp", mcp, methods=["POST"]))

@@ -8,13 +8,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from env.anchors import NO_ANCHORS
-from env.arguments import schemas
-from env.house import House
-from env.http import catalogue_schema, result_schema, schema
+from env.api import catalogue as catalogue_schema
+from env.api import results as result_schema
+from env.api import sessions as schema
+from env.api.arguments import schemas
+from env.api.refusal import Kind, Refusal
 from env.http.responses import answers_with, json_response
 from env.http.sessions import bearer
-from env.refusal import Kind, Refusal
+from env.service.anchors import NO_ANCHORS
+from env.service.service import Service
 from env.service.shapes import task_brief, task_whole, unknown_task
 from leaderboard import reading as leaderboard
 from leaderboard.export import to_csv
@@ -31,21 +33,21 @@ _TaskId = Annotated[str, Path(pattern=r"^[^\x00]*$", description="A task's id, a
 _RunKey = Annotated[str, Path(pattern=r"^[^\x00]*$", description="As in the rows of GET /v1/leaderboards/{task_id}.")]
 
 
-def catalogue_router(house: House) -> APIRouter:
+def catalogue_router(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1", responses=_REFUSALS, tags=["catalogue"])
 
     @router.get("/tasks", response_model=catalogue_schema.Tasks)
     async def list_tasks() -> Response:
         """The tasks there are."""
-        return json_response({"tasks": [task_brief(task) for task in house.tasks.values()]})
+        return json_response({"tasks": [task_brief(task) for task in service.tasks.values()]})
 
     @router.get("/tasks/{task_id}", response_model=catalogue_schema.TaskWhole)
     async def read_task(task_id: _TaskId) -> Response:
         """A task with its file, ranges, scales and budget."""
-        task = house.tasks.get(task_id)
+        task = service.tasks.get(task_id)
         if task is None:
-            raise unknown_task(task_id, house.tasks)
-        return json_response(task_whole(task, house.anchors.get(task_id, NO_ANCHORS)))
+            raise unknown_task(task_id, service.tasks)
+        return json_response(task_whole(task, service.anchors.get(task_id, NO_ANCHORS)))
 
     @router.get("/tools", response_model=catalogue_schema.Tools)
     async def list_tools() -> Response:
@@ -55,24 +57,24 @@ def catalogue_router(house: House) -> APIRouter:
     @router.get("/leaderboards", response_model=catalogue_schema.Boards)
     async def list_leaderboards() -> Response:
         """The tasks that have results."""
-        with house.engine.begin() as conn:
+        with service.engine.begin() as conn:
             boards = leaderboard.boards(conn)
         return json_response({"leaderboards": [board.to_dict() for board in boards]})
 
     @router.get("/leaderboards/{task_id}.csv", response_class=Response, responses=answers_with("text/csv"))
     async def read_leaderboard_csv(task_id: _TaskId, query: Annotated[BoardQuery, Depends(_query)]) -> Response:
         """The same rows as CSV."""
-        return Response(to_csv(_table(house, task_id, query)), media_type="text/csv")
+        return Response(to_csv(_table(service, task_id, query)), media_type="text/csv")
 
     @router.get("/leaderboards/{task_id}", response_model=catalogue_schema.Leaderboard)
     async def read_leaderboard(task_id: _TaskId, query: Annotated[BoardQuery, Depends(_query)]) -> Response:
         """A task's results, best first; submitted ones only unless `final=false`."""
-        return json_response(_table(house, task_id, replace(query, limit=query.limit or PAGE)).to_dict())
+        return json_response(_table(service, task_id, replace(query, limit=query.limit or PAGE)).to_dict())
 
     @router.get("/results/{run_key}", response_model=result_schema.ResultView)
     async def read_result(run_key: _RunKey, request: Request) -> Response:
         """One row of a leaderboard, whole: metrics, labels, the integrity record, and the code."""
-        return json_response(house.views.result(bearer(request), run_key))
+        return json_response(service.views.result(bearer(request), run_key))
 
     return router
 
@@ -89,12 +91,12 @@ def _query(
     return BoardQuery(scale, status, agent, final, sort, limit, offset)
 
 
-def _table(house: House, task_id: str, query: BoardQuery) -> Table:
-    with house.engine.begin() as conn:
+def _table(service: Service, task_id: str, query: BoardQuery) -> Table:
+    with service.engine.begin() as conn:
         try:
             table = leaderboard.rows(conn, task_id, query)
         except QueryError as error:
             raise Refusal(Kind.INVALID, "bad_query", f"{error}.") from error
-    if not table.columns or (not table.total and task_id not in house.tasks):
-        raise unknown_task(task_id, house.tasks)
+    if not table.columns or (not table.total and task_id not in service.tasks):
+        raise unknown_task(task_id, service.tasks)
     return table

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from env.house import House
-from env.http import schema
+from env.api import sessions as schema
 from env.http.responses import json_response
+from env.service.service import Service
 
 POINTS = 400
 MAX_POINTS = 10_000
@@ -29,7 +29,7 @@ class CurveView(BaseModel):
     val_loss: list[float | None] = Field(description="Nats per token; null where it was not finite.")
 
 
-def curve_router(house: House) -> APIRouter:
+def curve_router(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1", responses={404: {"model": schema.Refused}, 422: {"model": schema.Refused}})
 
     @router.get("/results/{run_key}/curve", response_model=CurveView, tags=["catalogue"])
@@ -38,7 +38,7 @@ def curve_router(house: House) -> APIRouter:
         points: Annotated[int, Query(ge=8, le=MAX_POINTS, description="About how many points to keep.")] = POINTS,
     ) -> Response:
         """A result's loss curve, thinned so that its extremes survive."""
-        stage, curve = house.chronicle.curve(run_key)
+        stage, curve = service.chronicle.curve(run_key)
         thin = curve.thinned(points)
         body = {"run_key": run_key, "source": SOURCE, "stage": stage, "points": len(curve.step)}
         return json_response(body | {"step": thin.step, "train_loss": thin.train_loss, "val_loss": thin.val_loss})

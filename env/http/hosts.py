@@ -5,8 +5,8 @@ from __future__ import annotations
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from env.api.refusal import Kind, Refusal
 from env.http.responses import refusal_response
-from env.refusal import Kind, Refusal
 from env.service.access import LOOPBACK
 
 

@@ -11,11 +11,11 @@ from fastapi import APIRouter, Request
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from env.anchors import NO_ANCHORS, scoring_note
-from env.house import House
+from env.api.refusal import Kind, Refusal
 from env.http.responses import STATUS
 from env.http.sessions import bearer
-from env.refusal import Kind, Refusal
+from env.service.anchors import NO_ANCHORS, scoring_note
+from env.service.service import Service
 from env.service.shapes import unknown_task
 from leaderboard import overview
 from leaderboard import reading as leaderboard
@@ -45,33 +45,33 @@ _LOCKED = (Kind.UNAUTHENTICATED, Kind.FORBIDDEN)
 Page = Callable[..., Any]
 
 
-def pages_router(house: House) -> APIRouter:
+def pages_router(service: Service) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
     @_with_refusals
     async def home(request: Request) -> Response:  # noqa: ARG001
-        tasks = [TaskEntry(task.id, task.title, tuple(task.scales)) for task in house.tasks.values()]
-        with house.engine.begin() as conn:
+        tasks = [TaskEntry(task.id, task.title, tuple(task.scales)) for task in service.tasks.values()]
+        with service.engine.begin() as conn:
             found = overview.overviews(conn)
         return _html(home_page(tasks, found))
 
     @router.get("/tasks/{task_id}")
     @_with_refusals
     async def task(task_id: str, request: Request) -> Response:
-        known = house.tasks.get(task_id)
+        known = service.tasks.get(task_id)
         if known is None:
-            raise unknown_task(task_id, house.tasks)
+            raise unknown_task(task_id, service.tasks)
         parameters = request.query_params
         query = BoardQuery.of({name: parameters.getlist(name) for name in parameters})
-        with house.engine.begin() as conn:
+        with service.engine.begin() as conn:
             metrics = overview.primary_metrics(conn)
             scales = _scales(known, metrics)
             query = replace(query, scale=query.scale or _first_scale(scales, known.id, metrics))
             table = leaderboard.rows(conn, known.id, query.query())
             baselines = _baselines(conn, known.id, query.scale, metrics)
-        note = scoring_note(known, query.scale, house.anchors.get(known.id, NO_ANCHORS))
-        curves = [NamedCurve(key, key, house.chronicle.curve(key)[1]) for key in query.runs]
+        note = scoring_note(known, query.scale, service.anchors.get(known.id, NO_ANCHORS))
+        curves = [NamedCurve(key, key, service.chronicle.curve(key)[1]) for key in query.runs]
         return _html(task_page(_details(known), table, query, scales, baselines, curves, note))
 
     @router.get("/sessions/{session_id}")
@@ -82,7 +82,7 @@ def pages_router(house: House) -> APIRouter:
             raise Refusal(Kind.INVALID, "bad_page", "page must be a whole number from 1.")
         token = bearer(request)
         try:
-            return _html(session_page(house.chronicle.session(token, session_id, int(page))), private=True)
+            return _html(session_page(service.chronicle.session(token, session_id, int(page))), private=True)
         except Refusal as refusal:
             if refusal.kind not in _LOCKED:
                 raise

@@ -10,9 +10,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from env.arguments import TOOLS, mistakes
-from env.http.schema import OpenSession
-from env.refusal import Kind, Refusal
+from env.api.arguments import TOOLS, mistakes
+from env.api.refusal import Kind, Refusal
+from env.api.sessions import OpenSession
 from env.service.answer import Answer
 
 STATUS = {

@@ -7,8 +7,8 @@ import socket
 
 import uvicorn
 
-from env.house import House
 from env.http.app import create_app
+from env.service.service import Service
 
 GRACE_S = 3
 """For answers under way when the service is told to stop."""
@@ -17,16 +17,16 @@ GRACE_S = 3
 class Server(uvicorn.Server):
     """Stops without waiting for those who wait for a test."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, service: Service) -> None:
         config = uvicorn.Config(
-            create_app(house),
+            create_app(service),
             log_config=None,  # its loggers pass on to ours
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=GRACE_S,
         )
         super().__init__(config)
-        self._lifecycle = house.lifecycle
+        self._lifecycle = service.lifecycle
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

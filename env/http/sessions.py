@@ -9,12 +9,19 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from env.arguments import CheckArguments, EditArguments, SubmitArguments, TestArguments, UndoArguments, ViewArguments
-from env.house import House
-from env.http import schema
+from env.api import sessions as schema
+from env.api.arguments import (
+    CheckArguments,
+    EditArguments,
+    SubmitArguments,
+    TestArguments,
+    UndoArguments,
+    ViewArguments,
+)
 from env.http.responses import answer_response, answers_with, json_response
 from env.http.toolroute import ToolRoute
 from env.service.access import bearer_of
+from env.service.service import Service
 
 KEEP_ALIVE_S = 15.0
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -32,15 +39,15 @@ def key(request: Request) -> str | None:
     return request.headers.get("idempotency-key")
 
 
-def sessions_router(house: House) -> APIRouter:
+def sessions_router(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1/sessions", responses=_REFUSALS, tags=["sessions"])
     quick = APIRouter(prefix=router.prefix, responses=_REFUSALS, tags=["sessions"], route_class=ToolRoute)
-    tools, views, lifecycle = house.tools, house.views, house.lifecycle
+    tools, views, lifecycle = service.tools, service.views, service.lifecycle
 
     @router.post("", status_code=201, response_model=schema.Opened)
     async def open_session(body: schema.OpenSession, request: Request) -> Response:
         """Open a session on a task. The answer holds the prompt, the tools, the files and the bearer token."""
-        opened = house.opening.open_session(
+        opened = service.opening.open_session(
             bearer(request), body.task, body.agent, body.scale, body.metadata, key(request)
         )
         return json_response(opened, 201)
@@ -96,7 +103,7 @@ def sessions_router(house: House) -> APIRouter:
         """Server-sent events: `status`, `metrics` and `progress` as they come, then `result`."""
         token = bearer(request)
         views.test(token, session_id, n)  # refuses before the stream begins
-        return StreamingResponse(_events(house, token, session_id, n), media_type="text/event-stream")
+        return StreamingResponse(_events(service, token, session_id, n), media_type="text/event-stream")
 
     @router.post("/{session_id}/tests/{n}/cancel", response_model=schema.TestView)
     async def cancel(session_id: str, n: TestNumber, request: Request, wait: Wait = 10) -> Response:
@@ -120,10 +127,10 @@ def sessions_router(house: House) -> APIRouter:
     return router
 
 
-async def _events(house: House, token: str | None, session_id: str, n: int) -> AsyncIterator[str]:
+async def _events(service: Service, token: str | None, session_id: str, n: int) -> AsyncIterator[str]:
     status, shown, standing = None, 0, None
-    while not house.lifecycle.stopping:
-        seen = house.views.test(token, session_id, n)
+    while not service.lifecycle.stopping:
+        seen = service.views.test(token, session_id, n)
         if seen["status"] != status:
             status = seen["status"]
             yield _event("status", {"n": n, "status": status})
@@ -138,7 +145,7 @@ async def _events(house: House, token: str | None, session_id: str, n: int) -> A
         if seen["ended_at"] is not None:
             yield _event("result", seen)
             return
-        if not await house.lifecycle.changed(session_id, n, KEEP_ALIVE_S):
+        if not await service.lifecycle.changed(session_id, n, KEEP_ALIVE_S):
             yield ": still running\n\n"
 
 

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from env.arguments import TOOLS
+from env.api.arguments import TOOLS
 
 
 class ToolRoute(APIRoute):

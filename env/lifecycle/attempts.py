@@ -14,7 +14,7 @@ from env.lifecycle.judgement import Judgement, judge_evaluation, judge_training,
 from env.lifecycle.plan import PlannedRun, halved, spec
 from env.lifecycle.progress import MetricsTail, Progress
 from env.lifecycle.selfreport import gap_note, slow_note, start_note, steps_note
-from env.session import Run, Session, Status, Test
+from env.store.model import Run, Session, Status, Test
 from runner.protocol import Exit, ExitReason, Phase, Runner, RunnerError, RunSpec, RunState
 from runner.text import useful_end
 from tasks.model import Stage

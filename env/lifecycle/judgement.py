@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from env.evaluation import Evaluation
 from env.lifecycle.report import read_report
-from env.session import Status
+from env.store.evaluation import Evaluation
+from env.store.model import Status
 from runner.exits import in_words
 from runner.metrics import TrainMetrics
 from runner.protocol import Exit, ExitReason

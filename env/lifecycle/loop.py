@@ -11,15 +11,15 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine
 
-from env.feedback import tested
 from env.lifecycle.attempts import Attempts, ask
 from env.lifecycle.cleanup import Cleanup
+from env.lifecycle.feedback import tested
 from env.lifecycle.plan import on_gpus, plan
 from env.lifecycle.progress import Progress, Pulse
 from env.lifecycle.record import result_of
 from env.lifecycle.selfreport import expected_steps
-from env.lifecycle.watcher import Nobody, Watcher
-from env.session import Run, Session, Status, Test
+from env.lifecycle.watcher import NoWatcher, Watcher
+from env.store.model import Run, Session, Status, Test
 from env.store.store import Store
 from leaderboard import writing as leaderboard
 from runner.pool import Host, Pool
@@ -46,7 +46,7 @@ class Lifecycle:
         self._runner = runner
         self._host = host
         self._clock = clock
-        self._watcher = watcher or Nobody()
+        self._watcher = watcher or NoWatcher()
         self._attempts = Attempts(runner)
         self._cleanup = Cleanup(runner)
         self._machine: Mapping[str, str] = {}

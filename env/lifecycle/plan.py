@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from env.session import Test
+from env.store.model import Test
 from runner.inside.names import worker_names
 from runner.protocol import RunSpec
 from tasks.model import Scale, Stage, Task

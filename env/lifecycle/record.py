@@ -9,9 +9,9 @@ from importlib.metadata import version
 from itertools import groupby
 from typing import Any
 
-from env.feedback import flat_metrics
+from env.lifecycle.feedback import flat_metrics
 from env.lifecycle.selfreport import expected_steps, first_val_loss, last_step, last_val_loss, uniform_loss
-from env.session import Run, Session, Test
+from env.store.model import Run, Session, Test
 from leaderboard.model import Result
 from tasks.model import Scale
 

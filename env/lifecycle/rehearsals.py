@@ -9,7 +9,7 @@ from env.lifecycle.attempts import Attempts, Ended
 from env.lifecycle.cleanup import Cleanup
 from env.lifecycle.plan import rehearsal
 from env.lifecycle.progress import Progress
-from env.session import Session
+from env.store.model import Session
 from runner.protocol import Runner
 
 AT_ONCE = 2

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, ValidationError
 
-from env.evaluation import Audit, Evaluation
+from env.store.evaluation import Audit, Evaluation
 from runner.text import readable
 
 MAX_REASON = 1500

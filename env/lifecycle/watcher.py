@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from env.session import Run, Session, Test
+from env.store.model import Run, Session, Test
 
 
 class Watcher(Protocol):
@@ -20,7 +20,7 @@ class Watcher(Protocol):
         """It has its final status."""
 
 
-class Nobody:
+class NoWatcher:
     """Watches nothing."""
 
     def started(self, session: Session, test: Test) -> None: ...

@@ -21,12 +21,12 @@ from mcp_types import (
     ToolAnnotations,
 )
 
-from env.arguments import Arguments, description, parameters
-from env.house import House
+from env.api.arguments import Arguments, description, parameters
+from env.api.refusal import Refusal
 from env.mcp.toolbox import ALL, IN_SESSION, Toolbox
-from env.refusal import Refusal
 from env.service.access import LOOPBACK, bearer_of
 from env.service.answer import Answer
+from env.service.service import Service
 
 _INSTRUCTIONS = """\
 Ringfence: improve an LLM-pretraining script inside its editable line ranges. open_session gives the task and a token;
@@ -44,8 +44,8 @@ _HERE = [f"[{name}]" if ":" in name else name for name in LOOPBACK]
 class McpEndpoint:
     """An ASGI endpoint for POSTs, with or without the protocol's older handshake; it keeps nothing between calls."""
 
-    def __init__(self, house: House) -> None:
-        self._toolbox = Toolbox(house)
+    def __init__(self, service: Service) -> None:
+        self._toolbox = Toolbox(service)
         server = Server(
             "ringfence",
             version=version("ringfence"),
@@ -53,7 +53,7 @@ class McpEndpoint:
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
         )
-        self._sessions = StreamableHTTPSessionManager(server, stateless=True, security_settings=_security(house))
+        self._sessions = StreamableHTTPSessionManager(server, stateless=True, security_settings=_security(service))
 
     def run(self) -> AbstractAsyncContextManager[None]:
         """To be entered for as long as the endpoint is to answer."""
@@ -129,12 +129,12 @@ def _losses(point: Mapping[str, Any]) -> str:
     return f"train_loss {point['train_loss']}, val_loss {point['val_loss']}"
 
 
-def _security(house: House) -> TransportSecuritySettings:
+def _security(service: Service) -> TransportSecuritySettings:
     """Without operator keys the service listens on loopback only, and whoever reaches it may open sessions: a web page
     must not reach it by having its own name resolved to this host (DNS rebinding). With keys, any name may lead here.
     """
     return TransportSecuritySettings(
-        enable_dns_rebinding_protection=house.open_to_all,
+        enable_dns_rebinding_protection=service.open_to_all,
         allowed_hosts=[form for name in _HERE for form in (name, f"{name}:*")],
         allowed_origins=[form for name in _HERE for form in (f"http://{name}", f"http://{name}:*")],
     )

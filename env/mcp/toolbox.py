@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from env.arguments import (
+from env.api.arguments import (
     TOOLS,
     Arguments,
     CheckArguments,
@@ -22,11 +22,11 @@ from env.arguments import (
     ViewArguments,
     mistakes,
 )
-from env.house import House
-from env.refusal import Kind, Refusal
+from env.api.refusal import Kind, Refusal
 from env.service.access import Access
 from env.service.answer import Answer
 from env.service.following import Following, Tell
+from env.service.service import Service
 from env.service.shapes import task_brief
 
 WITHOUT_SESSION: dict[str, type[Arguments]] = {"list_tasks": ListTasksArguments, "open_session": OpenArguments}
@@ -37,9 +37,9 @@ RESULT_CALL = "test_status()"
 
 
 class Toolbox:
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._following = Following(house.views, house.lifecycle, RESULT_CALL)
+    def __init__(self, service: Service) -> None:
+        self._house = service
+        self._following = Following(service.views, service.lifecycle, RESULT_CALL)
         self._checks: set[asyncio.Task[Answer]] = set()
 
     async def call(self, name: str, given: Mapping[str, Any], bearer: str | None, tell: Tell) -> Answer:

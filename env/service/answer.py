@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from env.refusal import Kind
+from env.api.refusal import Kind
 
 
 @dataclass(frozen=True)

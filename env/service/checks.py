@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from sqlalchemy import Engine
 
-from env import feedback
-from env.arguments import CheckArguments
+from env.api.arguments import CheckArguments
+from env.api.refusal import Kind, Refusal
 from env.fence import check_source
+from env.lifecycle import feedback
 from env.lifecycle.attempts import Ended
 from env.lifecycle.rehearsals import Rehearsals
-from env.refusal import Kind, Refusal
 from env.service.access import Access
 from env.service.answer import Answer
 from env.service.live import LiveSession, LiveSessions
 from env.service.shapes import no_scale
 from env.service.steps import Effect, Steps
-from env.session import Status
+from env.store.model import Status
 from env.store.store import Store
 
 

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
 
-from env import feedback
+from env.lifecycle import feedback
 from env.service.live import LiveSessions
-from env.session import Ending, Status, Step, Submission, Test
 from env.store.idle import Idle, idle_sessions
+from env.store.model import Ending, Status, Step, Submission, Test
 from env.store.store import Store
 from leaderboard import writing as leaderboard
 

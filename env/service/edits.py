@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from env.arguments import EditArguments
+from env.api.arguments import EditArguments
+from env.api.refusal import Kind, Refusal
 from env.document import Insert, Op, Replace, StrReplace
-from env.refusal import Kind, Refusal
 
 _NEEDS = {
     "replace": ("start_line", "end_line", "content"),

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from env import feedback
+from env.api.refusal import Kind, Refusal
+from env.lifecycle import feedback
 from env.lifecycle.loop import Lifecycle
-from env.refusal import Kind, Refusal
 from env.service.answer import Answer
 from env.service.views import Views
 

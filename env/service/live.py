@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
-from env.refusal import Kind, Refusal
+from env.api.refusal import Kind, Refusal
 from env.service.workspace import Workspace
-from env.session import Ending, Session, Step, Submission
+from env.store.model import Ending, Session, Step, Submission
 from env.store.store import Store
 
 MAX_LIVE = 2048

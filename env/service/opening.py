@@ -10,15 +10,15 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from env.arguments import schemas
-from env.refusal import Kind, Refusal
+from env.api.arguments import schemas
+from env.api.refusal import Kind, Refusal
 from env.service.access import Access, sha256
 from env.service.answer import Answer
 from env.service.live import LiveSessions
 from env.service.prompt import prompt
 from env.service.repeats import Repeats
 from env.service.shapes import budget, files, unknown_task
-from env.session import Session
+from env.store.model import Session
 from env.store.store import Store
 from tasks.model import Task
 

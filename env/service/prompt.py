@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from env.baselines import baseline_document
 from env.document import Document, listing
+from env.document.baselines import baseline_document
 from tasks.model import Baseline, Budget, Scale, Task
 
 _HOW = """\

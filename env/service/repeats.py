@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from env.refusal import Kind, Refusal
+from env.api.refusal import Kind, Refusal
 from env.service.access import sha256
 from env.service.answer import Answer
 from env.store.store import Store

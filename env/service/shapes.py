@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from env.anchors import anchors_view
-from env.refusal import Kind, Refusal
+from env.api.refusal import Kind, Refusal
+from env.service.anchors import anchors_view
 from env.service.workspace import Workspace
-from env.session import Test
+from env.store.model import Test
 from leaderboard.model import Entry
 from leaderboard.table import iso
 from tasks.anchors import ScaleAnchors

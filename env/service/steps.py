@@ -9,16 +9,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from env.api.refusal import Kind, Refusal
 from env.document import Document, EditRefused
 from env.fence import FenceViolation
-from env.refusal import Kind, Refusal
 from env.service.access import Access
 from env.service.answer import Answer
 from env.service.live import LiveSession, LiveSessions
 from env.service.repeats import Repeats
 from env.service.workspace import Workspace
-from env.session import Step
 from env.store.journal import Journal
+from env.store.model import Step
 from env.store.store import Store
 
 

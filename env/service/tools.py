@@ -8,11 +8,18 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from env import feedback
-from env.arguments import CheckArguments, EditArguments, SubmitArguments, TestArguments, UndoArguments, ViewArguments
+from env.api.arguments import (
+    CheckArguments,
+    EditArguments,
+    SubmitArguments,
+    TestArguments,
+    UndoArguments,
+    ViewArguments,
+)
+from env.api.refusal import Kind, Refusal
 from env.document import apply, current_file, ranges_text, view
+from env.lifecycle import feedback
 from env.lifecycle.loop import Lifecycle
-from env.refusal import Kind, Refusal
 from env.service.access import Access
 from env.service.answer import Answer
 from env.service.checks import Checks, lint
@@ -20,7 +27,7 @@ from env.service.edits import operation
 from env.service.live import LiveSession, LiveSessions
 from env.service.shapes import no_scale, unknown_test
 from env.service.steps import Effect, Steps
-from env.session import Session, Status, Submission, Test
+from env.store.model import Session, Status, Submission, Test
 from env.store.store import Store
 from leaderboard import writing as leaderboard
 

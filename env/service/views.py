@@ -10,14 +10,14 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from env.feedback import stage_metrics
+from env.lifecycle.feedback import stage_metrics
 from env.lifecycle.loop import Lifecycle
 from env.lifecycle.progress import Progress
 from env.service.access import Access
 from env.service.live import LiveSession, LiveSessions
 from env.service.shapes import budget, files, result_whole, unknown_result, unknown_test
-from env.session import Run, Step, Test
 from env.store.codec import time_text
+from env.store.model import Run, Step, Test
 from env.store.store import Store
 from leaderboard import reading as leaderboard
 from runner.metrics import TrainMetrics

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
+from env.api.refusal import Kind, Refusal
 from env.document import Document
-from env.refusal import Kind, Refusal
-from env.session import Editables
+from env.store.model import Editables
 from tasks.model import Task
 
 # Beside the script every other name could shadow a module that it, or torch, imports.

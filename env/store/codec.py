@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from env.evaluation import Evaluation
-from env.session import Editables, Run, Session, Status, Step, Test
+from env.store.evaluation import Evaluation
+from env.store.model import Editables, Run, Session, Status, Step, Test
 from runner.metrics import TrainMetrics
 from tasks.model import Task
 

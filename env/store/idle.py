@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, exists, func, select
 
 from env.store.codec import read_time, time_text
-from env.store.schema import sessions, steps, tests
+from env.store.tables import sessions, steps, tests
 
 _UNFINISHED = ("queued", "running")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import Engine
 from sqlalchemy.pool import StaticPool
 
-from env.session import Step
 from env.store.codec import step_columns
+from env.store.model import Step
 from env.store.store import INSERT_STEP, Store
 
 

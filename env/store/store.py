@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, RowMapping, and_, func, insert, select, update
 
-from env.session import Editables, Ending, Run, Session, Status, Step, Submission, Test
 from env.store.codec import (
     Series,
     dump,
@@ -22,7 +21,8 @@ from env.store.codec import (
     step_columns,
     time_text,
 )
-from env.store.schema import answers, runs, sessions, steps, task_versions, tests
+from env.store.model import Editables, Ending, Run, Session, Status, Step, Submission, Test
+from env.store.tables import answers, runs, sessions, steps, task_versions, tests
 from tasks.model import Task
 
 INSERT_STEP = insert(steps)

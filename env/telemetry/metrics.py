@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 
-from env.session import Status
+from env.store.model import Status
 from env.store.store import Store
 from runner.pool import Host, Pool
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from env.session import Run, Session, Test
+from env.store.model import Run, Session, Test
 from env.telemetry.logs import TESTS, event
 from env.telemetry.metrics import Metrics
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from runner.local.folder import RunFolder, read_state, write_state
+from runner.folder.run_folder import RunFolder, read_state, write_state
 from runner.protocol import Exit, ExitReason, RunSpec
 
 

@@ -17,9 +17,9 @@ from runner.container.folder import ContainerFolder
 from runner.container.gpus import device_nodes
 from runner.container.hold import Hold
 from runner.container.sandbox import Sandbox
-from runner.folders import FolderRunner, as_runner_error, ended, lock_unless
+from runner.folder.layout import lay_out
+from runner.folder.runner import FolderRunner, as_runner_error, ended, lock_unless
 from runner.hardware import describe_host
-from runner.local.layout import lay_out
 from runner.protocol import Phase, RunnerError, RunSpec, RunState
 
 _ENGINE_PATIENCE_S = 60.0  # how long an engine may be away, as for its restart, before a run is in trouble

@@ -19,13 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from runner.inside.audits import Audit
-from runner.inside.checkpoint import open_checkpoint
-from runner.inside.client import ModelClient
 from runner.inside.faults import AgentFault, exit_status
-from runner.inside.meeting import Meeting
+from runner.inside.judge.audits import Audit
+from runner.inside.judge.checkpoint import open_checkpoint
+from runner.inside.judge.report import Report, write_report
+from runner.inside.judge.worker_client import ModelClient
 from runner.inside.process import WorkerProcess
-from runner.inside.report import Report, write_report
+from runner.inside.rendezvous import Rendezvous
 from runner.inside.settings import ModelSettings, read_model_settings
 
 PROCESSES = 2
@@ -49,7 +49,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as meet_dir:
         place = Path(meet_dir, WORKER)
         place.mkdir()
-        with Meeting(Path(meet_dir), [WORKER]) as meeting, WorkerProcess(place, os.environ, Path.cwd()):
+        with Rendezvous(Path(meet_dir), [WORKER]) as meeting, WorkerProcess(place, os.environ, Path.cwd()):
             wire = meeting.welcome(WORKER, ANSWER_S)
             with ModelClient(wire, model, ANSWER_S, ANSWER_S) as client:
                 client.load(checkpoint.weights)

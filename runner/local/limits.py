@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from runner.local.folder import Order, RunFolder
+from runner.folder.run_folder import Order, RunFolder
 from runner.local.reap import descendants, urgent
 from runner.protocol import Exit, ExitReason
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from runner.local.folder import RunFolder
+from runner.folder.run_folder import RunFolder
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _PR_SET_CHILD_SUBREAPER = 36

@@ -9,10 +9,10 @@ import threading
 import time
 from pathlib import Path
 
-from runner.folders import FolderRunner, as_runner_error, ended, lock_unless
+from runner.folder.layout import environment, lay_out, visible_gpus
+from runner.folder.run_folder import Limits, Order, RunFolder
+from runner.folder.runner import FolderRunner, as_runner_error, ended, lock_unless
 from runner.hardware import describe_host
-from runner.local.folder import Limits, Order, RunFolder
-from runner.local.layout import environment, lay_out, visible_gpus
 from runner.local.reap import kill_strays
 from runner.protocol import Exit, ExitReason, Phase, RunnerError, RunSpec, RunState
 

@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from runner.local.folder import Order, RunFolder, write_state
+from runner.folder.run_folder import Order, RunFolder, write_state
 from runner.local.limits import LimitWatch
 from runner.local.output import BoundedCopy
 from runner.local.reap import adopt_orphans, die_with_parent, kill_descendants, reap

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from env.baselines import baseline_document
 from env.document import Document
+from env.document.baselines import baseline_document
 from tasks.load import load_tasks
 from tasks.model import Task
 

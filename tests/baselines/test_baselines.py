@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_model, save_model
 
 from env.fence import check_source
-from runner.inside.checkpoint import open_checkpoint
-from runner.inside.size import count_elements
+from runner.inside.judge.checkpoint import open_checkpoint
+from runner.inside.model_worker.parameter_count import count_elements
 
 Load = Callable[[str], ModuleType]
 Build = Callable[..., Any]

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from env.baselines import baseline_document
+from env.document.baselines import baseline_document
 from runner.inside.faults import AgentFault, SetupFault
-from runner.inside.size import count_script
+from runner.inside.model_worker.parameter_count import count_script
 from tasks.model import Scale, Task
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from env.baselines import baseline_document, check_baselines
+from env.document.baselines import baseline_document, check_baselines
 from env.service.prompt import prompt
 from tasks.errors import TaskError
 from tasks.load import load_task

@@ -18,10 +18,10 @@ import pytest
 from sqlalchemy import Connection, insert
 
 from env.service.access import sha256
-from env.session import Session
 from env.store.engine import open_database
-from env.store.schema import runs, sessions, steps, tests
+from env.store.model import Session
 from env.store.store import Store
+from env.store.tables import runs, sessions, steps, tests
 from leaderboard import writing
 from leaderboard.model import Result
 from tasks.load import load_tasks

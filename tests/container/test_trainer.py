@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from env.lifecycle.plan import plan, spec
-from env.session import Status, Test
+from env.store.model import Status, Test
 from runner.container.engine import EngineRefusal
 from runner.container.runner import DockerRunner
 from runner.data import prepare_smoke

@@ -21,8 +21,8 @@ from runner.data.fetch import Fetcher
 from runner.data.fineweb import SOURCE, part_of
 from runner.data.lock import NAME
 from runner.data.prepare import EXPECTED, HELDOUT, TRAIN, missing, prepare_fineweb
-from runner.inside.harness import TASKS, run_tasks
-from runner.inside.language import heldout_blocks, read_texts
+from runner.inside.judge.harness import TASKS, run_tasks
+from runner.inside.judge.language import heldout_blocks, read_texts
 
 CONVERTED = "refs/convert/parquet"
 ROWS: dict[str, list[dict[str, Any]]] = {
@@ -163,7 +163,7 @@ class Indifferent:
 
     def score(self, metric: str, passages: Any) -> Any:
         assert metric
-        from runner.inside.sequences import PassageScore
+        from runner.inside.judge.passages import PassageScore
 
         return [PassageScore(-float(passage.scored), False) for passage in passages]
 
@@ -235,7 +235,7 @@ def data_prepare(folder: Path, *arguments: str) -> subprocess.CompletedProcess[s
 
 def test_an_evaluator_without_tokenizer_files_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "tokenizer").mkdir()
-    code = "import sys, pathlib, runner.inside.tokens as t; t.load_tokenizer('gpt2', pathlib.Path(sys.argv[1]))"
+    code = "import sys, pathlib as p, runner.inside.judge.tokenizer as t; t.load_tokenizer('gpt2', p.Path(sys.argv[1]))"
     nowhere = {"HTTPS_PROXY": "http://127.0.0.1:1", "PATH": os.environ["PATH"]}
     tried = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, env=nowhere)
     assert "SetupFault" in tried.stderr

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
-from env.arguments import (
+from env.api.arguments import (
     TOOLS,
     ListTasksArguments,
     OpenArguments,

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from env.arguments import EditArguments, SubmitArguments, ViewArguments
-from env.arguments import TestArguments as NoArguments
-from env.house import House, Settings, build
-from env.refusal import Kind
+from env.api.arguments import EditArguments, SubmitArguments, ViewArguments
+from env.api.arguments import TestArguments as NoArguments
+from env.api.refusal import Kind
 from env.service.answer import Answer
+from env.service.service import Service, Settings, build
 from leaderboard import reading
 from leaderboard.table import Query
-from runner.fake import FakeRunner
+from runner.fake.runner import FakeRunner
 from runner.pool import Host, Pool
 from tasks.load import load_tasks
 
@@ -26,85 +26,85 @@ TASK = "llm-pretrain-normalization"
 HOUR = timedelta(hours=1)
 
 
-class Service:
+class ServiceWithClock:
     """In this process, with a clock that only moves when told."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.now = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-        self.house = self._build()
+        self.service = self._build()
 
-    def _build(self) -> House:
+    def _build(self) -> Service:
         pool = Pool.of_slots(2)
         settings = Settings(f"sqlite:///{self.folder / 'ringfence.db'}", self.folder)
         host = Host(pool, pool, lambda _: False)
         return build(settings, load_tasks(), FakeRunner(), host, clock=lambda: self.now)
 
     def restart(self) -> None:
-        self.house.engine.dispose()
-        self.house = self._build()
+        self.service.engine.dispose()
+        self.service = self._build()
 
     def look_after(self, time: timedelta) -> int:
         self.now += time
-        return self.house.closing.look()
+        return self.service.closing.look()
 
     def open(self) -> Player:
-        opened = self.house.opening.open_session(None, TASK, "tester", "smoke", {}, None)
+        opened = self.service.opening.open_session(None, TASK, "tester", "smoke", {}, None)
         return Player(self, opened["session_id"], opened["token"])
 
     def rows(self) -> list[tuple[int, bool]]:
         """Test and label of what is submitted."""
-        with self.house.engine.begin() as conn:
+        with self.service.engine.begin() as conn:
             found = reading.rows(conn, TASK, Query()).rows
         return [(int(str(row["test"])), bool(row["auto_submitted"])) for row in found]
 
 
 class Player:
-    def __init__(self, service: Service, session_id: str, token: str) -> None:
+    def __init__(self, service: ServiceWithClock, session_id: str, token: str) -> None:
         self.service, self.id, self.token = service, session_id, token
 
     def edit(self, comment: str) -> Answer:
         edit = EditArguments(start_line=246, end_line=246, content=f"    # {comment}")
-        return self.service.house.tools.edit(self.token, self.id, edit, None)
+        return self.service.service.tools.edit(self.token, self.id, edit, None)
 
     def buy(self, comment: str) -> None:
         assert self.edit(comment).kind is None
-        assert self.service.house.tools.test(self.token, self.id, NoArguments(), None).kind is None
+        assert self.service.service.tools.test(self.token, self.id, NoArguments(), None).kind is None
 
     def test(self, *comments: str) -> None:
         """A test of each, run to its end."""
         asyncio.run(self._run(comments))
 
     async def _run(self, comments: tuple[str, ...]) -> None:
-        house = self.service.house
-        loop = asyncio.create_task(house.lifecycle.run())
+        service = self.service.service
+        loop = asyncio.create_task(service.lifecycle.run())
         for comment in comments:
             self.buy(comment)
-            await house.lifecycle.wait(self.id, len(self.seen()["tests"]), 20)
-        await house.lifecycle.settled()
+            await service.lifecycle.wait(self.id, len(self.seen()["tests"]), 20)
+        await service.lifecycle.settled()
         loop.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await loop
 
     def submit(self, n: int) -> Answer:
-        return self.service.house.tools.submit(self.token, self.id, SubmitArguments(n=n), None)
+        return self.service.service.tools.submit(self.token, self.id, SubmitArguments(n=n), None)
 
     def seen(self) -> dict[str, Any]:
-        return self.service.house.views.session(self.token, self.id)
+        return self.service.service.views.session(self.token, self.id)
 
     def losses(self) -> dict[int, float]:
-        tests = [self.service.house.views.test(self.token, self.id, test["n"]) for test in self.seen()["tests"]]
+        tests = [self.service.service.views.test(self.token, self.id, test["n"]) for test in self.seen()["tests"]]
         return {t["n"]: t["metrics"]["val_loss_gpt-smoke"] for t in tests if t["status"] == "succeeded"}
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    service = Service(tmp_path)
+def service(tmp_path: Path) -> Iterator[ServiceWithClock]:
+    service = ServiceWithClock(tmp_path)
     yield service
-    service.house.engine.dispose()
+    service.service.engine.dispose()
 
 
-def test_a_spent_budget_is_submitted_with_its_best_test(service: Service) -> None:
+def test_a_spent_budget_is_submitted_with_its_best_test(service: ServiceWithClock) -> None:
     player = service.open()
     player.test("one", "fake: exit=1", "three")
     assert service.look_after(timedelta(minutes=59)) == 0
@@ -120,11 +120,11 @@ def test_a_spent_budget_is_submitted_with_its_best_test(service: Service) -> Non
     assert service.look_after(100 * HOUR) == 0
 
 
-def test_the_trajectory_says_so(service: Service) -> None:
+def test_the_trajectory_says_so(service: ServiceWithClock) -> None:
     player = service.open()
     player.test("one", "two", "three")
     service.look_after(HOUR)
-    *_, last = service.house.views.trajectory(None, player.id)["steps"]
+    *_, last = service.service.views.trajectory(None, player.id)["steps"]
     n = player.seen()["submission"]["n"]
     assert (last["tool"], last["input"], last["test"], last["ok"]) == ("auto_submit", {"n": n}, n, True)
     assert last["observation"].startswith(
@@ -134,15 +134,15 @@ def test_the_trajectory_says_so(service: Service) -> None:
     assert "Final metrics (gpt-smoke): val_loss_gpt-smoke=" in last["observation"]
 
 
-def closed(service: Service) -> Player:
+def closed(service: ServiceWithClock) -> Player:
     player = service.open()
     player.test("one")
     assert service.look_after(24 * HOUR) == 1
     return player
 
 
-@pytest.mark.parametrize("again", [lambda _: None, Service.restart], ids=["at once", "after a restart"])
-def test_whoever_comes_late_is_told(service: Service, again: Callable[[Service], None]) -> None:
+@pytest.mark.parametrize("again", [lambda _: None, ServiceWithClock.restart], ids=["at once", "after a restart"])
+def test_whoever_comes_late_is_told(service: ServiceWithClock, again: Callable[[ServiceWithClock], None]) -> None:
     player = closed(service)
     again(service)
     for answer in (player.submit, lambda _: player.edit("late")):
@@ -152,7 +152,7 @@ def test_whoever_comes_late_is_told(service: Service, again: Callable[[Service],
     assert service.rows() == [(1, True)]
 
 
-def test_without_a_test_that_succeeded_nothing_is_submitted(service: Service) -> None:
+def test_without_a_test_that_succeeded_nothing_is_submitted(service: ServiceWithClock) -> None:
     untested, failed = service.open(), service.open()
     failed.test("fake: exit=1", "fake: exit=1", "fake: exit=1")
     assert service.look_after(HOUR) == 1
@@ -162,30 +162,30 @@ def test_without_a_test_that_succeeded_nothing_is_submitted(service: Service) ->
     for player in (untested, failed):
         seen = player.seen()
         assert (seen["state"], seen["submission"]) == ("closed", None)
-        last = service.house.views.trajectory(player.token, player.id)["steps"][-1]
+        last = service.service.views.trajectory(player.token, player.id)["steps"][-1]
         assert last["tool"] == "close"
         assert last["observation"].endswith("and no test has succeeded: closed without a submission.")
     assert service.rows() == []
 
 
-def test_who_has_tests_left_is_given_a_day(service: Service) -> None:
+def test_who_has_tests_left_is_given_a_day(service: ServiceWithClock) -> None:
     player = service.open()
     player.test("one")
     assert service.look_after(23 * HOUR) == 0
-    assert service.house.tools.view(player.token, player.id, ViewArguments(), None).kind is None
+    assert service.service.tools.view(player.token, player.id, ViewArguments(), None).kind is None
     assert service.look_after(23 * HOUR) == 0
     assert service.look_after(HOUR) == 1
     assert service.rows() == [(1, True)]
 
 
-def test_a_session_whose_test_waits_is_left_alone(service: Service) -> None:
+def test_a_session_whose_test_waits_is_left_alone(service: ServiceWithClock) -> None:
     player = service.open()
     player.buy("waits for a loop that does not run")
     assert service.look_after(1000 * HOUR) == 0
     assert player.seen()["state"] == "open"
 
 
-def test_what_the_agent_submitted_stays(service: Service) -> None:
+def test_what_the_agent_submitted_stays(service: ServiceWithClock) -> None:
     player = service.open()
     player.test("one", "two")
     assert player.submit(2).kind is None
@@ -195,7 +195,7 @@ def test_what_the_agent_submitted_stays(service: Service) -> None:
     assert (seen["closed"], seen["submission"]["auto_submitted"]) == (None, False)
 
 
-def test_the_time_that_the_service_was_away_gives_no_offence_at_once(service: Service) -> None:
+def test_the_time_that_the_service_was_away_gives_no_offence_at_once(service: ServiceWithClock) -> None:
     player = service.open()
     player.test("one")
     service.now += 48 * HOUR

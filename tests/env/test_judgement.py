@@ -7,10 +7,10 @@ import math
 
 import pytest
 
-from env.evaluation import Audit, Evaluation
 from env.lifecycle.judgement import judge_evaluation, judge_training
 from env.lifecycle.report import MAX_REASON
-from env.session import Status
+from env.store.evaluation import Audit, Evaluation
+from env.store.model import Status
 from runner.metrics import TrainMetrics
 from runner.protocol import Exit, ExitReason
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from env.arguments import TestArguments as NoArguments
-from env.house import House, Settings, build
+from env.api.arguments import TestArguments as NoArguments
 from env.lifecycle.plan import owner
-from env.session import Status
-from runner.fake import FakeRunner
+from env.service.service import Service, Settings, build
+from env.store.model import Status
+from runner.fake.runner import FakeRunner
 from runner.pool import Device, Host, Pool
 from runner.protocol import RunSpec
 from tasks.load import load_tasks
@@ -47,38 +47,38 @@ class Watched(FakeRunner):
 
 
 def on_four_gpus(
-    folder: Path, runner: FakeRunner, busy: Callable[[str], bool], use: Callable[[House], Coroutine[Any, Any, None]]
+    folder: Path, runner: FakeRunner, busy: Callable[[str], bool], use: Callable[[Service], Coroutine[Any, Any, None]]
 ) -> None:
     """Has `use` at hand a service with four GPUs, which its tests need in pairs."""
 
     async def serve() -> None:
         host = Host(Pool.of_slots(1), Pool([Device(str(number)) for number in range(4)]), busy)
-        house = build(Settings(f"sqlite:///{folder / 'ringfence.db'}", folder), load_tasks(), runner, host)
-        loop = asyncio.create_task(house.lifecycle.run())
+        service = build(Settings(f"sqlite:///{folder / 'ringfence.db'}", folder), load_tasks(), runner, host)
+        loop = asyncio.create_task(service.lifecycle.run())
         try:
-            await use(house)
+            await use(service)
         finally:
             loop.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await loop
-            house.engine.dispose()
+            service.engine.dispose()
 
     asyncio.run(serve())
 
 
-async def one_test(house: House) -> None:
-    opened = house.opening.open_session(None, "llm-pretrain-normalization", "tester", "gpt-345m", {}, None)
-    house.tools.test(opened["token"], opened["session_id"], NoArguments(), None)
-    await house.lifecycle.wait(opened["session_id"], 1, 20)
-    seen = house.views.test(opened["token"], opened["session_id"], 1)
+async def one_test(service: Service) -> None:
+    opened = service.opening.open_session(None, "llm-pretrain-normalization", "tester", "gpt-345m", {}, None)
+    service.tools.test(opened["token"], opened["session_id"], NoArguments(), None)
+    await service.lifecycle.wait(opened["session_id"], 1, 20)
+    seen = service.views.test(opened["token"], opened["session_id"], 1)
     assert Status(seen["status"]) is Status.SUCCEEDED
 
 
 def test_no_device_is_in_two_tests_at_once(tmp_path: Path) -> None:
     runner = Watched()
 
-    async def seven_at_once(house: House) -> None:
-        await asyncio.gather(*(one_test(house) for _ in range(7)))
+    async def seven_at_once(service: Service) -> None:
+        await asyncio.gather(*(one_test(service) for _ in range(7)))
 
     on_four_gpus(tmp_path, runner, lambda _: False, seven_at_once)
     assert runner.shared == []
@@ -91,16 +91,16 @@ def test_a_device_with_a_process_on_it_goes_to_nobody_until_it_is_idle(tmp_path:
     runner = Watched()
     still_on: set[str] = set()
 
-    async def use(house: House) -> None:
+    async def use(service: Service) -> None:
         still_on.add("0")
-        await one_test(house)
+        await one_test(service)
         assert runner.given == [("0", "1")]
-        await asyncio.gather(*(one_test(house) for _ in range(3)))
+        await asyncio.gather(*(one_test(service) for _ in range(3)))
         assert len(runner.given) == 4
         assert not any("0" in devices for devices in runner.given[1:])
         still_on.clear()
         while len(runner.given) < 20 and "0" not in runner.given[-1]:
-            await asyncio.gather(one_test(house), one_test(house))
+            await asyncio.gather(one_test(service), one_test(service))
 
     on_four_gpus(tmp_path, runner, still_on.__contains__, use)
     assert any("0" in devices for devices in runner.given[4:])

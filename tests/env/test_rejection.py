@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from env.demands import rejection
-from env.evaluation import Audit, Evaluation
-from env.session import Run, Status
+from env.lifecycle.rejection import rejection
+from env.store.evaluation import Audit, Evaluation
+from env.store.model import Run, Status
 
 if TYPE_CHECKING:
     from tests.conftest import Agent, Server

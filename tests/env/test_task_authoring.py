@@ -13,8 +13,8 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from env.authoring.landmarks import find_range, landmarks
 from env.cli import app
+from env.operators.authoring.landmarks import find_range, landmarks
 from tasks.load import load_task
 from templates.render import names, render
 

@@ -6,8 +6,8 @@ import asyncio
 
 from env.lifecycle.attempts import OUTPUT_CHARS, Attempts
 from env.lifecycle.progress import Progress
-from env.session import Status
-from runner.fake import FakeRunner
+from env.store.model import Status
+from runner.fake.runner import FakeRunner
 from runner.protocol import RunnerError, RunSpec
 
 SCRIPT = "nanoGPT/custom_pretrain.py"

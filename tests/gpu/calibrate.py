@@ -30,7 +30,7 @@ def main(out: Path, data: Path, variants: list[str]) -> None:
     if variants[0] == "--train":
         train(out, data)
         return
-    from env.baselines import baseline_document
+    from env.document.baselines import baseline_document
     from tasks.load import load_tasks
 
     tasks = load_tasks()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from runner.inside.checkpoint import open_checkpoint
+from runner.inside.judge.checkpoint import open_checkpoint
 
 AT_IMPORT = """
 import os, stat, sys

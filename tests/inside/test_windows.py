@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lm_eval.utils import get_rolling_token_windows
 
-from runner.inside.audits import Audit
-from runner.inside.checkpoint import Checkpoint
-from runner.inside.language import continuation, rolling_windows, truncated, word_perplexity
-from runner.inside.report import Report, write_report
-from runner.inside.sequences import PassageScore
-from runner.inside.tokens import ByteTokenizer
+from runner.inside.judge.audits import Audit
+from runner.inside.judge.checkpoint import Checkpoint
+from runner.inside.judge.language import continuation, rolling_windows, truncated, word_perplexity
+from runner.inside.judge.passages import PassageScore
+from runner.inside.judge.report import Report, write_report
+from runner.inside.judge.tokenizer import ByteTokenizer
 
 
 @given(st.lists(st.integers(0, 255), max_size=60), st.integers(1, 20))

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 
 from leaderboard import migrate, reading, writing
 from leaderboard.model import Result
-from leaderboard.schema import metadata
+from leaderboard.tables import metadata
 
 NEWEST = "0004"
 TABLES = {"anchors", "results", "result_texts", "result_values", "result_columns", "submissions"}

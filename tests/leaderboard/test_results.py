@@ -16,8 +16,8 @@ from sqlalchemy.sql import ClauseElement
 
 from leaderboard import reading, writing
 from leaderboard.model import Result
-from leaderboard.schema import metadata, result_columns, results, submissions
 from leaderboard.table import Board, Query
+from leaderboard.tables import metadata, result_columns, results, submissions
 
 Make = Callable[..., Result]
 AT = datetime(2026, 11, 3, 13, 0, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaderboard.score import Anchor, Anchors
+from leaderboard.anchors import Anchor, Anchors
 
 WORKED = Anchor("acc_x", "x", floor=0.91903, ref=0.974809, bound=1.0)
 LOSS = Anchor("val_loss_a", "a", floor=2.5, ref=2.3, bound=0.0, noise=0.01)

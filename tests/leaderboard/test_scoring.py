@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Connection
 
 from leaderboard import reading, scoring, writing
+from leaderboard.anchors import Anchor, Anchors
 from leaderboard.model import Result
-from leaderboard.score import Anchor, Anchors
 from leaderboard.table import Query
 
 Add = Callable[..., Result]

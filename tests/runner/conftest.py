@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from runner.fake import FakeRunner
-from runner.local.folder import Limits
+from runner.fake.runner import FakeRunner
+from runner.folder.run_folder import Limits
 from runner.local.runner import LocalRunner
 from runner.protocol import Phase, Runner, RunSpec, RunState
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from runner.fake import FakeRunner
+from runner.fake.runner import FakeRunner
 from runner.metrics import TrainMetrics, parse_train_metrics
 from runner.protocol import Exit, ExitReason, Phase, RunSpec
 from runner.text import useful_end

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from runner.local.folder import RunFolder, read_state
+from runner.folder.run_folder import RunFolder, read_state
 from runner.local.runner import LocalRunner
 from runner.protocol import Exit, ExitReason, Phase, Runner, RunnerError, RunSpec, RunState
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from runner import folders
-from runner.inside import meeting
+from runner.folder import runner as folders
+from runner.inside import rendezvous
 from runner.protocol import Exit, ExitReason, Phase, Runner, RunSpec, RunState
 
 Serving = Callable[..., RunSpec]
@@ -248,4 +248,4 @@ time.sleep(60)
 
 
 def test_the_sandbox_spells_a_dismissal_as_the_runner_does() -> None:
-    assert (meeting.DISMISSED, meeting.GONE) == (folders.DISMISSED, folders.GONE) == ("dismissed", "gone")
+    assert (rendezvous.DISMISSED, rendezvous.GONE) == (folders.DISMISSED, folders.GONE) == ("dismissed", "gone")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from env.arguments import TestArguments as NoArguments
-from env.house import House, Settings, build
-from env.session import Status
-from runner.fake import FakeRunner
+from env.api.arguments import TestArguments as NoArguments
+from env.service.service import Service, Settings, build
+from env.store.model import Status
+from runner.fake.runner import FakeRunner
 from runner.pool import Host, Pool
 from runner.protocol import RunnerError, RunSpec, RunState
 from tasks.load import load_tasks
@@ -60,25 +60,25 @@ class OutOfReachOnce(FakeRunner):
         super().cancel(run_id)
 
 
-async def two_tests(house: House) -> list[Status]:
+async def two_tests(service: Service) -> list[Status]:
     """Statuses of two tests, one after the other."""
-    loop = asyncio.create_task(house.lifecycle.run())
-    opened = house.opening.open_session(None, "llm-pretrain-normalization", "tester", "smoke", {}, None)
+    loop = asyncio.create_task(service.lifecycle.run())
+    opened = service.opening.open_session(None, "llm-pretrain-normalization", "tester", "smoke", {}, None)
     seen = []
     for n in (1, 2):
-        house.tools.test(opened["token"], opened["session_id"], NoArguments(), None)
-        await house.lifecycle.wait(opened["session_id"], n, 10)
-        seen.append(Status(house.views.test(opened["token"], opened["session_id"], n)["status"]))
+        service.tools.test(opened["token"], opened["session_id"], NoArguments(), None)
+        await service.lifecycle.wait(opened["session_id"], n, 10)
+        seen.append(Status(service.views.test(opened["token"], opened["session_id"], n)["status"]))
     await asyncio.sleep(0.1)  # for what comes after the result
-    assert house.lifecycle.alive
+    assert service.lifecycle.alive
     loop.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await loop
-    house.engine.dispose()
+    service.engine.dispose()
     return seen
 
 
-def house_on(runner: FakeRunner, folder: Path) -> House:
+def house_on(runner: FakeRunner, folder: Path) -> Service:
     slots = Pool.of_slots(runner.slots)
     host = Host(slots, slots, lambda _: False)
     return build(Settings(f"sqlite:///{folder / 'ringfence.db'}", folder), load_tasks(), runner, host)

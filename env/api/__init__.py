@@ -1,0 +1,1 @@
+"""What goes into the service and what leaves it: arguments, answers, refusals. Imports nothing of the rest."""

@@ -1,0 +1,110 @@
+"""Bodies of answers about one result, for the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from env.api.sessions import Body, DeltaNoise, Score
+
+
+class Labels(Body):
+    template_unmodified: bool = Field(description="The tested files are those that the task gives.")
+    duplicate_of: str | None = Field(
+        description="Run key of the first result recorded before with the same code, task version and scale."
+    )
+    auto_submitted: bool = Field(description="Submitted for its session, not by it.")
+
+
+class AuditRecord(Body):
+    """One check of the model's answers."""
+
+    run: str
+    name: str
+    passed: bool
+    figure: float | None = Field(description="The worst that was seen, in `unit`; null when it was not finite.")
+    limit: float | None
+    unit: str
+    samples: int
+    where: str
+
+
+class ParameterRecord(Body):
+    counted: int | None = Field(description="In the checkpoint, by the evaluator.")
+    cap: int | None
+
+
+class SelfReported(Body):
+    """Steps, and losses in nats per token: what the training said of itself, beside what it is to be compared with."""
+
+    steps_reported: int | None = Field(None, description="Optimizer steps before the last report.")
+    steps_expected: int | None = Field(None, description="Of every training of this scale.")
+    first_val_loss: float | None = Field(description="Said before the first update.")
+    uniform_loss: float | None = Field(description="ln V: of a model that knows nothing.")
+    last_val_loss: float | None = Field(description="Said last, on the dev split.")
+    evaluated_val_loss: float | None = Field(description="Found by the evaluator, on held-out data.")
+
+
+class RunRecord(Body):
+    """One run of the test. Times are the host's, in Unix seconds and in seconds."""
+
+    run: str
+    stage: str
+    status: str
+    reason: str
+    started_at: float | None
+    ended_at: float | None
+    note: str = ""
+    elapsed_s: float | None = None
+    baseline_s: float | None = None
+    slowdown: float | None = Field(None, description="Training time as a multiple of `baseline_s`.")
+    details: dict[str, float | None] = Field(default_factory=dict)
+
+
+class IntegrityRecord(Body):
+    """How a result came about and what was audited. Results of earlier versions lack some of it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code_sha256: dict[str, str]
+    template_sha256: str
+    template_unmodified: bool
+    parameters: ParameterRecord | None = None
+    checkpoint_sha256: str | None = None
+    audits: tuple[AuditRecord, ...] = ()
+    self_reported: SelfReported | None = None
+    ringfence: str = Field(description="The service's version.")
+    world_size: int
+    settings: dict[str, str]
+    machine: dict[str, Any] = Field(description="Hardware, image and versions.")
+    devices: tuple[str, ...] = ()
+    runs: tuple[RunRecord, ...]
+
+
+class ResultView(Body):
+    """A finished test, whole."""
+
+    run_key: str
+    timestamp: str
+    task_id: str
+    task_version: str
+    agent: str
+    session_id: str
+    test: int
+    is_final: bool
+    status: str
+    scale: str
+    seed: int | None
+    score: Score
+    delta_noise: DeltaNoise
+    parameters: int | None
+    labels: Labels
+    metrics: dict[str, float | None]
+    elapsed: dict[str, float | None]
+    record: IntegrityRecord
+    code_sha256: str = Field(description="Over the names and texts of all tested files.")
+    code: dict[str, str] | None = Field(
+        description="The tested files. Null until the session has submitted a result, but for the session's own token "
+        "and for operators' keys."
+    )

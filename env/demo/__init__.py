@@ -1,1 +1,0 @@
-"""A scripted agent that plays a whole session over HTTP."""

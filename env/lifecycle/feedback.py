@@ -1,0 +1,176 @@
+"""The texts an agent reads after a test or a submission (design, section 4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import Any
+
+from env.lifecycle.rejection import rejection
+from env.store.model import Run, Status, Test
+
+LAST_STEPS = 5
+
+
+def tests_remaining(left: int) -> str:
+    return f"{left} test remaining" if left == 1 else f"{left} tests remaining"
+
+
+def queued(n: int, left: int, result_call: str) -> str:
+    """The answer to a test call that was accepted and is not over yet; `result_call` is how its result is asked for."""
+    return f"[Test #{n}] queued ({tests_remaining(left)}). Its result: {result_call}, until the status is final."
+
+
+def under_way(seen: Mapping[str, Any], result_call: str) -> str:
+    """How a test stands that is not over; `seen` is its view."""
+    progress = seen["progress"]
+    parts = [f"[Test #{seen['n']}] {seen['status']}"]
+    if progress["stage"]:
+        parts.append(f"{progress['stage']}{', being evaluated' if progress['evaluating'] else ''}")
+    if progress["series"]:
+        last = progress["series"][-1]
+        of = f" of {progress['total_steps']}" if progress["total_steps"] else ""
+        losses = [f"{name} {_loss(last[name])}" for name in ("train_loss", "val_loss")]
+        parts.append(", ".join((f"step {last['step']}{of}", *losses)))
+    if progress["eta_s"] and not progress["evaluating"]:
+        parts.append(f"training ends in about {progress['eta_s']:.0f} s")
+    return f"{'; '.join(parts)}. Its result: {result_call}, until the status is final."
+
+
+def tested(test: Test, budget: int, left: int) -> str:
+    """The answer to a test that is over; `left` tests remain of `budget`."""
+    parts = [
+        f"[Test #{test.n}] ({tests_remaining(left)}; call submit(n=N) to choose which test result to submit as final)"
+    ]
+    if left == 0:
+        parts.append(
+            "[NOTE] This was your last test. You MUST now call submit(n=X) to choose which test result to submit as "
+            "your final answer."
+        )
+    if test.refunded:
+        parts.append(
+            f"[NOTE] Test #{test.n} was not counted: {_why_refunded(test)} It does not reduce your budget of {budget}."
+        )
+    parts.append(results(test))
+    if not test.refunded:
+        parts.append(saved(test))
+    return "\n\n".join(part for part in parts if part)
+
+
+def checked(passed: bool, reason: str, output: str, metrics: Mapping[str, float], seconds: float, left: int) -> str:
+    """The answer to a rehearsal."""
+    head = f"[check] {'Passed' if passed else 'FAILED'} after {seconds:.1f} s ({left} check(s) remaining)"
+    if not passed:
+        return "\n".join(part for part in (f"{head}: {reason}", output) if part)
+    return (
+        f"{head}. The script builds ({metrics['parameters']:,.0f} parameters at the real size), takes two optimizer "
+        f"steps on two processes (train_loss {metrics['first_loss']:.4f} to {metrics['last_loss']:.4f}), and what it "
+        "expects at a position does not depend on later tokens."
+    )
+
+
+def submitted(test: Test) -> str:
+    return "\n\n".join(
+        (
+            f"[submit] Submitting result from test #{test.n} as final.",
+            results(test),
+            f"[submit] Finalized test #{test.n} as final.",
+            saved(test),
+        )
+    )
+
+
+def submitted_for(test: Test, why: str) -> str:
+    """The last step of a session that did not submit itself."""
+    chosen = f"[auto_submit] {why[:1].upper()}{why[1:]}: submitting its best result, of test #{test.n}, as final."
+    return "\n\n".join((chosen, results(test), f"[auto_submit] Finalized test #{test.n} as final.", saved(test)))
+
+
+def closed(why: str) -> str:
+    """The same, with nothing to submit."""
+    return f"[close] {why[:1].upper()}{why[1:]}, and no test has succeeded: closed without a submission."
+
+
+def results(test: Test) -> str:
+    """One section per stage that ran, in order."""
+    if not test.runs:
+        return "Cancelled before it started." if test.status is Status.CANCELLED else ""
+    return "\n\n".join("\n".join(_stage(list(runs))) for _, runs in groupby(test.runs, key=lambda run: run.label))
+
+
+def saved(test: Test) -> str:
+    values: dict[str, float | int] = {}
+    for label, runs in groupby(test.runs, key=lambda run: run.label):
+        stage = list(runs)
+        values |= {f"{name}_{label}": round(value, 4) for name, value in stage_metrics(stage).items()}
+        values[f"elapsed_{label}"] = round(sum(run.elapsed_s for run in stage))
+    return f"[Leaderboard] Results saved: {values}"
+
+
+def stage_metrics(runs: Iterable[Run]) -> dict[str, float]:
+    return {name: value for run in runs for name, value in run.metrics.items()}
+
+
+def flat_metrics(test: Test) -> tuple[dict[str, float], dict[str, float]]:
+    """A leaderboard row's `<metric>_<label>` values and `elapsed_<label>` seconds."""
+    metrics: dict[str, float] = {}
+    elapsed: dict[str, float] = {}
+    for run in test.runs:
+        metrics |= {f"{name}_{run.label}": value for name, value in run.metrics.items()}
+        key = f"elapsed_{run.label}"
+        elapsed[key] = round(elapsed.get(key, 0.0) + run.elapsed_s, 3)
+    return metrics, elapsed
+
+
+def _stage(runs: list[Run]) -> Iterator[str]:
+    label = runs[0].label
+    yield f"### {label} ({runs[0].script})"
+    for run in runs:
+        if run.status is not Status.SUCCEEDED:
+            yield from _headline(run)
+    yield from (f"[NOTE] {run.note}" for run in runs if run.note)
+    series = [point for run in runs for point in run.series]
+    if series:
+        yield "Training metrics (last steps):"
+        yield from (str(point) for point in series[-LAST_STEPS:])
+    for run in runs:
+        if run.status is not Status.SUCCEEDED and run.output:
+            yield run.output
+    metrics = stage_metrics(runs)
+    if metrics:
+        yield f"Final metrics ({label}): {_listed(metrics, label)}"
+
+
+def _headline(run: Run) -> Iterator[str]:
+    match run.status:
+        case Status.REJECTED:
+            yield from rejection(run)
+        case Status.DIVERGED:
+            yield f"[DIVERGED {run.reason}]"
+        case Status.CANCELLED:
+            yield "[CANCELLED]"
+        case Status.TIMED_OUT:
+            yield f"[TIMED OUT {run.reason}]"
+        case Status.INFRA_FAILED:
+            yield f"[INFRASTRUCTURE FAILURE {run.reason}]"
+        case _:
+            yield f"[COMMAND FAILED {run.reason}]"
+
+
+def _listed(metrics: Mapping[str, float], label: str) -> str:
+    return ", ".join(f"{name}_{label}={_figure(value)}" for name, value in metrics.items())
+
+
+def _figure(value: float) -> str:
+    return f"{value:.4f}" if math.isfinite(value) else "nan"
+
+
+def _loss(value: float | None) -> str:
+    return "not finite" if value is None else _figure(value)
+
+
+def _why_refunded(test: Test) -> str:
+    if test.status is Status.CANCELLED:
+        return "it was cancelled before it started."
+    return "the infrastructure failed, not your code."

@@ -1,0 +1,66 @@
+"""Two optimizer steps of a task's script and of each of its baselines, as `check` takes them for an agent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from env.lifecycle.attempts import Attempts
+from env.lifecycle.plan import rehearsal
+from env.lifecycle.progress import Progress
+from env.operators.authoring.examine import files_with
+from env.store.model import Status
+from runner.local.runner import LocalRunner
+from tasks.model import Scale, Task
+
+UNEDITED = "the unedited script"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One script that ran."""
+
+    baseline: str | None
+    """None for the task's own script."""
+    passed: bool
+    seconds: float
+    told: str
+    """In words: what it measured, or why it failed and the end of what it printed."""
+
+    @property
+    def what(self) -> str:
+        return UNEDITED if self.baseline is None else f"baseline {self.baseline}"
+
+
+def runnable_scale(task: Task, data: Path) -> Scale | None:
+    """The first scale that trains and has its data folders in `data`."""
+    for scale in task.scales.values():
+        trains = any(stage.role == "train" for stage in scale.stages)
+        if trains and all((data / name).is_dir() for name in scale.data.values()):
+            return scale
+    return None
+
+
+def try_out(task: Task, scale: Scale, data: Path, scratch: Path) -> Iterator[Tried]:
+    """The script and its baselines, one after another, as ordinary processes of this machine: the author's own code.
+
+    `scratch` is a folder for what the runs write. Raises RunnerError.
+    """
+    runner = LocalRunner(scratch, data, slots=1)
+    attempts = Attempts(runner)
+    for number, baseline in enumerate((None, *task.baselines)):
+        spec = rehearsal(task, scale, "check", number, files_with(task, baseline))
+        ended = asyncio.run(attempts.take(spec, Progress(None), lambda: None, evaluates=True))
+        runner.remove(spec.run_id)
+        judged = ended.judged
+        passed = judged.status is Status.SUCCEEDED
+        if passed:
+            told = (
+                f"{judged.metrics['parameters']:,.0f} parameters, "
+                f"train_loss {judged.metrics['first_loss']:.4f} to {judged.metrics['last_loss']:.4f}"
+            )
+        else:
+            told = "\n".join(part for part in (judged.reason, ended.output) if part)
+        yield Tried(None if baseline is None else baseline.name, passed, ended.state.elapsed_s or 0.0, told)

@@ -1,0 +1,157 @@
+"""Sessions, steps and tests as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from env.store.evaluation import Evaluation
+from runner.metrics import TrainMetrics
+from tasks.model import Scale, Task
+
+# One step's state: filename to the lines of each editable segment, in order.
+Editables = Mapping[str, tuple[tuple[str, ...], ...]]
+
+
+@dataclass(frozen=True)
+class Session:
+    """One agent's attempt at one task, as opened. What changes afterwards is in its steps and tests."""
+
+    id: str
+    task: Task
+    agent: str
+    scale: str | None
+    """None when the task has no scales: it can be edited but not tested."""
+    metadata: Mapping[str, Any]
+    token_sha256: str
+    created_at: datetime
+    seed: int | None = None
+    """Instead of the scale's own; None for every session but a baseline's."""
+
+    @property
+    def size(self) -> Scale:
+        """The scale it runs at, with its seed. Only for sessions that can be tested."""
+        assert self.scale is not None
+        scale = self.task.scales[self.scale]
+        if self.seed is None:
+            return scale
+        return replace(scale, settings={**scale.settings, "SEED": str(self.seed)})
+
+
+@dataclass(frozen=True)
+class Submission:
+    test: int
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Of a session that its agent did not end itself."""
+
+    at: datetime
+    reason: str
+    """In words: `no call came for 24 h`."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One tool call and its answer."""
+
+    seq: int
+    tool: str
+    input: Mapping[str, Any]
+    ok: bool
+    observation: str
+    at: datetime
+    code: str | None = None
+    """Refusal code; None when ok."""
+    test: int | None = None
+    """The test this step started or submitted."""
+    editables: Editables | None = None
+    """State after an edit; None for steps that change nothing."""
+    undone: int = 0
+    """How many edits an undo took back."""
+
+
+class Status(StrEnum):
+    """Where a test stands. The last seven are final."""
+
+    QUEUED = "queued"  # paid for, waiting for devices
+    RUNNING = "running"  # at least one run submitted
+    SUCCEEDED = "succeeded"  # every stage passed
+    FAILED = "failed"  # the code under test failed
+    DIVERGED = "diverged"  # a loss was not finite: stopped early
+    REJECTED = "rejected"  # an audit failed
+    TIMED_OUT = "timed_out"  # a stage passed its deadline
+    CANCELLED = "cancelled"  # stopped on request
+    INFRA_FAILED = "infra_failed"  # our fault: refunded, never scored
+
+    @property
+    def final(self) -> bool:
+        return self not in (Status.QUEUED, Status.RUNNING)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a test, over. Its stage's label, and what came of it."""
+
+    run_id: str
+    label: str
+    script: str
+    status: Status
+    started_at: float | None
+    ended_at: float | None
+    """Host-measured Unix seconds."""
+    reason: str = ""
+    """Why it is not `succeeded`, in words: `exit=1`, `exceeded the time limit of 600 s`."""
+    output: str = ""
+    """The useful end of a failed run's output, made harmless."""
+    series: tuple[TrainMetrics, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Bare metric name to value, from the evaluator."""
+    note: str = ""
+    """What the reader of the result has to know of how it came about."""
+    evaluation: Evaluation | None = None
+    """What the evaluator counted and audited; None for other runs, and where it came to no judgement."""
+
+    @property
+    def elapsed_s(self) -> float:
+        if self.started_at is None or self.ended_at is None:
+            return 0.0
+        return self.ended_at - self.started_at
+
+
+@dataclass(frozen=True)
+class Test:
+    """One test of a session: bought, run, judged."""
+
+    session_id: str
+    n: int
+    status: Status
+    files: Mapping[str, str]
+    """The immutable snapshot under test: path to text."""
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    cancel_requested: bool = False
+    refunded: bool = False
+    observation: str | None = None
+    """The feedback text, once final."""
+    devices: tuple[str, ...] = ()
+    """Ids of the devices it holds while it runs."""
+    runs: tuple[Run, ...] = ()
+
+    __test__ = False  # not a test case, whatever pytest makes of the name
+
+    @property
+    def run_key(self) -> str:
+        """The leaderboard's key for it."""
+        return f"{self.session_id}-{self.n}"
+
+
+def tests_left(session: Session, tests: Iterable[Test]) -> int:
+    """How many tests the session may still spend: its task's budget less the tests that were not refunded."""
+    return session.task.budget.tests - sum(not test.refunded for test in tests)

@@ -1,0 +1,40 @@
+"""The rules behind names on a leaderboard: columns, the metric that ranks, which way is better, reserved agents.
+
+Everything that makes or reads such a name asks here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+BASELINE_PREFIX = "baseline:"
+"""Agents whose names begin like this are the operator's baselines, and no agents."""
+
+_ELAPSED = "elapsed_"
+_LOWER_IS_BETTER = ("loss", "ppl")
+_RANKING = "val_loss"
+
+
+def is_baseline(agent: str) -> bool:
+    """Whether an agent's name is that of one of the operator's baselines."""
+    return agent.lower().startswith(BASELINE_PREFIX)
+
+
+def metric_column(metric: str, stage: str) -> str:
+    """The column of a metric that a stage measured: `val_loss_gpt-345m`. Stage labels hold no underscore."""
+    return f"{metric}_{stage}"
+
+
+def elapsed_column(stage: str) -> str:
+    """The column of the wall-clock seconds that a stage took: `elapsed_gpt-345m`."""
+    return f"{_ELAPSED}{stage}"
+
+
+def lower_is_better(metric: str) -> bool:
+    """By the bare metric's name, without its stage: losses and perplexities fall, accuracies rise."""
+    return metric.endswith(_LOWER_IS_BETTER)
+
+
+def ranking_column(columns: Iterable[str]) -> str | None:
+    """The column that results are ranked by, lower being better: the first validation loss. None where there is none."""
+    return next((name for name in columns if name.startswith(f"{_RANKING}_")), None)

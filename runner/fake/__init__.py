@@ -1,0 +1,1 @@
+"""Invented results, for tests, demonstrations and work on the service itself."""

@@ -1,0 +1,54 @@
+"""A model worker as the lm-evaluation-harness sees a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lm_eval.api.model import TemplateLM
+
+from runner.inside.judge.language import rolling_windows, truncated
+from runner.inside.judge.passage_scorer import PassageScorer
+from runner.inside.judge.tokenizer import Tokenizer
+
+METRIC = "lm-eval"
+"""What its samples are called in the audits: the harness asks for all tasks at once."""
+
+
+class WorkerLM(TemplateLM):  # type: ignore[misc]  # the harness ships no types
+    """Log-likelihoods only: nothing that generates text is among our tasks."""
+
+    def __init__(self, scorer: PassageScorer, tokenizer: Tokenizer, block_size: int) -> None:
+        super().__init__()
+        self._scorer = scorer
+        self._tokenizer = tokenizer
+        self._block_size = block_size
+
+    @property
+    def eot_token_id(self) -> int:
+        """Also the prefix token, by the harness's default."""
+        return self._tokenizer.prefix_token
+
+    def tok_encode(self, string: str, **_: Any) -> list[int]:
+        """There are no special tokens to add."""
+        return self._tokenizer.encode(string)
+
+    def loglikelihood(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
+        """The harness's own, without its progress bar."""
+        answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
+        return answers
+
+    def _loglikelihood_tokens(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
+        """Of (texts, context ids, continuation ids): the continuation's log-probability, and whether it is greedy."""
+        passages = [truncated(context, continuation, self._block_size) for _, context, continuation in requests]
+        return [(score.logprob, score.greedy) for score in self._scorer.score(METRIC, passages)]
+
+    def loglikelihood_rolling(self, requests: list[Any], **_: Any) -> list[float]:
+        """The log-probability of each whole text."""
+        answers = []
+        for (text,) in [request.args for request in requests]:
+            windows = list(rolling_windows(self._tokenizer.encode(text), self.eot_token_id, self._block_size))
+            answers.append(sum(score.logprob for score in self._scorer.score(METRIC, windows)))
+        return answers
+
+    def generate_until(self, requests: list[Any], **_: Any) -> list[str]:
+        raise NotImplementedError("no task of ours generates text")
