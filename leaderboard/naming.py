@@ -36,5 +36,5 @@ def lower_is_better(metric: str) -> bool:
 
 
 def ranking_column(columns: Iterable[str]) -> str | None:
-    """The column that results are ranked by, lower being better: the first validation loss. None where there is none."""
+    """The column that results are ranked by, lower being better: the first validation loss, if there is one."""
     return next((name for name in columns if name.startswith(f"{_RANKING}_")), None)
