@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from runner.frames import shortened
 from runner.metrics import parse_train_metrics
-from runner.tracebacks import BANNER, LAUNCHER_WARNING, Traceback, find_tracebacks
+from runner.tracebacks import BANNER, LAUNCHER_WARNING, Traceback, find_tracebacks, shortened
 
 MAX_LINE = 2000
 """Characters of a line that are kept."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from env.lifecycle.report import read_report
 from env.store.evaluation import Evaluation
 from env.store.model import Status
-from runner.exits import in_words
 from runner.metrics import TrainMetrics
 from runner.protocol import Exit, ExitReason
 
@@ -76,4 +75,4 @@ def _judge_exit(ended: Exit) -> Judgement:
             status = Status.INFRA_FAILED
         case _:
             status = Status.FAILED
-    return Judgement(status, in_words(ended))
+    return Judgement(status, ended.in_words())

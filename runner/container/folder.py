@@ -49,4 +49,4 @@ class ContainerFolder(RunFolder):
     def stopped(self) -> Exit | None:
         """Why the run was to be killed; noted before it is, so that the reason outlives the killer."""
         raw = read_state(self.path / "stopped")
-        return None if raw is None else Exit(ExitReason(raw["reason"]), raw["code"], raw["detail"])
+        return None if raw is None else Exit(ExitReason(raw["reason"]), raw["code"], detail=raw["detail"])

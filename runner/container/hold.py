@@ -18,7 +18,7 @@ from runner.container.copy import LogCopy
 from runner.container.engine import Engine, EngineError, EngineRefusal, LogStream
 from runner.container.folder import ContainerFolder
 from runner.container.sandbox import Sandbox
-from runner.local.limits import disk_use
+from runner.folder.untrusted import disk_use
 from runner.protocol import Exit, ExitReason
 
 log = logging.getLogger("ringfence.container")

@@ -14,11 +14,11 @@ from pathlib import Path
 from runner.container.body import INPUT, MEET, OUT, OWNER, RUN, WORK, Host, Mount, container_body, data_place
 from runner.container.engine import Engine, EngineError
 from runner.container.folder import ContainerFolder
-from runner.container.gpus import device_nodes
 from runner.container.hold import Hold
 from runner.container.sandbox import Sandbox
 from runner.folder.layout import lay_out
 from runner.folder.runner import FolderRunner, as_runner_error, ended, lock_unless
+from runner.gpus import device_nodes
 from runner.hardware import describe_host
 from runner.protocol import Phase, RunnerError, RunSpec, RunState
 
@@ -104,7 +104,7 @@ class DockerRunner(FolderRunner):
                     os.close(lock)
                     return state
                 self._take(run, lock)
-            return RunState(Phase.RUNNING, run.begun())
+            return RunState(Phase.RUNNING, started_at=run.begun())
 
     def describe(self) -> dict[str, str]:
         return {**describe_host(), **self._versions, "runner": self.name}

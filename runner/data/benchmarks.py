@@ -10,8 +10,7 @@ from typing import Any
 
 from runner.data.errors import DataError
 from runner.data.fetch import Fetcher
-from runner.data.hub import Folder, parquet_files
-from runner.data.parquet import read_rows
+from runner.data.hub import Folder, parquet_files, read_rows
 
 Row = Mapping[str, Any]
 

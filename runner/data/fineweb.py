@@ -14,8 +14,7 @@ from typing import Any
 from runner.data.bpe import END_OF_TEXT
 from runner.data.errors import DataError
 from runner.data.fetch import Fetcher
-from runner.data.hub import Folder, parquet_files
-from runner.data.parquet import read_rows
+from runner.data.hub import Folder, parquet_files, read_rows
 from runner.data.progress import Progress
 
 SOURCE = Folder("HuggingFaceFW/fineweb", "sample/10BT", revision="main")

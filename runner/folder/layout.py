@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from runner.folder.run_folder import RunFolder
+from runner.folder.untrusted import erase
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -44,9 +44,3 @@ def environment(run: RunFolder, env: Mapping[str, str], folders: Mapping[str, Pa
 def visible_gpus(ids: Sequence[str]) -> dict[str, str]:
     """The GPUs with these indices, counted as NVML does, and no others."""
     return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(ids)}
-
-
-def erase(folder: Path) -> None:
-    """Delete a folder in which a hostile process has worked: locked folders, and nested deeper than Python recurses."""
-    subprocess.run(["chmod", "-R", "u+rwX", "--", folder], check=False, stderr=subprocess.DEVNULL)
-    subprocess.run(["rm", "-rf", "--", folder], check=True)

@@ -104,7 +104,7 @@ class RunFolder:
         raw = read_state(self.path / "exit")
         if raw is None:
             return None
-        return Exit(ExitReason(raw["reason"]), raw["code"], raw["detail"]), raw["started_at"], raw["ended_at"]
+        return Exit(ExitReason(raw["reason"]), raw["code"], detail=raw["detail"]), raw["started_at"], raw["ended_at"]
 
     def try_lock(self) -> int | None:
         """A file descriptor that holds the run's lock, or None when somebody else has it.

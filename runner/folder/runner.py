@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from secrets import token_hex
 
-from runner.folder.layout import erase
-from runner.folder.plainfile import create_plain_file, read_plain_file
 from runner.folder.run_folder import RunFolder
+from runner.folder.untrusted import create_plain_file, erase, read_plain_file
 from runner.inside.names import DISMISSED, GONE
 from runner.protocol import Phase, RunnerError, RunSpec, RunState
 
@@ -66,7 +65,7 @@ class FolderRunner(ABC):
             return state
         for name in at_work:
             self._cancel(name)
-        return RunState(Phase.RUNNING, state.started_at)
+        return RunState(Phase.RUNNING, started_at=state.started_at)
 
     def _at_work(self, worker: str) -> bool:
         """Whether anything of the worker goes on. One that was dismissed is killed, and its run told of its end."""
@@ -173,7 +172,7 @@ def ended(run: RunFolder) -> RunState | None:
     if written is None:
         return None
     end, started_at, ended_at = written
-    return RunState(Phase.ENDED, started_at, ended_at, end)
+    return RunState(Phase.ENDED, started_at=started_at, ended_at=ended_at, exit=end)
 
 
 @contextlib.contextmanager

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -24,7 +27,6 @@ from runner.inside.judge.audits import Audit
 from runner.inside.judge.checkpoint import open_checkpoint
 from runner.inside.judge.report import Report, write_report
 from runner.inside.judge.worker_client import ModelClient
-from runner.inside.process import WorkerProcess
 from runner.inside.rendezvous import Rendezvous
 from runner.inside.settings import ModelSettings, read_model_settings
 
@@ -132,6 +134,32 @@ def probe_causality(client: ModelClient, model: ModelSettings, rng: np.random.Ge
             f"causality: what the model expects after position {position} changes by {moved.max():.3g} nats "
             f"when only tokens from position {change} on are changed; a position may see itself and earlier ones only"
         )
+
+
+class WorkerProcess:
+    """A worker that meets its asker in a folder. A context manager: leaving it kills the worker and its children.
+
+    Its standard output goes nowhere: the agent's code may print as it likes. Its standard error is the asker's own.
+    """
+
+    def __init__(self, meet_dir: Path, environment: Mapping[str, str], work_dir: Path) -> None:
+        """`environment` names the SCRIPT within `work_dir`."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "runner.inside.worker"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={**environment, "MEET_DIR": str(meet_dir)},
+            cwd=work_dir,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:  # once it is reaped, its group's number may belong to others
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def hold(run: RunFolder, order: Order, started_at: float) -> Exit:
             try:
                 command = _start(run, order, copies)
             except OSError as error:
-                return Exit(ExitReason.EXITED, 127, f"cannot start {order.command[0]}: {error.strerror}")
+                return Exit(ExitReason.EXITED, 127, detail=f"cannot start {order.command[0]}: {error.strerror}")
             finally:
                 for copy in copies:
                     copy.close_write_end()

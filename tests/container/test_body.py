@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from runner.container.body import Host, Mount, container_body
-from runner.container.gpus import device_nodes
 from runner.container.sandbox import Sandbox
+from runner.gpus import device_nodes
 from runner.protocol import RunnerError, RunSpec
 
 

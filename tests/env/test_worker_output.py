@@ -47,7 +47,7 @@ class Unreadable(WithWorkers):
 
 def evaluated(runner: WithWorkers, wish: str) -> tuple[Status, str]:
     """Status and output of an evaluation whose workers got a script with this wish."""
-    workers = [RunSpec(name, ("worker",), {SCRIPT: f"# fake: evaluate.{wish}\n"}) for name in runner.printed]
+    workers = [RunSpec(name, ("worker",), files={SCRIPT: f"# fake: evaluate.{wish}\n"}) for name in runner.printed]
     spec = RunSpec("s-1-1-0", ("runner.inside.evaluate", "language-modelling"), workers=tuple(workers))
     ended = asyncio.run(Attempts(runner).take(spec, Progress(None), lambda: None, evaluates=True))
     return ended.judged.status, ended.output

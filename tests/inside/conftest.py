@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save_model
 
 from runner.inside.names import DISMISSED, GONE, worker_names
-from runner.inside.process import WorkerProcess
+from runner.inside.rehearse import WorkerProcess
 from runner.inside.settings import Settings, read_settings
 
 BLOCK_SIZE = 16
