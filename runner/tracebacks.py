@@ -189,7 +189,7 @@ class _Reader:
 
 
 def shortened(frames: Sequence[str]) -> list[str]:
-    """The lines of a traceback without the host's folders, with calls from one library function to the next in one line.
+    """The frames without the host's folders, and with calls from one library function to the next in one line.
 
     The last frame of all is kept whatever it is in: it raised the exception.
     """

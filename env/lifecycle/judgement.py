@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from env.lifecycle.report import read_report
 from env.store.evaluation import Evaluation
 from env.store.model import Status
+from runner.inside.names import WE_AT_FAULT
 from runner.metrics import TrainMetrics
 from runner.protocol import Exit, ExitReason
 
 _OUT_OF_MEMORY = re.compile(r"^torch\.(?:cuda\.)?OutOfMemoryError: ", re.MULTILINE)
-SETUP_ERROR = 2
-"""Exit status of an evaluation that blames itself: settings, data or devices, not the code under test."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def judge_evaluation(ended: Exit, metrics_file: bytes | None, cancel_requested: 
     """An evaluation succeeds with metrics in its output folder; what it printed does not matter."""
     if cancel_requested and ended.reason is ExitReason.CANCELLED:
         return Judgement(Status.CANCELLED)
-    if ended.reason is ExitReason.EXITED and ended.code == SETUP_ERROR:
+    if ended.reason is ExitReason.EXITED and ended.code == WE_AT_FAULT:
         return Judgement(Status.INFRA_FAILED, "the evaluation could not be set up")
     judged = _judge_exit(ended)
     if judged.status is not Status.SUCCEEDED:

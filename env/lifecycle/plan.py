@@ -6,14 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from env.store.model import Test
-from runner.inside.names import worker_names
+from runner.inside.names import EVALUATE, LANGUAGE_MODELLING, REHEARSE, WORKER, worker_names
 from runner.protocol import RunSpec
 from tasks.model import Scale, Stage, Task
 
-# -P: a work folder that holds the agent's files must not come first on our own programs' import path.
-_REHEARSAL = ("python", "-P", "-m", "runner.inside.rehearse")
-_EVALUATOR = ("python", "-P", "-m", "runner.inside.evaluate", "language-modelling")
-_WORKER = ("python", "-P", "-m", "runner.inside.worker")
 _SHAPE = ("N_LAYER", "N_HEAD", "N_EMBD", "BLOCK_SIZE", "VOCAB_SIZE")
 
 _TINY = {
@@ -51,12 +47,13 @@ class PlannedRun:
 def plan(scale: Scale) -> tuple[PlannedRun, ...]:
     planned: list[PlannedRun] = []
     trained: int | None = None
+    evaluator = (*EVALUATE, LANGUAGE_MODELLING)
     for stage in scale.stages:
         script = ("bash", stage.script)
         if stage.role == "train":
             trained = len(planned)
             planned.append(PlannedRun(trained, stage, script, evaluates=False, upstream=None))
-            planned.append(PlannedRun(trained + 1, stage, _EVALUATOR, evaluates=True, upstream=trained))
+            planned.append(PlannedRun(trained + 1, stage, evaluator, evaluates=True, upstream=trained))
         else:
             planned.append(PlannedRun(len(planned), stage, script, evaluates=True, upstream=trained))
     return tuple(planned)
@@ -115,7 +112,7 @@ def spec(
         workers=tuple(
             RunSpec(
                 run_id=f"{name}.{worker}",
-                command=_WORKER,
+                command=WORKER,
                 files=test.files,
                 env={"SCRIPT": task.filename, "TORCH_CPP_LOG_LEVEL": "ERROR"},
                 device_ids=gpus[number % len(gpus) :][:1] if gpus else (),
@@ -154,7 +151,7 @@ def rehearsal(task: Task, scale: Scale, session_id: str, number: int, files: Map
     """The free check of the same script on CPU, at a size that takes seconds."""
     return RunSpec(
         run_id=f"{session_id}-{NO_TEST}-{number}-0",
-        command=_REHEARSAL,
+        command=REHEARSE,
         files=files,
         env={
             **scale.settings,

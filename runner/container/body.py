@@ -31,8 +31,8 @@ class Mount:
 
 
 @dataclass(frozen=True)
-class Host:
-    """What is the same for every run."""
+class ContainerHost:
+    """What is the same for every run in a container."""
 
     image: str
     owner: str
@@ -60,7 +60,7 @@ _MASKED = (
 
 
 def container_body(
-    host: Host, spec: RunSpec, user: int, mounts: Sequence[Mount], nodes: Sequence[str], created_at: float
+    host: ContainerHost, spec: RunSpec, user: int, mounts: Sequence[Mount], nodes: Sequence[str], created_at: float
 ) -> dict[str, Any]:
     """`user`: user and group id in the sandbox. `nodes`: device nodes to pass; the GPUs of `spec` are asked of the
     toolkit when there are none.
@@ -108,7 +108,7 @@ def container_body(
     }
 
 
-def _environment(host: Host, spec: RunSpec, mounts: Sequence[Mount], nodes: Sequence[str]) -> dict[str, str]:
+def _environment(host: ContainerHost, spec: RunSpec, mounts: Sequence[Mount], nodes: Sequence[str]) -> dict[str, str]:
     toolkit = bool(spec.device_ids) and not nodes
     targets = {mount.target for mount in mounts}
     return {
@@ -129,7 +129,7 @@ def _environment(host: Host, spec: RunSpec, mounts: Sequence[Mount], nodes: Sequ
     }
 
 
-def _labels(host: Host, spec: RunSpec, created_at: float) -> dict[str, str]:
+def _labels(host: ContainerHost, spec: RunSpec, created_at: float) -> dict[str, str]:
     return {
         RUN: spec.run_id,
         OWNER: host.owner,

@@ -14,7 +14,7 @@ import httpx
 
 from runner.data.errors import DataError
 from runner.data.lock import Lock
-from runner.data.progress import Meter, Progress
+from runner.data.progress import Meter, ProgressDisplay
 
 TRIES = 6
 """In a row without a single new byte."""
@@ -43,7 +43,7 @@ class Fetcher:
         self,
         folder: Path,
         lock: Lock,
-        progress: Progress,
+        progress: ProgressDisplay,
         base: str | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:

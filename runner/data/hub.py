@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face Hub: their Parquet files, by its public API and with its digests, and the rows in them."""
+"""Data sets of the Hugging Face Hub: their Parquet files, as its public API lists them, and their rows."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ Meter = Callable[[int], None]
 """Takes how much is done by now, of the total the bar began with."""
 
 
-class Progress(Protocol):
+class ProgressDisplay(Protocol):
     def bar(self, what: str, total: int | None) -> AbstractContextManager[Meter]:
         """One piece of work of `total` bytes, unknown if None."""
 

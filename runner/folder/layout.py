@@ -13,11 +13,11 @@ from runner.folder.untrusted import erase
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def lay_out(run: RunFolder, files: Mapping[str, str], meeting_places: Iterable[Path] = ()) -> None:
+def lay_out(run: RunFolder, files: Mapping[str, str], rendezvous_folders: Iterable[Path] = ()) -> None:
     """Make the folders and put the files into the work folder, read-only. Starts over what was left half done."""
     if run.work.exists():
         erase(run.work)
-    for folder in (run.work, run.out, run.scratch, *meeting_places):
+    for folder in (run.work, run.out, run.scratch, *rendezvous_folders):
         folder.mkdir(exist_ok=True, parents=True)
     for name, text in files.items():
         path = run.work / name

@@ -122,7 +122,7 @@ class FolderRunner(ABC):
         with contextlib.suppress(FileNotFoundError):
             self._folder(run_id).cancel.touch()
 
-    def _meeting_place(self, worker: RunSpec) -> Path:
+    def _rendezvous_folder(self, worker: RunSpec) -> Path:
         """The folder in which a worker meets the run it serves."""
         main, _, name = worker.run_id.partition(".")
         return self._folder(main).meet / name

@@ -23,24 +23,26 @@ from typing import Self
 import numpy as np
 
 from runner.inside.faults import AgentFault, exit_status
-from runner.inside.judge.audits import Audit
+from runner.inside.judge.audits import size_audit
 from runner.inside.judge.checkpoint import open_checkpoint
-from runner.inside.judge.report import Report, write_report
+from runner.inside.judge.report import EvaluationReport, write_report
 from runner.inside.judge.worker_client import ModelClient
+from runner.inside.names import SIZE, WORKER
 from runner.inside.rendezvous import Rendezvous
 from runner.inside.settings import ModelSettings, read_model_settings
 
 PROCESSES = 2
 TRAINING_S = 90.0
 ANSWER_S = 60.0
-WORKER = "probe"
+PROBED = "probe"
+"""The name of the one worker of a rehearsal."""
 ROUNDING = 1e-4
 """Nats that float32 arithmetic may move a log-probability by. A leak is small in a model that has hardly trained."""
 _LOSS = re.compile(r"^TRAIN_METRICS: step=\d+, train_loss=([0-9.]+), ", re.MULTILINE)
 
 
 class TrainingFailed(AgentFault):
-    """A part that runs the script by itself; what it printed has been passed on."""
+    """A part of the rehearsal that runs the script by itself failed; what the script printed has been passed on."""
 
 
 def main() -> None:
@@ -49,15 +51,15 @@ def main() -> None:
     losses = train(Path.cwd() / os.environ["SCRIPT"])
     checkpoint = open_checkpoint(out_dir / "model.safetensors")
     with tempfile.TemporaryDirectory() as meet_dir:
-        place = Path(meet_dir, WORKER)
+        place = Path(meet_dir, PROBED)
         place.mkdir()
-        with Rendezvous(Path(meet_dir), [WORKER]) as meeting, WorkerProcess(place, os.environ, Path.cwd()):
-            wire = meeting.welcome(WORKER, ANSWER_S)
+        with Rendezvous(Path(meet_dir), [PROBED]) as rendezvous, WorkerProcess(place, os.environ, Path.cwd()):
+            wire = rendezvous.welcome(PROBED, ANSWER_S)
             with ModelClient(wire, model, ANSWER_S, ANSWER_S) as client:
                 client.load(checkpoint.weights)
                 probe_causality(client, model, np.random.default_rng())
     metrics = {"parameters": float(parameters), "first_loss": losses[0], "last_loss": losses[-1]}
-    write_report(Report(checkpoint, metrics), out_dir)
+    write_report(EvaluationReport(checkpoint, metrics), out_dir)
 
 
 def count_at_real_size() -> int:
@@ -65,7 +67,7 @@ def count_at_real_size() -> int:
     full = {name.removeprefix("FULL_"): value for name, value in os.environ.items() if name.startswith("FULL_")}
     try:
         counting = subprocess.run(
-            [sys.executable, "-P", "-m", "runner.inside.size"],
+            [sys.executable, *SIZE[1:]],
             env={**os.environ, **full},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -78,7 +80,7 @@ def count_at_real_size() -> int:
     printed = counting.stdout.split()
     if counting.returncode or not printed or not printed[-1].isdecimal():
         raise TrainingFailed("the model cannot be built at its real size")
-    size = Audit("parameters", int(printed[-1]), int(os.environ["MAX_PARAMETERS"]), "parameters", 1)
+    size = size_audit(int(printed[-1]), int(os.environ["MAX_PARAMETERS"]))
     if not size.passed:
         raise AgentFault(size.complaint.replace("in the checkpoint", "at the real size"))
     return int(printed[-1])
@@ -137,15 +139,16 @@ def probe_causality(client: ModelClient, model: ModelSettings, rng: np.random.Ge
 
 
 class WorkerProcess:
-    """A worker that meets its asker in a folder. A context manager: leaving it kills the worker and its children.
+    """A worker as a process beside its asker, in the same sandbox: for rehearsals, which give advice and no results.
 
-    Its standard output goes nowhere: the agent's code may print as it likes. Its standard error is the asker's own.
+    A context manager: leaving it kills the worker and its children. Its standard output goes nowhere, because the
+    agent's code may print as it likes; its standard error is the asker's own.
     """
 
     def __init__(self, meet_dir: Path, environment: Mapping[str, str], work_dir: Path) -> None:
-        """`environment` names the SCRIPT within `work_dir`."""
+        """`environment` names the SCRIPT within `work_dir`; asker and worker meet in `meet_dir`."""
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "runner.inside.worker"],
+            [sys.executable, *WORKER[1:]],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             env={**environment, "MEET_DIR": str(meet_dir)},
