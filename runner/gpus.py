@@ -60,7 +60,7 @@ def device_nodes(ids: Sequence[str], proc: Path = _PROC) -> list[str]:
 
 
 def _linked(nvml: Any, one: Any, other: Any) -> bool:
-    """By NVLink, directly or through NVSwitch."""
+    """Whether two GPUs are linked by NVLink, directly or through NVSwitch."""
     try:
         status = nvml.nvmlDeviceGetP2PStatus(one, other, nvml.NVML_P2P_CAPS_INDEX_NVLINK)
     except nvml.NVMLError:

@@ -38,9 +38,9 @@ class RunSpec:
     data: Mapping[str, str] = field(default_factory=dict)
     """Environment variable to the name of a data folder the runner keeps (`smoke/train`), read-only for the run."""
     upstream: str | None = None
-    """Run whose output folder this run finds, read-only, as INPUT_DIR."""
+    """The run whose output folder this run finds, read-only, as INPUT_DIR."""
     devices: int = 1
-    """World size: processes on CPU hosts, GPUs on GPU hosts."""
+    """The world size: how many processes on CPU hosts, how many GPUs on GPU hosts."""
     device_ids: tuple[str, ...] = ()
     """GPUs the run may use, by the driver's index or UUID, all of one host; it sees no others. Empty: none at all."""
     timeout_s: float = 3600.0

@@ -1,4 +1,4 @@
-"""From how a run ended to what it means for its test. Pure: no runner, no clock, no database."""
+"""What the end of a run means for its test. All of it is pure: no runner, no clock, no database is asked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from env.lifecycle.report import read_report
 from env.store.evaluation import Evaluation
 from env.store.model import Status
-from runner.inside.names import WE_AT_FAULT
+from runner.inside.names import FINE, WE_AT_FAULT
 from runner.metrics import TrainMetrics
 from runner.protocol import Exit, ExitReason
 
@@ -19,8 +19,11 @@ _OUT_OF_MEMORY = re.compile(r"^torch\.(?:cuda\.)?OutOfMemoryError: ", re.MULTILI
 
 @dataclass(frozen=True)
 class Judgement:
+    """What became of a run, and why."""
+
     status: Status
     reason: str = ""
+    """Why it is not `succeeded`, in words; empty where the status says it all."""
     metrics: dict[str, float] = field(default_factory=dict)
     evaluation: Evaluation | None = None
 
@@ -66,7 +69,7 @@ def out_of_memory(output: str) -> bool:
 
 def _judge_exit(ended: Exit) -> Judgement:
     match ended.reason:
-        case ExitReason.EXITED if ended.code == 0:
+        case ExitReason.EXITED if ended.code == FINE:
             return Judgement(Status.SUCCEEDED)
         case ExitReason.DEADLINE:
             status = Status.TIMED_OUT

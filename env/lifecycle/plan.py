@@ -29,12 +29,15 @@ _TINY = {
     "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
 REHEARSAL_S = 120.0
+"""Seconds that a rehearsal may take."""
 NO_TEST = 0
-"""Stands in a rehearsal's run id where a test's number would: tests count from 1."""
+"""What stands in a rehearsal's run id where a test's number would: tests count from 1."""
 
 
 @dataclass(frozen=True)
 class PlannedRun:
+    """One run of a test before it has an id: what it does, and which run's output it reads."""
+
     position: int
     stage: Stage
     command: tuple[str, ...]
@@ -45,6 +48,7 @@ class PlannedRun:
 
 
 def plan(scale: Scale) -> tuple[PlannedRun, ...]:
+    """The runs of a test at this scale, in their order: the evaluator follows each training stage."""
     planned: list[PlannedRun] = []
     trained: int | None = None
     evaluator = (*EVALUATE, LANGUAGE_MODELLING)
@@ -60,11 +64,12 @@ def plan(scale: Scale) -> tuple[PlannedRun, ...]:
 
 
 def run_id(test: Test, position: int, attempt: int) -> str:
+    """The id of a test's run at this place of the plan, for the so-manieth attempt at it."""
     return f"{test.session_id}-{test.n}-{position}-{attempt}"
 
 
 def owner(run_id: str) -> tuple[str, int]:
-    """Session and test number a run id was made for."""
+    """The session and the test number that a run id was made for."""
     session_id, n, _, _ = run_id.rsplit("-", 3)
     return session_id, int(n)
 
@@ -125,11 +130,12 @@ def spec(
 
 
 def _cap(scale: Scale) -> Mapping[str, str]:
-    """None only where nothing is trained."""
+    """The cap on parameters as the evaluator is told it; only a scale that trains nothing has none."""
     return {} if scale.max_parameters is None else {"MAX_PARAMETERS": str(scale.max_parameters)}
 
 
 def on_gpus(scale: Scale) -> bool:
+    """Whether runs at this scale need GPUs."""
     return scale.settings.get("DEVICE") == "cuda"
 
 

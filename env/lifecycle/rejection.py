@@ -32,7 +32,7 @@ def rejection(run: Run) -> Iterator[str]:
 
 
 def _complaints(failed: Sequence[StoredAudit], reason: str) -> list[str]:
-    """At least one line, and one for each audit where they can be told apart."""
+    """The complaints of the audits, a line each; the reason as one line where they cannot be told apart."""
     told = [audit.complaint for audit in failed if audit.complaint]
     if told or len(failed) < 2:
         return told or [reason]
@@ -44,7 +44,7 @@ def _complaints(failed: Sequence[StoredAudit], reason: str) -> list[str]:
 
 
 def _again(audit: StoredAudit) -> str:
-    """Empty for an audit that is none of the evaluator's own."""
+    """The complaint in the evaluator's words; empty for an audit that is none of its own."""
     if audit.name not in SENTENCES or audit.figure is None or audit.limit is None:
         return ""
     return complaint(audit.name, figure=audit.figure, limit=audit.limit, where=audit.where)

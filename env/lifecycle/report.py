@@ -57,7 +57,7 @@ class CheckedReport:
     rejected: str
     """Why the result must not count; empty when it may."""
     evaluation: Evaluation
-    """With a complaint for each audit that failed, unless only the reason for all of them together is known."""
+    """Each audit in it that failed has a complaint, unless only one reason for several of them is known."""
 
 
 def read_report(raw: bytes) -> CheckedReport | None:

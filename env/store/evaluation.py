@@ -17,7 +17,7 @@ class StoredAudit:
     figure: float | None
     """The worst that was seen, in `unit`; None when it was not finite."""
     limit: float | None
-    """Beyond this it fails."""
+    """The most that `figure` may be, in `unit`."""
     unit: str
     samples: int
     """How many places were looked at."""
@@ -31,13 +31,13 @@ class StoredAudit:
         return {name: value for name, value in asdict(self).items() if name != "complaint"}
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values; a complaint that is not there is left out."""
+        """The audit as JSON values; a complaint that is not there is left out."""
         return {**self.figures(), **({"complaint": self.complaint} if self.complaint else {})}
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything is optional: an operator's own evaluation may know metrics only."""
+    """What one evaluation counted and audited. Everything is optional: an operator's own may know metrics only."""
 
     parameters: int | None = None
     """Numbers in the checkpoint, counted by the evaluator."""
@@ -52,7 +52,7 @@ class Evaluation:
         return tuple(audit for audit in self.audits if not audit.passed)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The evaluation as JSON values."""
         return {**asdict(self), "audits": [audit.to_json() for audit in self.audits]}
 
     @staticmethod

@@ -17,7 +17,7 @@ from runner.container.sandbox import Sandbox
 from runner.protocol import RunSpec
 
 RUN, OWNER = "ringfence.run", "ringfence.owner"
-"""Labels: the run's id, and which runner's it is."""
+"""The labels of a container that name its run and the runner it belongs to."""
 
 WORK, OUT, INPUT, MEET = "/ringfence/work", "/ringfence/out", "/ringfence/input", "/ringfence/meet"
 _CPU_PERIOD = 1_000_000_000
@@ -25,6 +25,8 @@ _CPU_PERIOD = 1_000_000_000
 
 @dataclass(frozen=True)
 class Mount:
+    """A folder of the host, and the path at which a container sees it."""
+
     source: Path
     target: str
     writable: bool = False
@@ -42,7 +44,7 @@ class ContainerHost:
 
 
 def data_place(variable: str) -> str:
-    """Where the data folder of this environment variable is seen."""
+    """The path at which a container sees the data folder that this environment variable leads to."""
     return f"/ringfence/data/{variable}"
 
 
@@ -62,8 +64,10 @@ _MASKED = (
 def container_body(
     host: ContainerHost, spec: RunSpec, user: int, mounts: Sequence[Mount], nodes: Sequence[str], created_at: float
 ) -> dict[str, Any]:
-    """`user`: user and group id in the sandbox. `nodes`: device nodes to pass; the GPUs of `spec` are asked of the
-    toolkit when there are none.
+    """The request that creates the run's container.
+
+    `user` is user and group id in the sandbox. `nodes` are the device nodes to pass; when there are none, the GPUs of
+    `spec` are asked of the toolkit. `created_at` is in Unix seconds.
     """
     sandbox = host.sandbox
     return {

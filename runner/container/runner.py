@@ -51,7 +51,7 @@ class DockerRunner(FolderRunner):
         sandbox: Sandbox | None = None,
         engine_url: str | None = None,
     ) -> None:
-        """`engine_url`: as in DOCKER_HOST, which is the default. The engine has to see `root` by the same path."""
+        """`engine_url` is as in DOCKER_HOST, which is the default. The engine has to see `root` by the same path."""
         super().__init__(root, data_dir)
         self.slots = slots
         self._sandbox = sandbox or Sandbox()
@@ -111,7 +111,7 @@ class DockerRunner(FolderRunner):
 
     @cached_property
     def _versions(self) -> dict[str, str]:
-        """Of what runs find in their sandbox, seen from inside one."""
+        """The versions that runs find in their sandbox, seen from inside one, and the engine's."""
         probe = RunSpec("versions", ("python", "-c", _VERSIONS), memory_mb=512)
         name = self._container(probe.run_id)
         body = container_body(self._host, probe, _user(probe), [], [], time.time())

@@ -25,7 +25,7 @@ _CONSONANTS = "bdfghjklmnprstvz"
 
 
 class Sentence(NamedTuple):
-    """Its parts in their order."""
+    """A sentence as its parts in their order."""
 
     subject: Words
     verb: str

@@ -20,7 +20,7 @@ class Benchmark:
     """One set: where its rows are, and what the evaluator reads of each."""
 
     file: str
-    """In the folder of the held-out data."""
+    """The name of its file in the folder of the held-out data."""
     source: Folder
     columns: Sequence[str]
     item: Callable[[Row], Row] = dict

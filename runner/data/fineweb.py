@@ -25,7 +25,7 @@ _DEV = 1
 
 
 def part_of(text: str) -> str:
-    """By the document's own bytes: one that occurs twice is in the same part both times."""
+    """The part that a document belongs to, by its own bytes: one that occurs twice is in the same part both times."""
     bucket = int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()) % _BUCKETS
     return "heldout" if bucket < _HELDOUT else "dev" if bucket < _HELDOUT + _DEV else "train"
 

@@ -11,8 +11,10 @@ Meter = Callable[[int], None]
 
 
 class ProgressDisplay(Protocol):
+    """Shows an operator how far a preparation has come."""
+
     def bar(self, what: str, total: int | None) -> AbstractContextManager[Meter]:
-        """One piece of work of `total` bytes, unknown if None."""
+        """Show one piece of work of `total` bytes, as many as there may be if None, until the context is left."""
 
     def say(self, line: str) -> None:
-        """Something worth a line of its own."""
+        """Show a line of its own."""

@@ -32,14 +32,15 @@ class FakePlan:
     end: Exit
     _: KW_ONLY
     lines: tuple[str, ...] = ()
-    """Printed to stdout one by one, evenly over the duration."""
+    """What is printed to stdout, one by one and evenly over `printing_s`."""
     duration_s: float = 0.0
-    """Infinite for a run that has to be stopped."""
+    """Seconds from start to end, infinite for a run that has to be stopped."""
     printing_s: float = 0.0
+    """Seconds over which the lines are printed."""
     stderr: str = ""
-    """Printed at the end."""
+    """What is printed to stderr at the end."""
     files: Mapping[str, bytes] = field(default_factory=dict)
-    """The output folder, at the end."""
+    """What the output folder holds at the end, by name."""
 
 
 def make_plan(spec: RunSpec, step_s: float, steps: int) -> FakePlan:

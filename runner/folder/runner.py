@@ -44,7 +44,8 @@ class FolderRunner(ABC):
         """Where one run stands, whatever its workers do. Raises RunnerError."""
 
     @abstractmethod
-    def _folder(self, run_id: str) -> RunFolder: ...
+    def _folder(self, run_id: str) -> RunFolder:
+        """The folder of a run or worker, whether it is there or not."""
 
     @abstractmethod
     def _let_go(self, run_id: str) -> None:
@@ -177,6 +178,7 @@ def ended(run: RunFolder) -> RunState | None:
 
 @contextlib.contextmanager
 def as_runner_error(what: str) -> Iterator[None]:
+    """Turn the operating system's errors into RunnerError; `what` says what was attempted."""
     try:
         yield
     except OSError as error:

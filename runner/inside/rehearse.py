@@ -33,7 +33,9 @@ from runner.inside.settings import ModelSettings, read_model_settings
 
 PROCESSES = 2
 TRAINING_S = 90.0
+"""Seconds that the training may take."""
 ANSWER_S = 60.0
+"""Seconds that anything else of the script's may take."""
 PROBED = "probe"
 """The name of the one worker of a rehearsal."""
 ROUNDING = 1e-4
@@ -87,7 +89,7 @@ def count_at_real_size() -> int:
 
 
 def train(script: Path) -> list[float]:
-    """Run the script in PROCESSES processes; the losses it reported. Raises TrainingFailed."""
+    """Run the script in PROCESSES processes; the losses it reported, in nats per token. Raises TrainingFailed."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -121,7 +123,7 @@ def train(script: Path) -> list[float]:
 
 
 def probe_causality(client: ModelClient, model: ModelSettings, rng: np.random.Generator) -> None:
-    """Change the second half of a sequence; nothing before the change may move. Raises AgentFault."""
+    """Change the second half of a sequence: what is expected before the change may not move. Raises AgentFault."""
     length = model.block_size
     first = rng.integers(model.vocab_size, size=(1, length)).astype(np.int32)
     change = length // 2

@@ -25,6 +25,7 @@ _TICK_S = 0.02  # how soon a deadline, a cancel or a fork bomb is noticed; the e
 
 
 def main() -> None:
+    """Hold the run whose folder the command line names, and write down how it ended."""
     run = RunFolder(Path(sys.argv[1]))
     write_state(run.supervisor, {"pid": os.getpid()})
     adopt_orphans()

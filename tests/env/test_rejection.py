@@ -199,8 +199,8 @@ def told_of_old(reason: str) -> list[str]:
 def test_a_stored_evaluation_without_complaints_is_told_as_it_was() -> None:
     assert told_of_old(OLD_REASON) == [
         "[REJECTED causality: what the model expects at a position moves by 0.123 nats when only later tokens and "
-        "other rows of the batch change, allowed is 0.001; it must depend on the tokens up to that position and nothing else "
-        "(val_loss, sequence 3, position 17)]",
+        "other rows of the batch change, allowed is 0.001; it must depend on the tokens up to that position and "
+        "nothing else (val_loss, sequence 3, position 17)]",
         "bias: log-probabilities that were scored are 0.25 nats better on average than what a second process of the "
         "same model expects before it has seen the tokens, allowed is 0.0001 (val_loss)",
         "canary: random tokens are predicted 1.5 nats better than anyone can, allowed is 0.0123",

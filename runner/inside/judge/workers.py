@@ -37,6 +37,7 @@ class Workers:
         self.scorers = tuple(client for name, client in clients.items() if name != AUDITOR)
 
     def load_scorers(self) -> None:
+        """Have every scorer load the model, all at once. Raises SetupFault for one that is broken itself."""
         with ThreadPoolExecutor(len(self.scorers)) as pool:
             list(pool.map(lambda scorer: scorer.load(self._weights), self.scorers))
 
