@@ -27,7 +27,7 @@ class Limits:
     """Bytes kept of stdout and of stderr each, before only the end is kept."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Order:
     """What a supervisor is told: the run's spec with every name resolved."""
 

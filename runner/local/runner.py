@@ -79,11 +79,11 @@ class LocalRunner(FolderRunner):
         if spec.is_worker:
             folders["MEET_DIR"] = self._rendezvous_folder(spec)
         return Order(
-            spec.command,
-            environment(run, {**spec.env, **visible_gpus(spec.device_ids)}, folders),
-            spec.timeout_s,
-            spec.memory_mb,
-            self._limits,
+            command=spec.command,
+            env=environment(run, {**spec.env, **visible_gpus(spec.device_ids)}, folders),
+            timeout_s=spec.timeout_s,
+            memory_mb=spec.memory_mb,
+            limits=self._limits,
         )
 
 
