@@ -24,8 +24,8 @@ def trial(runner: Runner, gpus: tuple[str, ...]) -> Iterator[Finding]:
     spec = RunSpec(
         name,
         ("python", "-P", "facts.py"),
-        {"facts.py": Path(facts.__file__).read_text(encoding="utf-8")},
-        {"COUNT_GPUS": "1"} if gpus else {},
+        files={"facts.py": Path(facts.__file__).read_text(encoding="utf-8")},
+        env={"COUNT_GPUS": "1"} if gpus else {},
         device_ids=gpus,
         timeout_s=_PATIENCE_S,
         memory_mb=4096,
