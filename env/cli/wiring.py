@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from env.document.baselines import check_baselines
 from env.service.closing import DEFAULT_PATIENCE, Patience
-from env.service.service import Service, Settings, build
+from env.service.service import Service, ServiceSettings, build
 from leaderboard.migrate import NewerDatabase
 from runner.container.sandbox import Sandbox
 from runner.data import DataError, prepare_smoke
@@ -91,7 +91,17 @@ def wire(options: Options) -> Service:
         host = _host(options, runner)
         url = options.db or f"sqlite:///{options.state.resolve() / 'ringfence.db'}"
         return build(
-            Settings(url, options.state, options.keys, options.scale, options.patience), tasks, runner, host, anchors
+            ServiceSettings(
+                db=url,
+                state_dir=options.state,
+                keys=options.keys,
+                default_scale=options.scale,
+                patience=options.patience,
+            ),
+            tasks,
+            runner,
+            host,
+            anchors,
         )
     except OSError as error:
         raise CannotStart(f"cannot use the state folder {options.state}: {error.strerror}.") from error

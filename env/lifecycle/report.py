@@ -66,7 +66,10 @@ def read_report(raw: bytes) -> Report | None:
     except (ValidationError, RecursionError):
         return None
     evaluation = Evaluation(
-        file.parameters, file.checkpoint_sha256, tuple(map(_audit, file.audits)), dict(file.details)
+        parameters=file.parameters,
+        checkpoint_sha256=file.checkpoint_sha256,
+        audits=tuple(map(_audit, file.audits)),
+        details=dict(file.details),
     )
     if file.rejected is not None or evaluation.failed:
         return Report({}, _one_line(file.rejected or "", MAX_REASON) or _in_words(evaluation), evaluation)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Audit:
     """One check of the model's answers, made without running its code in the process that judges."""
 
@@ -25,16 +25,16 @@ class Audit:
     """The place of the figure, in words."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Everything is optional: an operator's own evaluation may know metrics only."""
+    """What an evaluator reports beside metrics. All of it is optional: an operator's own may know metrics only."""
 
     parameters: int | None = None
     """Numbers in the checkpoint, counted by the evaluator."""
     checkpoint_sha256: str | None = None
     audits: tuple[Audit, ...] = ()
     details: Mapping[str, float | None] = field(default_factory=dict)
-    """How much was scored."""
+    """How much was scored, and how: name to number."""
 
     @property
     def failed(self) -> tuple[Audit, ...]:

@@ -120,10 +120,20 @@ def test_what_was_counted_and_audited_is_kept() -> None:
     judged = judge_evaluation(DONE, whole(), False)
     assert judged.status is Status.SUCCEEDED
     assert judged.evaluation == Evaluation(
-        106_000,
-        "0a" * 32,
-        (Audit("commitment", True, 3e-7, 0.001, "nats", 512, "block 3, position 17"),),
-        {"val_tokens": 65536.0, "largest": None},
+        parameters=106_000,
+        checkpoint_sha256="0a" * 32,
+        audits=(
+            Audit(
+                name="commitment",
+                passed=True,
+                figure=3e-7,
+                limit=0.001,
+                unit="nats",
+                samples=512,
+                where="block 3, position 17",
+            ),
+        ),
+        details={"val_tokens": 65536.0, "largest": None},
     )
 
 

@@ -146,9 +146,20 @@ def test_the_real_evaluator_tells_honest_leaking_and_broken_models_apart(
 
 def rejected(reason: str, *failed: str) -> list[str]:
     audits = [
-        Audit(name, name not in failed, 0.5, 0.1, "nats", 9) for name in ("normalisation", "drift", "bias", "bias")
+        Audit(name=name, passed=name not in failed, figure=0.5, limit=0.1, unit="nats", samples=9)
+        for name in ("normalisation", "drift", "bias", "bias")
     ]
-    run = Run("r", "gpt", "gpt.sh", Status.REJECTED, 0, 1, reason, evaluation=Evaluation(audits=tuple(audits)))
+    run = Run(
+        run_id="r",
+        position=0,
+        label="gpt",
+        script="gpt.sh",
+        status=Status.REJECTED,
+        started_at=0,
+        ended_at=1,
+        reason=reason,
+        evaluation=Evaluation(audits=tuple(audits)),
+    )
     return list(rejection(run))
 
 
