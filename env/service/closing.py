@@ -20,25 +20,28 @@ log = logging.getLogger("ringfence.service")
 LOOK_S = 60.0
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long a session may go without a call. While a test of it waits or runs, it may."""
+@dataclass(frozen=True, kw_only=True)
+class SessionPatience:
+    """How long a session may go without a call. While a test of it waits or runs, it may go on for ever."""
 
     abandoned: timedelta = timedelta(hours=24)
+    """While there is something left to try."""
     spent: timedelta = timedelta(hours=1)
     """Once nothing but a submission is left to do."""
 
 
-DEFAULT_PATIENCE = Patience()
+DEFAULT_PATIENCE = SessionPatience()
 
 
 class Closing:
+    """Ends sessions that nobody calls any more."""
+
     def __init__(
         self,
         store: Store,
         live: LiveSessions,
         clock: Callable[[], datetime],
-        patience: Patience,
+        patience: SessionPatience,
     ) -> None:
         self._store = store
         self._live = live

@@ -15,7 +15,7 @@ from env.lifecycle.rehearsals import Rehearsals
 from env.service.access import Access
 from env.service.anchors import for_scores
 from env.service.checks import Checks
-from env.service.closing import DEFAULT_PATIENCE, Closing, Patience
+from env.service.closing import DEFAULT_PATIENCE, Closing, SessionPatience
 from env.service.history import History
 from env.service.live import LiveSessions
 from env.service.opening import Opening
@@ -45,7 +45,7 @@ class ServiceSettings:
     """Operators' keys; empty means anyone who reaches the service may open a session."""
     default_scale: str | None = None
     """Of sessions that name none."""
-    patience: Patience = DEFAULT_PATIENCE
+    patience: SessionPatience = DEFAULT_PATIENCE
     """With sessions that nobody ends."""
 
 

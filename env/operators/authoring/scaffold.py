@@ -18,7 +18,7 @@ _KEYS = ("learning_rate", "weight_decay", "warmup_iters", "min_lr", "grad_clip")
 """What CONFIG_OVERRIDES may carry in the built-in scripts."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Draft:
     """What an author has decided on."""
 

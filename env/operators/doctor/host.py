@@ -20,7 +20,7 @@ from runner.protocol import Runner, RunnerError
 from tasks.model import Task
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Setup:
     """What the service would be started with."""
 
