@@ -24,6 +24,8 @@ data_app = typer.Typer(help="The data folder that runs read.", no_args_is_help=T
 
 
 class DataSet(StrEnum):
+    """What `prepare` can make, by the names of `runner.data`; `all` is everything that a scale needs."""
+
     SMOKE = "smoke"
     FINEWEB10B = "fineweb10b"
     WIKITEXT2 = "wikitext2"

@@ -16,6 +16,8 @@ DEFAULT_IMAGE = "ringfence-trainer"
 
 
 class RunnerName(StrEnum):
+    """The kinds of runners there are."""
+
     DOCKER = "docker"
     LOCAL = "local"
     FAKE = "fake"

@@ -39,7 +39,7 @@ _INSTEAD = (
 
 
 class CannotStart(Exception):
-    """Says what to change."""
+    """What keeps the service from starting, in words that say what to change."""
 
 
 def load(folders: tuple[Path, ...]) -> dict[str, Task]:

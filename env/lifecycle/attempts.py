@@ -114,7 +114,7 @@ class Attempts:
         return Ended(state=state, judged=judged, output=output)
 
     async def remove_where(self, unwanted: Callable[[tuple[str, int]], bool]) -> None:
-        """The runs of every test, by session and number, that is `unwanted`."""
+        """Removes the runs of every test, by session and number, that is `unwanted`."""
         try:
             names = await ask(self._runner.run_ids)
         except RunnerError:
@@ -125,7 +125,7 @@ class Attempts:
                 await self.remove(name)
 
     async def remove(self, name: str) -> None:
-        """Forgets a run, stopped if need be. Trouble is only logged."""
+        """Has the runner stop and forget a run. Trouble is only logged."""
         try:
             await ask(self._runner.remove, name)
         except Exception:
@@ -189,7 +189,7 @@ class Attempts:
 
 
 async def ask(call: Callable[..., T], *arguments: object) -> T:
-    """The runner may block on a disk or an engine: never in the service's own thread."""
+    """Calls the runner in a thread: it may block on a disk or an engine, and the service has only one thread of its own."""
     return await asyncio.to_thread(call, *arguments)
 
 

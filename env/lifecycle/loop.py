@@ -71,7 +71,7 @@ class Lifecycle:
         return self._stopping
 
     def dismiss(self) -> None:
-        """Everyone who waits for news goes home now. The runs go on, to be taken up by the next start."""
+        """Ends everyone's waiting for news. The runs go on, to be taken up by the next start."""
         self._stopping = True
         for pulse in self._pulses.values():
             pulse.beat()
@@ -87,7 +87,7 @@ class Lifecycle:
         return self._host.pool(on_gpus(scale)).fits(scale.world_size)
 
     def wake(self) -> None:
-        """Call after a test was committed as queued."""
+        """Has the loop look for tests to start: to be called after one was committed as queued."""
         self._woken.set()
 
     def progress(self, session_id: str, n: int) -> Progress | None:

@@ -141,6 +141,7 @@ def _cap(scale: Scale) -> Mapping[str, str]:
 
 
 def on_gpus(scale: Scale) -> bool:
+    """Whether the scale trains on GPUs; others train on slots, with CPUs."""
     return scale.settings.get("DEVICE") == "cuda"
 
 

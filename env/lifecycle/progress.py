@@ -60,7 +60,7 @@ class MetricsTail:
 
 @dataclass
 class Progress:
-    """Of the run under way. Self-reported: shown, never scored."""
+    """What the run under way says of itself: shown, never scored."""
 
     total_steps: int | None
     label: str = ""

@@ -59,7 +59,7 @@ class Closing:
                 log.exception("sessions without an agent cannot be closed")
 
     def look(self) -> int:
-        """Close every session that is due; how many there were."""
+        """Closes every session that is due, and returns how many there were."""
         now, patience = self._clock(), self._patience
         shortest = min(patience.spent, patience.abandoned)
         if now - self._started < shortest:

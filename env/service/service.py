@@ -78,6 +78,9 @@ def build(
     anchors: Mapping[str, Mapping[str, ScaleAnchors]] | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> Service:
+    """The service of a process, on an up-to-date database. `anchors` are what results are scored against, by task and
+    scale. Raises what opening the database and the state folder raises.
+    """
     engine = open_database(settings.db)
     store = Store(engine)
     anchors = anchors or {}

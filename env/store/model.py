@@ -54,7 +54,7 @@ class Submission:
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """Of a session that its agent did not end itself."""
+    """How the service ended a session that its agent did not end itself."""
 
     at: datetime
     reason: str
@@ -96,6 +96,7 @@ class Status(StrEnum):
 
     @property
     def final(self) -> bool:
+        """Whether the test is over."""
         return self not in (Status.QUEUED, Status.RUNNING)
 
 
@@ -127,6 +128,7 @@ class Run:
 
     @property
     def elapsed_s(self) -> float:
+        """Wall-clock seconds by the host; 0 for a run that never started or was lost."""
         if self.started_at is None or self.ended_at is None:
             return 0.0
         return self.ended_at - self.started_at

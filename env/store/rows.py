@@ -46,7 +46,7 @@ def read_step(row: Row[Any]) -> Step:
 
 
 def editables(stored: Mapping[str, list[list[str]]]) -> Editables:
-    """JSON has lists only."""
+    """The state of the files that a step left, from JSON, which has lists only."""
     return {name: tuple(map(tuple, segments)) for name, segments in stored.items()}
 
 

@@ -50,6 +50,7 @@ class Store:
     # --- sessions -----------------------------------------------------------------------------------------------
 
     def add_session(self, conn: Connection, session: Session) -> None:
+        """Also keeps the task as it is now, if no session was opened on this version of it before."""
         version = session.task.version
         if conn.execute(select(task_versions.c.version).where(task_versions.c.version == version)).first() is None:
             row = {"version": version, "task_id": session.task.id, "definition": session.task.to_json()}
@@ -57,6 +58,7 @@ class Store:
         conn.execute(insert(sessions), session_row(session))
 
     def session(self, conn: Connection, session_id: str) -> Session | None:
+        """The session as it was opened; None where there is none of this id."""
         row = conn.execute(select(sessions).where(sessions.c.id == session_id)).first()
         return None if row is None else read_session(row, self._task(conn, row.task_version))
 
@@ -67,6 +69,7 @@ class Store:
         return self._tasks[version]
 
     def submission(self, conn: Connection, session_id: str) -> Submission | None:
+        """What the session submitted, or the service for it; None before."""
         columns = select(sessions.c.submitted_test, sessions.c.submitted_at)
         row = conn.execute(columns.where(sessions.c.id == session_id)).one()
         return None if row.submitted_test is None else Submission(test=row.submitted_test, at=row.submitted_at)
@@ -76,7 +79,7 @@ class Store:
         conn.execute(chosen.where(sessions.c.id == session_id))
 
     def ending(self, conn: Connection, session_id: str) -> Ending | None:
-        """None while it is open, and where its agent submitted."""
+        """How the service closed the session; None while it is open, and where its agent submitted."""
         columns = select(sessions.c.closed_at, sessions.c.closed_reason)
         row = conn.execute(columns.where(sessions.c.id == session_id)).one()
         return None if row.closed_at is None else Ending(at=row.closed_at, reason=row.closed_reason)
@@ -122,6 +125,7 @@ class Store:
         return [read_step(row) for row in rows]
 
     def last_seq(self, conn: Connection, session_id: str) -> int:
+        """The number of the last step; 0 before the first."""
         return conn.execute(select(func.max(steps.c.seq)).where(steps.c.session_id == session_id)).scalar() or 0
 
     def checks(self, conn: Connection, session_id: str) -> int:
@@ -144,6 +148,7 @@ class Store:
         conn.execute(insert(tests), test_row(test))
 
     def tests(self, conn: Connection, session_id: str) -> list[Test]:
+        """The session's tests with their runs, in the order they were bought."""
         return self._tests(conn, tests.c.session_id == session_id)
 
     def test(self, conn: Connection, session_id: str, n: int) -> Test | None:
@@ -151,7 +156,7 @@ class Store:
         return found[0] if found else None
 
     def unfinished(self, conn: Connection) -> list[Test]:
-        """Oldest first."""
+        """The tests of all sessions that are not over, oldest first."""
         return self._tests(conn, tests.c.status.in_(_UNFINISHED))
 
     def _tests(self, conn: Connection, where: Any) -> list[Test]:

@@ -42,7 +42,7 @@ class Metrics:
         self._registry.register(_State(store, host))
 
     def text(self) -> bytes:
-        """In Prometheus' text format."""
+        """The figures as they are now, in Prometheus' text format."""
         return generate_latest(self._registry)
 
 

@@ -34,7 +34,7 @@ class Draft:
 
 
 class CannotWrite(Exception):
-    """Says what to change."""
+    """What keeps a task from being written, in words that say what to change."""
 
 
 def script_text(template: str, own_file: Path | None) -> str:
