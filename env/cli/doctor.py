@@ -29,8 +29,8 @@ from env.cli.options import (
     with_help,
 )
 from env.cli.wiring import CannotStart, load, make_runner
-from env.operators.doctor.finding import Finding, Level, problem
 from env.operators.doctor.examination import Setup, examine
+from env.operators.doctor.finding import Finding, Level, problem
 from runner.protocol import Runner, RunnerError
 
 _STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}

@@ -189,7 +189,7 @@ class Attempts:
 
 
 async def ask(call: Callable[..., T], *arguments: object) -> T:
-    """Calls the runner in a thread: it may block on a disk or an engine, and the service has only one thread of its own."""
+    """Calls the runner in a thread of its own: it may block on a disk or an engine, which the service must not."""
     return await asyncio.to_thread(call, *arguments)
 
 
