@@ -34,7 +34,7 @@ NO_TEST = 0
 """What stands in a rehearsal's run id where a test's number would: tests count from 1."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PlannedRun:
     """One run of a test before it has an id: what it does, and which run's output it reads."""
 
@@ -48,7 +48,7 @@ class PlannedRun:
 
 
 def plan(scale: Scale) -> tuple[PlannedRun, ...]:
-    """The runs of a test at this scale, in their order: the evaluator follows each training stage."""
+    """The runs of a test at a scale, in order; a run's position is its place in it."""
     planned: list[PlannedRun] = []
     trained: int | None = None
     evaluator = (*EVALUATE, LANGUAGE_MODELLING)
@@ -56,20 +56,24 @@ def plan(scale: Scale) -> tuple[PlannedRun, ...]:
         script = ("bash", stage.script)
         if stage.role == "train":
             trained = len(planned)
-            planned.append(PlannedRun(trained, stage, script, evaluates=False, upstream=None))
-            planned.append(PlannedRun(trained + 1, stage, evaluator, evaluates=True, upstream=trained))
+            planned.append(PlannedRun(position=trained, stage=stage, command=script, evaluates=False, upstream=None))
+            planned.append(
+                PlannedRun(position=trained + 1, stage=stage, command=evaluator, evaluates=True, upstream=trained)
+            )
         else:
-            planned.append(PlannedRun(len(planned), stage, script, evaluates=True, upstream=trained))
+            planned.append(
+                PlannedRun(position=len(planned), stage=stage, command=script, evaluates=True, upstream=trained)
+            )
     return tuple(planned)
 
 
-def run_id(test: Test, position: int, attempt: int) -> str:
-    """The id of a test's run at this place of the plan, for the so-manieth attempt at it."""
-    return f"{test.session_id}-{test.n}-{position}-{attempt}"
+def run_id(session_id: str, n: int, position: int, attempt: int) -> str:
+    """The id of an attempt at the run at `position` of a session's test `n`. Runners know runs by their ids only."""
+    return f"{session_id}-{n}-{position}-{attempt}"
 
 
 def owner(run_id: str) -> tuple[str, int]:
-    """The session and the test number that a run id was made for."""
+    """Session and test number that a run id was made for: of a run that nothing but its runner may know any more."""
     session_id, n, _, _ = run_id.rsplit("-", 3)
     return session_id, int(n)
 
@@ -87,7 +91,7 @@ def spec(
 
     An evaluating run has nothing of the agent's but the checkpoint, its model workers nothing but the agent's files.
     """
-    name = run_id(test, run.position, attempt)
+    name = run_id(test.session_id, test.n, run.position, attempt)
     script = {run.stage.script: run.stage.script_text}
     common = {**settings, "SCRIPT": task.filename, "WORLD_SIZE_EXPECTED": str(scale.world_size)}
     gpus = test.devices if on_gpus(scale) else ()
@@ -135,7 +139,7 @@ def _cap(scale: Scale) -> Mapping[str, str]:
 
 
 def on_gpus(scale: Scale) -> bool:
-    """Whether runs at this scale need GPUs."""
+    """Whether the scale trains on GPUs; others train on slots, with CPUs."""
     return scale.settings.get("DEVICE") == "cuda"
 
 
@@ -156,7 +160,7 @@ def halved(settings: Mapping[str, str], times: int) -> Mapping[str, str] | None:
 def rehearsal(task: Task, scale: Scale, session_id: str, number: int, files: Mapping[str, str]) -> RunSpec:
     """The free check of the same script on CPU, at a size that takes seconds."""
     return RunSpec(
-        run_id=f"{session_id}-{NO_TEST}-{number}-0",
+        run_id=run_id(session_id, NO_TEST, number, 0),
         command=REHEARSE,
         files=files,
         env={

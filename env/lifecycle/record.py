@@ -16,6 +16,7 @@ from tasks.model import Scale
 
 
 def result_of(session: Session, test: Test, machine: Mapping[str, str]) -> Result:
+    """The leaderboard's row for a test that is over; `machine` is what its runner says of hardware and versions."""
     assert test.ended_at is not None
     scale = session.size
     metrics, elapsed = flat_metrics(test)

@@ -71,7 +71,10 @@ def read_report(raw: bytes) -> CheckedReport | None:
     except (ValidationError, RecursionError):
         return None
     evaluation = Evaluation(
-        file.parameters, file.checkpoint_sha256, tuple(map(_audit, file.audits)), dict(file.details)
+        parameters=file.parameters,
+        checkpoint_sha256=file.checkpoint_sha256,
+        audits=tuple(map(_audit, file.audits)),
+        details=dict(file.details),
     )
     if file.rejected is not None or evaluation.failed:
         return _rejection(evaluation, _one_line(file.rejected or "", MAX_REASON))

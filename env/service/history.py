@@ -12,10 +12,10 @@ from env.service.prompt import prompt
 from env.service.shapes import unknown_result
 from env.service.views import Views
 from env.service.workspace import Workspace
-from env.store.codec import time_text
 from env.store.model import Editables, Step, Test
 from env.store.store import Store
 from leaderboard import reading as leaderboard
+from leaderboard.column_types import time_text
 from leaderboard.curve import Curve
 from leaderboard.model import Entry
 from leaderboard.pages.story import STEPS_PER_PAGE, Change, SessionStory, StepStory, TestStory

@@ -109,7 +109,16 @@ class Opening:
     ) -> Session:
         session_id = self._new_id()
         token_sha256 = sha256(self._access.token(session_id))
-        return Session(session_id, task, agent, scale, metadata, token_sha256, self._clock(), seed)
+        return Session(
+            id=session_id,
+            task=task,
+            agent=agent,
+            scale=scale,
+            metadata=metadata,
+            token_sha256=token_sha256,
+            created_at=self._clock(),
+            seed=seed,
+        )
 
     def _scale(self, task: Task, wanted: str | None) -> str | None:
         if wanted is None:

@@ -35,16 +35,16 @@ class StoredAudit:
         return {**self.figures(), **({"complaint": self.complaint} if self.complaint else {})}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What one evaluation counted and audited. Everything is optional: an operator's own may know metrics only."""
+    """What an evaluator reports beside metrics. All of it is optional: an operator's own may know metrics only."""
 
     parameters: int | None = None
     """Numbers in the checkpoint, counted by the evaluator."""
     checkpoint_sha256: str | None = None
     audits: tuple[StoredAudit, ...] = ()
     details: Mapping[str, float | None] = field(default_factory=dict)
-    """How much was scored."""
+    """How much was scored, and how: name to number."""
 
     @property
     def failed(self) -> tuple[StoredAudit, ...]:

@@ -120,9 +120,9 @@ def test_what_was_counted_and_audited_is_kept() -> None:
     judged = judge_evaluation(DONE, whole(), False)
     assert judged.status is Status.SUCCEEDED
     assert judged.evaluation == Evaluation(
-        106_000,
-        "0a" * 32,
-        (
+        parameters=106_000,
+        checkpoint_sha256="0a" * 32,
+        audits=(
             StoredAudit(
                 name="commitment",
                 passed=True,
@@ -133,7 +133,7 @@ def test_what_was_counted_and_audited_is_kept() -> None:
                 where="block 3, position 17",
             ),
         ),
-        {"val_tokens": 65536.0, "largest": None},
+        details={"val_tokens": 65536.0, "largest": None},
     )
 
 

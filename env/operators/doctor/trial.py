@@ -19,7 +19,7 @@ _PATIENCE_S = 90.0
 
 
 def trial(runner: Runner, gpus: tuple[str, ...]) -> Iterator[Finding]:
-    """Findings about a run on all of `gpus`, none for CPUs. Raises RunnerError."""
+    """Findings about a run on all of `gpus`, or on CPUs where there are none. Raises RunnerError."""
     name = f"doctor-0-0-{time.time_ns()}"
     spec = RunSpec(
         name,
