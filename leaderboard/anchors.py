@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from leaderboard.naming import ranking_column
+
 
 @dataclass(frozen=True)
 class Anchor:
@@ -80,7 +82,8 @@ class Anchors:
 
     def delta_noise(self, metrics: Mapping[str, float]) -> float | None:
         """The advantage over the best baseline, by what results are ranked by, in standard deviations over seeds."""
-        ranking = next((anchor for anchor in self.anchors if anchor.metric.startswith("val_loss_")), None)
+        column = ranking_column(anchor.metric for anchor in self.anchors)
+        ranking = next((anchor for anchor in self.anchors if anchor.metric == column), None)
         value = None if ranking is None else metrics.get(ranking.metric)
         return None if ranking is None or value is None else ranking.advantage(value)
 

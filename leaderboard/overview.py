@@ -6,17 +6,18 @@ scales have nothing to do with each other.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select
 
 from leaderboard.columns import METRIC
+from leaderboard.naming import BASELINE_PREFIX, ranking_column
 from leaderboard.tables import result_columns, result_values, results, submissions
 
-BASELINE = "baseline:"
-"""Agents whose names begin like this are the operator's, not agents."""
 MAX_BASELINES = 12
-_AFTER_BASELINES = "baseline;"  # the next character: what lies between is found by index
+# The first text after all that begin with the prefix: what lies between the two is found by index.
+_AFTER_BASELINES = BASELINE_PREFIX[:-1] + chr(ord(BASELINE_PREFIX[-1]) + 1)
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,13 @@ def overviews(connection: Connection) -> list[Overview]:
 
 
 def primary_metrics(connection: Connection) -> dict[tuple[str, str], str]:
-    """By task and scale, the metric that results are ranked by: the first validation loss."""
+    """By task and scale, the column that results are ranked by. Where nothing ranks, there is no such key."""
     c = result_columns.c
-    statement = (
-        select(c.task_id, c.scale, c.name)
-        .where(c.kind == METRIC, c.name.startswith("val_loss_", autoescape=True))
-        .order_by(c.position.desc(), c.name.desc())
-    )
-    return {(row.task_id, row.scale): row.name for row in connection.execute(statement)}
+    statement = select(c.task_id, c.scale, c.name).where(c.kind == METRIC).order_by(c.position, c.name)
+    columns: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for row in connection.execute(statement):
+        columns[row.task_id, row.scale].append(row.name)
+    return {where: column for where, names in columns.items() if (column := ranking_column(names)) is not None}
 
 
 def baselines(connection: Connection, task_id: str, scale: str, metric: str) -> list[Standing]:
@@ -99,7 +99,7 @@ def _best(connection: Connection, task_id: str, scale: str, metric: str) -> Stan
     return None if row is None else _standing(row)
 
 
-_IS_BASELINE: ColumnElement[bool] = and_(results.c.agent >= BASELINE, results.c.agent < _AFTER_BASELINES)
+_IS_BASELINE: ColumnElement[bool] = and_(results.c.agent >= BASELINE_PREFIX, results.c.agent < _AFTER_BASELINES)
 
 
 def _ranked(task_id: str, scale: str, metric: str) -> Select[str, str, int, str, float]:

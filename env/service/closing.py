@@ -16,6 +16,7 @@ from env.store.idle import Idle, idle_sessions
 from env.store.model import Ending, Status, Step, Submission, Test
 from env.store.store import Store
 from leaderboard import writing as leaderboard
+from leaderboard.naming import ranking_column
 
 log = logging.getLogger("ringfence.service")
 
@@ -119,7 +120,8 @@ def best(tests: list[Test]) -> Test | None:
 def _loss(test: Test) -> float | None:
     """What results are ranked by."""
     metrics, _ = feedback.flat_metrics(test)
-    return next((value for name, value in metrics.items() if name.startswith("val_loss_")), None)
+    column = ranking_column(metrics)
+    return None if column is None else metrics[column]
 
 
 def _in_words(time: timedelta) -> str:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Literal
 
-from leaderboard.overview import BASELINE
+from leaderboard import naming
 from leaderboard.pages import figures
 from leaderboard.pages.boardquery import PAGE_ROWS, BoardQuery
 from leaderboard.table import Cell, Table
 
-_ELAPSED = "elapsed_"
 _OWN = ("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score", "run_key")
 """Columns with a place of their own in the page's table, or none at all."""
 _LABELS = {
@@ -76,7 +75,7 @@ class BoardView:
 
 def board_view(table: Table, query: BoardQuery) -> BoardView:
     """The page's table. `table` holds the page of rows that `query` asks for."""
-    sort = query.sort or next((name for name in table.metric_columns if name.startswith("val_loss_")), "timestamp")
+    sort = query.sort or naming.ranking_column(table.metric_columns) or "timestamp"
     shown = [*_grouped(table)]
     columns = [column for _, members in shown for column in members]
     places = {column: figures.decimals(row[column] for row in table.rows) for column in columns}
@@ -103,23 +102,24 @@ def board_view(table: Table, query: BoardQuery) -> BoardView:
 
 def _grouped(table: Table) -> Iterator[tuple[str, list[str]]]:
     """Stage labels and their columns in order, time last; then what belongs to no stage and has a value somewhere."""
-    elapsed = [name for name in table.columns if name.startswith(_ELAPSED) and name not in table.metric_columns]
-    labels = [name.removeprefix(_ELAPSED) for name in elapsed]
+    elapsed = [name for name in table.columns if naming.is_elapsed_column(name) and name not in table.metric_columns]
+    labels = {naming.split_column(name)[1] for name in elapsed}
 
     def label_of(column: str) -> str:
-        return max((label for label in labels if column.endswith(f"_{label}")), key=len, default="")
+        label = naming.split_column(column)[1]
+        return label if label in labels else ""
 
     for label, members in groupby(table.metric_columns, key=label_of):
-        own = list(members)
-        if label and f"{_ELAPSED}{label}" in elapsed:
-            own.append(f"{_ELAPSED}{label}")
-            elapsed.remove(f"{_ELAPSED}{label}")
+        own, time = list(members), naming.elapsed_column(label)
+        if time in elapsed:
+            own.append(time)
+            elapsed.remove(time)
         yield label, own
     for name in elapsed:
-        yield name.removeprefix(_ELAPSED), [name]
+        yield naming.split_column(name)[1], [name]
     known = {*_OWN, *_LABELS, *table.metric_columns}
     others = [name for name in ("score", *table.columns) if name == "score" or name not in known]
-    others = [name for name in dict.fromkeys(others) if not name.startswith(_ELAPSED)]
+    others = [name for name in dict.fromkeys(others) if not naming.is_elapsed_column(name)]
     others = [name for name in others if any(row.get(name) is not None for row in table.rows)]
     if others:
         yield "", others
@@ -141,8 +141,9 @@ def _heading(title: str, column: str, sort: str, query: BoardQuery, numeric: boo
 
 
 def _higher_is_better(column: str) -> bool:
-    falling = ("loss" in column, "ppl" in column, column.startswith(_ELAPSED), column in ("agent", "parameters"))
-    return not any(falling)
+    if column in ("agent", "parameters") or naming.is_elapsed_column(column):
+        return False
+    return not naming.lower_is_better(naming.split_column(column)[0])
 
 
 def _row(
@@ -160,14 +161,14 @@ def _row(
         status=str(row["status"]),
         final=bool(row["is_final"]),
         finished=str(row["timestamp"]),
-        baseline=agent.startswith(BASELINE),
+        baseline=naming.is_baseline(agent),
         cells=tuple(_cell(column, row[column], places[column]) for column in columns),
         labels=tuple(title for name, title in _LABELS.items() if row.get(name)),
     )
 
 
 def _cell(column: str, value: Cell, places: int) -> str:
-    if column.startswith(_ELAPSED) and isinstance(value, int | float):
+    if naming.is_elapsed_column(column) and isinstance(value, int | float):
         return figures.duration(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return figures.count(value)

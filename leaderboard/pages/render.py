@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from leaderboard.naming import baseline_name
 from leaderboard.pages import figures
 from leaderboard.pages.assets import static_url
 
@@ -43,6 +44,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters |= {
+        "baseline_name": baseline_name,
         "count": figures.count,
         "duration": figures.duration,
         "figure": figures.figure,
