@@ -16,13 +16,13 @@ from rich.console import Console
 from env.cli.options import RunnerName, State, TaskFolders
 from env.cli.wiring import DEFAULT_IMAGE, CannotStart, Options, find, wire
 from env.operators.measure.anchors import NotMeasured, anchors
-from env.operators.measure.play import BaselineOutcome, BaselineTest, running
+from env.operators.measure.play import TEMPLATE, BaselineOutcome, BaselineTest, running
 from env.operators.measure.show import Shown, outcome
 from env.operators.measure.tour import play_all
 from env.service.anchors import for_scores
 from env.service.service import Service
 from leaderboard.scoring import adopt
-from tasks.anchoring import TEMPLATE, write_anchors
+from tasks.anchors import write_anchors
 from tasks.errors import TaskError
 from tasks.load import Found
 from tasks.model import Baseline, Task
