@@ -7,44 +7,17 @@ scales have nothing to do with each other.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select
 
 from leaderboard.columns import METRIC
 from leaderboard.naming import BASELINE_PREFIX, ranking_column
+from leaderboard.table import Overview, Standing
 from leaderboard.tables import result_columns, result_values, results, submissions
 
 MAX_BASELINES = 12
 # The first text after all that begin with the prefix: what lies between the two is found by index.
 _AFTER_BASELINES = BASELINE_PREFIX[:-1] + chr(ord(BASELINE_PREFIX[-1]) + 1)
-
-
-@dataclass(frozen=True)
-class Standing:
-    """One result among others."""
-
-    run_key: str
-    session_id: str
-    test: int
-    agent: str
-    value: float
-
-
-@dataclass(frozen=True)
-class Overview:
-    """A task at one scale."""
-
-    task_id: str
-    scale: str
-    tests: int
-    sessions: int
-    metric: str | None
-    """What it is ranked by; None before anything was measured."""
-    best: Standing | None
-    """Of submitted results that are no baseline's."""
-    baseline: Standing | None
-    """The best of all baselines."""
 
 
 def overviews(connection: Connection) -> list[Overview]:
@@ -63,7 +36,13 @@ def overviews(connection: Connection) -> list[Overview]:
         standing = baselines(connection, row.task_id, row.scale, metric) if metric else []
         found.append(
             Overview(
-                row.task_id, row.scale, row.tests, row.sessions, metric, best or None, standing[0] if standing else None
+                task_id=row.task_id,
+                scale=row.scale,
+                tests=row.tests,
+                sessions=row.sessions,
+                metric=metric,
+                best=best or None,
+                baseline=standing[0] if standing else None,
             )
         )
     return found
@@ -114,4 +93,4 @@ def _ranked(task_id: str, scale: str, metric: str) -> Select[str, str, int, str,
 
 
 def _standing(row: Row[str, str, int, str, float]) -> Standing:
-    return Standing(row.run_key, row.session_id, row.test, row.agent, row.value)
+    return Standing(run_key=row.run_key, session_id=row.session_id, test=row.test, agent=row.agent, value=row.value)

@@ -9,14 +9,12 @@ from sqlalchemy import Engine
 from env.api.refusal import Kind, Refusal
 from env.service.live import LiveSession, LiveSessions
 from env.service.prompt import prompt
-from env.service.shapes import unknown_result
 from env.service.views import Views
 from env.service.workspace import Workspace
 from env.store.codec import time_text
 from env.store.model import Editables, Step, Test
 from env.store.store import Store
 from leaderboard import reading as leaderboard
-from leaderboard.curve import Curve
 from leaderboard.model import Entry
 from leaderboard.pages.story import STEPS_PER_PAGE, Change, SessionStory, StepStory, TestStory
 
@@ -58,17 +56,6 @@ class History:
             total_steps=len(steps),
             page=page,
         )
-
-    def curve(self, run_key: str) -> tuple[str, Curve]:
-        """A result's losses and the label of the stage they are from: of its last attempt, where there were several."""
-        with self._engine.begin() as conn:
-            entry = leaderboard.entry(conn, run_key)
-            if entry is None:
-                raise unknown_result(run_key)
-            found = self._store.series(conn, entry.result.session_id, entry.result.test)
-        label, points = next(((label, series) for label, series in reversed(found) if series), ("", []))
-        step, train, val = zip(*points, strict=True) if points else ((), (), ())
-        return label, Curve(step, train, val)
 
     def _test(self, bearer: str | None, live: LiveSession, test: Test) -> TestStory:
         seen = self._views.test(bearer, test.session_id, test.n)

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from env.api.catalogue import Ready
 from env.lifecycle.loop import Lifecycle, utc_now
 from env.lifecycle.rehearsals import Rehearsals
 from env.service.access import Access
-from env.service.anchors import for_scores
+from env.service.boards import Boards
+from env.service.catalogue import Catalogue
 from env.service.checks import Checks
 from env.service.closing import DEFAULT_PATIENCE, Closing, Patience
 from env.service.history import History
@@ -27,7 +29,6 @@ from env.store.engine import open_database
 from env.store.store import Store
 from env.telemetry.metrics import Metrics
 from env.telemetry.watch import Telemetry
-from leaderboard.scoring import adopt
 from runner.pool import Host
 from runner.protocol import Runner
 from tasks.anchors import ScaleAnchors
@@ -52,8 +53,6 @@ class Settings:
 class Service:
     engine: Engine
     tasks: Mapping[str, Task]
-    anchors: Mapping[str, Mapping[str, ScaleAnchors]]
-    """By task and scale."""
     runner: Runner
     lifecycle: Lifecycle
     metrics: Metrics
@@ -63,8 +62,16 @@ class Service:
     views: Views
     chronicle: History
     closing: Closing
+    catalogue: Catalogue
+    boards: Boards
     open_to_all: bool
     """No operator keys are configured: it listens on loopback only."""
+
+    def ready(self) -> Ready:
+        """Whether tests are being taken. Raises what the database raises if it does not answer."""
+        return Ready(
+            ok=self.lifecycle.alive, runner=self.runner.name, slots=self.runner.slots, tests=self.views.counts()
+        )
 
 
 def build(
@@ -77,9 +84,10 @@ def build(
 ) -> Service:
     engine, store = open_database(settings.db), Store()
     anchors = anchors or {}
-    with engine.begin() as conn:
-        for scale, each in (item for of_task in anchors.values() for item in of_task.items()):
-            adopt(conn, for_scores(scale, each))
+    catalogue = Catalogue(tasks, anchors)
+    boards = Boards(engine, store, tasks, catalogue)
+    for scale, each in (item for of_task in anchors.values() for item in of_task.items()):
+        boards.adopt(scale, each)
     access = Access(_secret(settings.state_dir), settings.keys)
     live = LiveSessions(engine, store)
     metrics = Metrics(engine, store, host)
@@ -90,7 +98,6 @@ def build(
     return Service(
         engine,
         tasks,
-        anchors,
         runner,
         lifecycle,
         metrics,
@@ -100,6 +107,8 @@ def build(
         views,
         History(engine, store, live, views),
         Closing(engine, store, live, clock, settings.patience),
+        catalogue,
+        boards,
         access.open_to_all,
     )
 

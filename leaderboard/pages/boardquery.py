@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
-from leaderboard.table import MAX_OFFSET, Query, QueryError
+from leaderboard.table import MAX_OFFSET, QueryError, TableQuery
 
 PAGE_ROWS = 50
 MAX_RUNS = 24
@@ -52,8 +52,17 @@ class BoardQuery:
             runs=runs,
         )
 
-    def query(self) -> Query:
-        return Query(self.scale, self.status, self.agent, self.final, self.sort, PAGE_ROWS, (self.page - 1) * PAGE_ROWS)
+    def query(self) -> TableQuery:
+        """What the leaderboard is asked for one page of its table."""
+        return TableQuery(
+            scale=self.scale,
+            status=self.status,
+            agent=self.agent,
+            final=self.final,
+            sort=self.sort,
+            limit=PAGE_ROWS,
+            offset=(self.page - 1) * PAGE_ROWS,
+        )
 
     def parameters(self) -> list[tuple[str, str]]:
         """What differs from the page as it is without any; the chosen runs apart."""

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from leaderboard.curve import Curve
-from leaderboard.overview import Standing
 from leaderboard.pages.boardquery import MAX_RUNS, STATUSES, BoardQuery
 from leaderboard.pages.boardview import BoardView, board_view
 from leaderboard.pages.listing import blocks
 from leaderboard.pages.prose import prose
 from leaderboard.pages.render import render
-from leaderboard.table import Table
+from leaderboard.table import Standing, Table
 
 _CHOSEN = 4
 """Curves shown when nobody chose any: the first rows', and the best baseline's."""

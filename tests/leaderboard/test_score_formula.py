@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaderboard.anchors import Anchor, Anchors
+from leaderboard.score_formula import Anchor, ScoreFormula
 
 WORKED = Anchor("acc_x", "x", floor=0.91903, ref=0.974809, bound=1.0)
 LOSS = Anchor("val_loss_a", "a", floor=2.5, ref=2.3, bound=0.0, noise=0.01)
 FINITE = st.floats(-1e6, 1e6)
 
 
-def anchors(*each: Anchor) -> Anchors:
-    return Anchors("v1", "smoke", each)
+def anchors(*each: Anchor) -> ScoreFormula:
+    return ScoreFormula("v1", "smoke", each)
 
 
 def test_the_worked_value() -> None:
@@ -80,4 +80,4 @@ def test_the_difference_to_the_best_baseline_in_units_of_noise() -> None:
 
 def test_anchors_survive_storing() -> None:
     both = anchors(LOSS, WORKED)
-    assert Anchors.from_json(both.to_json()) == both
+    assert ScoreFormula.from_json(both.to_json()) == both

@@ -56,7 +56,7 @@ class Anchor:
 
 
 @dataclass(frozen=True)
-class Anchors:
+class ScoreFormula:
     """All anchors of one task version at one scale."""
 
     task_version: str
@@ -92,7 +92,7 @@ class Anchors:
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @staticmethod
-    def from_json(text: str) -> Anchors:
+    def from_json(text: str) -> ScoreFormula:
         """The inverse of `to_json`."""
         raw: dict[str, Any] = json.loads(text)
-        return Anchors(**{**raw, "anchors": tuple(Anchor(**anchor) for anchor in raw["anchors"])})
+        return ScoreFormula(**{**raw, "anchors": tuple(Anchor(**anchor) for anchor in raw["anchors"])})
