@@ -50,7 +50,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Entry:
+class RecordedResult:
     """A result with what is known of it beside the test itself."""
 
     result: Result

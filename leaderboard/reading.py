@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, select
 
 from leaderboard.columns import ELAPSED, METRIC, SCORE, SCORES, Columns, columns_at
-from leaderboard.model import Entry, Result
+from leaderboard.model import RecordedResult, Result
 from leaderboard.table import FIXED_COLUMNS, BoardSummary, Cell, Table, TableQuery, UnknownColumn, iso
 from leaderboard.tables import result_texts, result_values, results, submissions
 
@@ -39,7 +39,7 @@ _TIES = (results.c.finished_at, results.c.run_key)
 """Oldest first, the same on every page."""
 
 
-def entry(connection: Connection, run_key: str) -> Entry | None:
+def entry(connection: Connection, run_key: str) -> RecordedResult | None:
     """A recorded result and what became of it, or None.
 
     Values that were not finite come back as NaN, in `record` as None.
@@ -61,7 +61,7 @@ def entry(connection: Connection, run_key: str) -> Entry | None:
     del row["code_sha256"]  # follows from the code
     about = {name: row.pop(name) for name in ("duplicate_of", "is_final", "auto_submitted")}
     over = select(submissions.c.session_id).where(submissions.c.session_id == row["session_id"])
-    return Entry(
+    return RecordedResult(
         result=Result(**row, metrics=measured[METRIC], elapsed=measured[ELAPSED]),
         session_over=connection.execute(over).first() is not None,
         score=measured[SCORE].get("score"),

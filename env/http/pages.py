@@ -12,13 +12,13 @@ from starlette.responses import Response
 
 from env.api.refusal import Kind, Refusal
 from env.http.responses import STATUS
+from env.http.session_page import session_page
 from env.http.sessions import bearer
 from env.service.service import Service
 from leaderboard.pages.assets import PREFIX, assets, version
 from leaderboard.pages.boardquery import BoardQuery
 from leaderboard.pages.home import TaskEntry, home_page
 from leaderboard.pages.notices import error_page, locked_page
-from leaderboard.pages.session import session_page
 from leaderboard.pages.task import NamedCurve, TaskDetails, task_page
 from leaderboard.table import QueryError
 from tasks.model import Task
@@ -70,7 +70,7 @@ def pages_router(service: Service) -> APIRouter:
             raise Refusal(Kind.INVALID, "bad_page", "page must be a whole number from 1.")
         token = bearer(request)
         try:
-            return _html(session_page(service.chronicle.session(token, session_id, int(page))), private=True)
+            return _html(session_page(service.history.session(token, session_id, int(page))), private=True)
         except Refusal as refusal:
             if refusal.kind not in _LOCKED:
                 raise

@@ -60,7 +60,7 @@ class Service:
     opening: Opening
     tools: Tools
     views: Views
-    chronicle: History
+    history: History
     closing: Closing
     catalogue: Catalogue
     boards: Boards

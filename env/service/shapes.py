@@ -9,7 +9,7 @@ from typing import Any
 from env.api.refusal import Kind, Refusal
 from env.service.workspace import Workspace
 from env.store.model import Test
-from leaderboard.model import Entry
+from leaderboard.model import RecordedResult
 from leaderboard.table import iso
 from tasks.model import Task
 
@@ -54,7 +54,7 @@ def files(workspace: Workspace) -> list[dict[str, Any]]:
     ]
 
 
-def result_whole(entry: Entry, *, with_code: bool) -> dict[str, Any]:
+def result_whole(entry: RecordedResult, *, with_code: bool) -> dict[str, Any]:
     result = entry.result
     return {
         "run_key": result.run_key,

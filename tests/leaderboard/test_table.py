@@ -211,7 +211,7 @@ def test_pages_join_up_to_the_whole_table(connection: Connection, add: Add) -> N
     assert [row for page in pages for row in page.rows] == list(whole.rows)
     assert {page.total for page in pages} == {whole.total} == {23}
     assert {page.columns for page in pages} == {whole.columns}
-    assert (pages[1].to_dict()["limit"], pages[1].to_dict()["offset"]) == (5, 5)
+    assert (pages[1].limit, pages[1].offset) == (5, 5)
 
 
 def test_more_rows_than_one_statement_can_name(connection: Connection, add: Add) -> None:
