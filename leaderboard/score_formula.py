@@ -14,7 +14,7 @@ from typing import Any
 from leaderboard.naming import ranking_column
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Anchor:
     """What one metric of one stage is measured against, all in the metric's own unit.
 

@@ -15,8 +15,8 @@ from env.http.responses import STATUS
 from env.http.session_page import session_page
 from env.http.sessions import bearer
 from env.service.service import Service
+from leaderboard.pages.address import BoardAddress
 from leaderboard.pages.assets import PREFIX, assets, version
-from leaderboard.pages.boardquery import BoardQuery
 from leaderboard.pages.home import TaskEntry, home_page
 from leaderboard.pages.notices import error_page, locked_page
 from leaderboard.pages.task import NamedCurve, TaskDetails, task_page
@@ -54,7 +54,7 @@ def pages_router(service: Service) -> APIRouter:
     async def task(task_id: str, request: Request) -> Response:
         known = service.catalogue.task(task_id)
         parameters = request.query_params
-        query = BoardQuery.of({name: parameters.getlist(name) for name in parameters})
+        query = BoardAddress.of({name: parameters.getlist(name) for name in parameters})
         board = service.boards.task_board(task_id, query.query(), query.runs)
         query = replace(query, scale=board.scale)
         curves = [NamedCurve(run_key, run_key, curve) for run_key, curve in board.curves.items()]

@@ -20,7 +20,7 @@ LOSS = "val_loss_gpt-345m"
 def anchored(ref: float = 2.3, **fields: str) -> ScoreFormula:
     return ScoreFormula(
         **{"task_version": "v1", "scale": "gpt-345m", **fields},
-        anchors=(Anchor(LOSS, "gpt-345m", floor=2.5, ref=ref, bound=0.0, noise=0.01),),
+        anchors=(Anchor(metric=LOSS, stage="gpt-345m", floor=2.5, ref=ref, bound=0.0, noise=0.01),),
     )
 
 

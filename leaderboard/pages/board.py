@@ -9,7 +9,7 @@ from typing import Literal
 
 from leaderboard import naming
 from leaderboard.pages import figures
-from leaderboard.pages.boardquery import PAGE_ROWS, BoardQuery
+from leaderboard.pages.address import PAGE_ROWS, BoardAddress
 from leaderboard.table import Cell, Table
 
 _OWN = ("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score", "run_key")
@@ -21,8 +21,10 @@ _LABELS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Heading:
+    """The heading of a column, which is a link that sorts."""
+
     title: str
     column: str
     address: str
@@ -32,15 +34,17 @@ class Heading:
 
 
 @dataclass(frozen=True)
-class Group:
+class HeadingGroup:
     """Neighbouring columns of one stage."""
 
     title: str
     headings: tuple[Heading, ...]
 
 
-@dataclass(frozen=True)
-class Row:
+@dataclass(frozen=True, kw_only=True)
+class BoardRow:
+    """One result as a row of the page's table."""
+
     rank: int
     run_key: str
     agent: str
@@ -57,12 +61,14 @@ class Row:
     labels: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BoardView:
-    groups: tuple[Group, ...]
+    """The page's table: rows `first` to `last` of `total`, and the addresses of the pages beside it."""
+
+    groups: tuple[HeadingGroup, ...]
     agent: Heading
     finished: Heading
-    rows: tuple[Row, ...]
+    rows: tuple[BoardRow, ...]
     total: int
     first: int
     last: int
@@ -73,7 +79,7 @@ class BoardView:
     runs: tuple[str, ...] = field(default=())
 
 
-def board_view(table: Table, query: BoardQuery) -> BoardView:
+def board_view(table: Table, query: BoardAddress) -> BoardView:
     """The page's table. `table` holds the page of rows that `query` asks for."""
     sort = query.sort or naming.ranking_column(table.metric_columns) or "timestamp"
     shown = [*_grouped(table)]
@@ -83,7 +89,7 @@ def board_view(table: Table, query: BoardQuery) -> BoardView:
     pages = max(1, -(-table.total // PAGE_ROWS))
     return BoardView(
         groups=tuple(
-            Group(label, tuple(_heading(_title(name, label), name, sort, query) for name in members))
+            HeadingGroup(label, tuple(_heading(_title(name, label), name, sort, query) for name in members))
             for label, members in shown
         ),
         agent=_heading("Agent", "agent", sort, query, numeric=False),
@@ -130,14 +136,20 @@ def _title(column: str, label: str) -> str:
     return "time" if bare == "elapsed" else bare
 
 
-def _heading(title: str, column: str, sort: str, query: BoardQuery, numeric: bool = True) -> Heading:
+def _heading(title: str, column: str, sort: str, query: BoardAddress, numeric: bool = True) -> Heading:
     if sort.removeprefix("-") != column:
         # The first click brings the best, or the latest, to the top.
         first = f"-{column}" if _higher_is_better(column) else column
-        return Heading(title, column, query.address(sort=first), "none", numeric)
+        return Heading(title=title, column=column, address=query.address(sort=first), sorted="none", numeric=numeric)
     descending = sort.startswith("-")
     turned = column if descending else f"-{column}"
-    return Heading(title, column, query.address(sort=turned), "descending" if descending else "ascending", numeric)
+    return Heading(
+        title=title,
+        column=column,
+        address=query.address(sort=turned),
+        sorted="descending" if descending else "ascending",
+        numeric=numeric,
+    )
 
 
 def _higher_is_better(column: str) -> bool:
@@ -147,11 +159,11 @@ def _higher_is_better(column: str) -> bool:
 
 
 def _row(
-    row: Mapping[str, Cell], rank: int, query: BoardQuery, columns: Sequence[str], places: Mapping[str, int]
-) -> Row:
+    row: Mapping[str, Cell], rank: int, query: BoardAddress, columns: Sequence[str], places: Mapping[str, int]
+) -> BoardRow:
     agent, session_id, test = str(row["agent"]), str(row["session_id"]), row["test"]
     assert isinstance(test, int)
-    return Row(
+    return BoardRow(
         rank=rank,
         run_key=str(row.get("run_key") or f"{session_id}-{test}"),
         agent=agent,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from leaderboard.pages.boardquery import BoardQuery
-from leaderboard.pages.boardview import board_view
+from leaderboard.pages.address import BoardAddress
+from leaderboard.pages.board import board_view
 from leaderboard.table import FIXED_COLUMNS, Table
 
 
@@ -13,7 +13,7 @@ def first_click(*metrics: str, elapsed: tuple[str, ...] = ()) -> dict[str, str]:
     """By title, the address that a heading leads to while the board is sorted by something else."""
     columns = (*FIXED_COLUMNS, *metrics, *elapsed)
     table = Table(task_id="t", columns=columns, metric_columns=metrics, rows=(), total=0, limit=50, offset=0)
-    view = board_view(table, BoardQuery(sort="agent"))
+    view = board_view(table, BoardAddress(sort="agent"))
     return {one.title: one.address for group in view.groups for one in group.headings}
 
 
