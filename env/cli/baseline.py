@@ -30,13 +30,11 @@ from env.cli.options import (
 )
 from env.cli.wiring import CannotStart, find, wire
 from env.operators.measure.anchors import NotMeasured, anchors
-from env.operators.measure.play import BaselineOutcome, BaselineTest, running
+from env.operators.measure.play import TEMPLATE, BaselineOutcome, BaselineTest, running
 from env.operators.measure.show import Shown, outcome
 from env.operators.measure.tour import play_all
-from env.service.anchors import for_scores
 from env.service.service import Service
-from leaderboard.scoring import adopt
-from tasks.anchoring import TEMPLATE, write_anchors
+from tasks.anchors import write_anchors
 from tasks.errors import TaskError
 from tasks.load import Found
 from tasks.model import Baseline, Task
@@ -131,8 +129,7 @@ def _write(
     except TaskError as error:
         errors.print(f"ERROR: {error}")
         return False
-    with service.engine.begin() as conn:
-        adopt(conn, for_scores(scale, made))
+    service.boards.adopt(scale, made)
     console.print(f"Anchors written to {file}", markup=False)
     return True
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from env.lifecycle.rejection import rejection
 from env.store.model import Run, Status, Test
+from leaderboard.naming import elapsed_column, metric_column
 
 LAST_STEPS = 5
 
@@ -106,8 +107,8 @@ def saved(test: Test) -> str:
     values: dict[str, float | int] = {}
     for label, runs in groupby(test.runs, key=lambda run: run.label):
         stage = list(runs)
-        values |= {f"{name}_{label}": round(value, 4) for name, value in stage_metrics(stage).items()}
-        values[f"elapsed_{label}"] = round(sum(run.elapsed_s for run in stage))
+        values |= {metric_column(name, label): round(value, 4) for name, value in stage_metrics(stage).items()}
+        values[elapsed_column(label)] = round(sum(run.elapsed_s for run in stage))
     return f"[Leaderboard] Results saved: {values}"
 
 
@@ -121,8 +122,8 @@ def flat_metrics(test: Test) -> tuple[dict[str, float], dict[str, float]]:
     metrics: dict[str, float] = {}
     elapsed: dict[str, float] = {}
     for run in test.runs:
-        metrics |= {f"{name}_{run.label}": value for name, value in run.metrics.items()}
-        key = f"elapsed_{run.label}"
+        metrics |= {metric_column(name, run.label): value for name, value in run.metrics.items()}
+        key = elapsed_column(run.label)
         elapsed[key] = round(elapsed.get(key, 0.0) + run.elapsed_s, 3)
     return metrics, elapsed
 
@@ -163,7 +164,7 @@ def _headline(run: Run) -> Iterator[str]:
 
 
 def _listed(metrics: Mapping[str, float], label: str) -> str:
-    return ", ".join(f"{name}_{label}={_figure(value)}" for name, value in metrics.items())
+    return ", ".join(f"{metric_column(name, label)}={_figure(value)}" for name, value in metrics.items())
 
 
 def _figure(value: float) -> str:

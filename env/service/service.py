@@ -10,10 +10,12 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from env.api.catalogue import Ready
 from env.lifecycle.loop import Lifecycle, utc_now
 from env.lifecycle.rehearsals import Rehearsals
 from env.service.access import Access
-from env.service.anchors import for_scores
+from env.service.boards import Boards
+from env.service.catalogue import Catalogue
 from env.service.checks import Checks
 from env.service.closing import DEFAULT_PATIENCE, Closing, SessionPatience
 from env.service.history import History
@@ -26,7 +28,6 @@ from env.store.engine import Checkpoints, open_database
 from env.store.store import Store
 from env.telemetry.metrics import Metrics
 from env.telemetry.watch import Telemetry
-from leaderboard.scoring import adopt
 from runner.pool import Host
 from runner.protocol import Runner
 from tasks.anchors import ScaleAnchors
@@ -55,8 +56,6 @@ class Service:
 
     engine: Engine
     tasks: Mapping[str, Task]
-    anchors: Mapping[str, Mapping[str, ScaleAnchors]]
-    """By task and scale."""
     runner: Runner
     lifecycle: Lifecycle
     metrics: Metrics
@@ -64,10 +63,18 @@ class Service:
     opening: Opening
     tools: Tools
     views: Views
-    chronicle: History
+    history: History
     closing: Closing
+    catalogue: Catalogue
+    boards: Boards
     open_to_all: bool
     """No operator keys are configured: it listens on loopback only."""
+
+    def ready(self) -> Ready:
+        """Whether tests are being taken. Raises what the database raises if it does not answer."""
+        return Ready(
+            ok=self.lifecycle.alive, runner=self.runner.name, slots=self.runner.slots, tests=self.views.counts()
+        )
 
 
 def build(
@@ -84,9 +91,10 @@ def build(
     engine = open_database(settings.db)
     store = Store(engine)
     anchors = anchors or {}
-    with engine.begin() as conn:
-        for scale, each in (item for of_task in anchors.values() for item in of_task.items()):
-            adopt(conn, for_scores(scale, each))
+    catalogue = Catalogue(tasks, anchors)
+    boards = Boards(engine, store, tasks, catalogue)
+    for scale, each in (item for of_task in anchors.values() for item in of_task.items()):
+        boards.adopt(scale, each)
     access = Access(_secret(settings.state_dir), settings.keys)
     live = LiveSessions(engine, store)
     metrics = Metrics(store, host)
@@ -97,7 +105,6 @@ def build(
     return Service(
         engine=engine,
         tasks=tasks,
-        anchors=anchors,
         runner=runner,
         lifecycle=lifecycle,
         metrics=metrics,
@@ -107,8 +114,10 @@ def build(
         ),
         tools=Tools(engine, store, live, steps, lifecycle, checks, access, clock),
         views=views,
-        chronicle=History(engine, store, live, views),
+        history=History(engine, store, live, views),
         closing=Closing(store, live, clock, settings.patience),
+        catalogue=catalogue,
+        boards=boards,
         open_to_all=access.open_to_all,
     )
 

@@ -17,7 +17,7 @@ from env.api.refusal import Kind
 from env.service.answer import Answer
 from env.service.service import Service, ServiceSettings, build
 from leaderboard import reading
-from leaderboard.table import Query
+from leaderboard.table import TableQuery
 from runner.fake.runner import FakeRunner
 from runner.pool import Host, Pool
 from tasks.load import load_tasks
@@ -55,7 +55,7 @@ class ServiceWithClock:
     def rows(self) -> list[tuple[int, bool]]:
         """Test and label of what is submitted."""
         with self.service.engine.begin() as conn:
-            found = reading.rows(conn, TASK, Query()).rows
+            found = reading.rows(conn, TASK, TableQuery()).rows
         return [(int(str(row["test"])), bool(row["auto_submitted"])) for row in found]
 
 
