@@ -27,7 +27,7 @@ class Found:
     task: Task
     folder: Path
     anchors: Mapping[str, ScaleAnchors]
-    """By scale; of whatever version of the task they were measured for."""
+    """The anchors by scale, of whatever version of the task they were measured for."""
 
 
 def load_task(folder: Path) -> Task:
@@ -56,7 +56,7 @@ def load_task(folder: Path) -> Task:
 
 
 def load_tasks(folders: Sequence[Path] = ()) -> dict[str, Task]:
-    """The tasks that `find_tasks` finds. Raises TaskError."""
+    """The tasks that `find_tasks` finds, by id. Raises TaskError."""
     return {task_id: found.task for task_id, found in find_tasks(folders).items()}
 
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Literal
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Stage:
     """One command of a test.
 
@@ -30,7 +30,7 @@ class Stage:
     """How many times that an edited script may take; with `baseline_s` it makes `timeout_s`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scale:
     """A size to run at: stages in order, and the settings their scripts find in the environment."""
 
@@ -76,7 +76,7 @@ class Baseline:
     """Arguments of the edit tool without the file's name, applied one after another."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """What an agent is asked to do, complete: nothing is read from disk after loading."""
 

@@ -1,4 +1,4 @@
-"""The researchers' pages: plain values are gathered here and rendered in `leaderboard/pages`."""
+"""The researchers' pages: what the service tells, rendered by `leaderboard/pages` and `session_page`."""
 
 from __future__ import annotations
 

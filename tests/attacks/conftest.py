@@ -6,7 +6,7 @@ import json
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -229,7 +229,8 @@ def open_range(
 def _remove_containers(engine_url: str | None, folder: Path) -> None:
     client = docker.APIClient(base_url=engine_url, version="auto")
     for container in containers_with(engine_url, str(folder)):
-        client.remove_container(container, force=True)
+        with suppress(docker.errors.NotFound):  # the engine was about to remove it for the service
+            client.remove_container(container, force=True)
     client.close()
 
 

@@ -101,4 +101,4 @@ def test_a_training_that_used_up_half_the_room_for_slower_methods_is_noted() -> 
 
 
 def test_where_nobody_knows_how_long_it_takes_nothing_is_slow() -> None:
-    assert slow_note(1e6, Stage("gpt", "gpt.sh", "")) == ""
+    assert slow_note(1e6, Stage(label="gpt", script="gpt.sh", script_text="")) == ""
