@@ -10,21 +10,21 @@ from starlette.responses import Response
 
 from env.api import catalogue as catalogue_schema
 from env.api import results as result_schema
-from env.api import sessions as schema
 from env.api.arguments import schemas
-from env.api.refusal import Kind, Refusal
+from env.api.refusal import Kind, Refusal, Refused
 from env.http.responses import answers_with, json_response
 from env.http.sessions import bearer
 from env.service.anchors import NO_ANCHORS
+from env.service.answers import task_brief, task_whole
+from env.service.refusals import unknown_task
 from env.service.service import Service
-from env.service.shapes import task_brief, task_whole, unknown_task
 from leaderboard import reading as leaderboard
 from leaderboard.export import to_csv
 from leaderboard.table import MAX_LIMIT, MAX_OFFSET, QueryError, Table
 from leaderboard.table import Query as BoardQuery
 
 PAGE = 100
-_REFUSALS: dict[int | str, dict[str, Any]] = {404: {"model": schema.Refused}, 422: {"model": schema.Refused}}
+_REFUSALS: dict[int | str, dict[str, Any]] = {404: {"model": Refused}, 422: {"model": Refused}}
 
 
 # PostgreSQL takes no NUL in a text.
@@ -39,7 +39,7 @@ def catalogue_router(service: Service) -> APIRouter:
     @router.get("/tasks", response_model=catalogue_schema.Tasks)
     async def list_tasks() -> Response:
         """The tasks there are."""
-        return json_response({"tasks": [task_brief(task) for task in service.tasks.values()]})
+        return json_response(catalogue_schema.Tasks(tasks=tuple(map(task_brief, service.tasks.values()))))
 
     @router.get("/tasks/{task_id}", response_model=catalogue_schema.TaskWhole)
     async def read_task(task_id: _TaskId) -> Response:
@@ -52,7 +52,7 @@ def catalogue_router(service: Service) -> APIRouter:
     @router.get("/tools", response_model=catalogue_schema.Tools)
     async def list_tools() -> Response:
         """The tools, in OpenAI function-calling form."""
-        return json_response({"tools": schemas()})
+        return json_response(catalogue_schema.Tools(tools=schemas()))
 
     @router.get("/leaderboards", response_model=catalogue_schema.Boards)
     async def list_leaderboards() -> Response:

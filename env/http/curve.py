@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from env.api import sessions as schema
+from env.api.refusal import Refused
 from env.http.responses import json_response
 from env.service.service import Service
 
@@ -30,7 +30,7 @@ class CurveView(BaseModel):
 
 
 def curve_router(service: Service) -> APIRouter:
-    router = APIRouter(prefix="/v1", responses={404: {"model": schema.Refused}, 422: {"model": schema.Refused}})
+    router = APIRouter(prefix="/v1", responses={404: {"model": Refused}, 422: {"model": Refused}})
 
     @router.get("/results/{run_key}/curve", response_model=CurveView, tags=["catalogue"])
     async def read_curve(

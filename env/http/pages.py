@@ -15,8 +15,8 @@ from env.api.refusal import Kind, Refusal
 from env.http.responses import STATUS
 from env.http.sessions import bearer
 from env.service.anchors import NO_ANCHORS, scoring_note
+from env.service.refusals import unknown_task
 from env.service.service import Service
-from env.service.shapes import unknown_task
 from leaderboard import overview
 from leaderboard import reading as leaderboard
 from leaderboard.pages.assets import PREFIX, assets, version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import Request
@@ -11,9 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from env.api.arguments import TOOLS, mistakes
-from env.api.refusal import Kind, Refusal
+from env.api.base import Body
+from env.api.refusal import Kind, Refusal, Refused
 from env.api.sessions import OpenSession
-from env.service.answer import Answer
+from env.api.tools import Edited, TurnedDown
 
 STATUS = {
     Kind.MALFORMED: 400,
@@ -30,10 +32,11 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
-def json_response(body: Any, status: int = 200) -> Response:
-    # A lone surrogate can't be UTF-8; as a backslash escape it is what JSON itself writes for it.
-    text = _encode(body)
+def json_response(body: Body | Mapping[str, Any], status: int = 200) -> Response:
+    # Not the model's own JSON: it writes some numbers otherwise (1e-05 as 0.00001), and no lone surrogate at all.
+    text = _encode(body.to_dict() if isinstance(body, Body) else body)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    # A lone surrogate can't be UTF-8; as a backslash escape it is what JSON itself writes for it.
     return Response(text.encode("utf-8", "backslashreplace"), status, headers, "application/json")
 
 
@@ -42,13 +45,12 @@ def answers_with(media_type: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"content": {media_type: {}}}}
 
 
-def answer_response(answer: Answer, status: int = 200) -> Response:
-    return json_response(answer.body, status if answer.kind is None else STATUS[answer.kind])
+def answer_response(answer: Edited | TurnedDown, status: int = 200) -> Response:
+    return json_response(answer, STATUS[answer.kind] if isinstance(answer, TurnedDown) else status)
 
 
 def refusal_response(refusal: Refusal) -> Response:
-    body = {"ok": False, "observation": refusal.observation, "code": refusal.code}
-    return json_response(body, STATUS[refusal.kind])
+    return json_response(refusal.body, STATUS[refusal.kind])
 
 
 def too_large() -> Response:
@@ -81,11 +83,11 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 413:
         return too_large()
     where = f"{request.method} {request.url.path[:200]}"
-    body = {
-        "ok": False,
-        "observation": f"ERROR: {error.detail}: {where}. GET /openapi.json lists what there is.",
-        "code": _CODES.get(error.status_code, "http_error"),
-    }
+    body = Refused(
+        ok=False,
+        observation=f"ERROR: {error.detail}: {where}. GET /openapi.json lists what there is.",
+        code=_CODES.get(error.status_code, "http_error"),
+    )
     response = json_response(body, error.status_code)
     response.headers.update(error.headers or {})
     return response

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from env.api.refusal import Kind, Refusal
 from env.service.live import LiveSession, LiveSessions
 from env.service.prompt import prompt
-from env.service.shapes import unknown_result
+from env.service.refusals import unknown_result
 from env.service.views import Views
 from env.service.workspace import Workspace
 from env.store.codec import time_text
@@ -47,11 +47,11 @@ class History:
             agent=session.agent,
             scale=session.scale,
             metadata=session.metadata,
-            state=seen["state"],
-            created_at=seen["created_at"],
-            submitted=seen["submission"] and seen["submission"]["n"],
-            submitted_at=seen["submission"] and seen["submission"]["submitted_at"],
-            budget=seen["budget"],
+            state=seen.state,
+            created_at=seen.created_at,
+            submitted=None if seen.submission is None else seen.submission.n,
+            submitted_at=None if seen.submission is None else seen.submission.submitted_at,
+            budget=seen.budget.to_dict(),
             prompt=prompt(session.task, session.scale),
             tests=[self._test(bearer, live, test) for test in tests],
             steps=[_step(step, told, changes) for step, changes in _with_changes(live.history[0], steps, shown)],
@@ -74,23 +74,23 @@ class History:
         seen = self._views.test(bearer, test.session_id, test.n)
         with self._engine.begin() as conn:
             entry = leaderboard.entry(conn, test.run_key)
-        progress = seen["progress"]
+        progress = seen.progress
         return TestStory(
             n=test.n,
             run_key=test.run_key,
             status=test.status.value,
             refunded=test.refunded,
-            started_at=seen["started_at"],
-            ended_at=seen["ended_at"],
-            stages=seen["stages"],
+            started_at=seen.started_at,
+            ended_at=seen.ended_at,
+            stages=[stage.to_dict() for stage in seen.stages],
             changes=_changes(live.history[0].texts, test.files),
-            curve=bool(progress["series"]),
+            curve=bool(progress.series),
             record=None if entry is None else entry.result.record,
             labels=() if entry is None else tuple(_labels(entry)),
-            stage=progress["stage"],
-            step=progress["step"],
-            total_steps=progress["total_steps"],
-            eta_s=progress["eta_s"],
+            stage=progress.stage,
+            step=progress.step,
+            total_steps=progress.total_steps,
+            eta_s=progress.eta_s,
         )
 
 
