@@ -12,8 +12,8 @@ from env.api import catalogue as catalogue_schema
 from env.api import results as result_schema
 from env.api.arguments import schemas
 from env.api.refusal import Kind, Refusal, Refused
+from env.http.headers import bearer
 from env.http.responses import answers_with, json_response
-from env.http.sessions import bearer
 from env.service.anchors import NO_ANCHORS
 from env.service.answers import task_brief, task_whole
 from env.service.refusals import unknown_task

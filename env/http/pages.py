@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from env.api.refusal import Kind, Refusal
+from env.http.headers import bearer
 from env.http.responses import STATUS
-from env.http.sessions import bearer
 from env.service.anchors import NO_ANCHORS, scoring_note
 from env.service.refusals import unknown_task
 from env.service.service import Service

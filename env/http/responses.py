@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+from pydantic_core import PydanticSerializationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -46,7 +47,12 @@ def answers_with(media_type: str) -> dict[int | str, dict[str, Any]]:
 
 
 def answer_response(answer: Edited | TurnedDown, status: int = 200) -> Response:
-    return json_response(answer, STATUS[answer.kind] if isinstance(answer, TurnedDown) else status)
+    """Of texts, truths and whole numbers only: the model's own JSON is the same then, and comes sooner."""
+    status = STATUS[answer.kind] if isinstance(answer, TurnedDown) else status
+    try:
+        return Response(answer.model_dump_json(exclude_unset=True), status, media_type="application/json")
+    except PydanticSerializationError:  # a lone surrogate
+        return json_response(answer, status)
 
 
 def refusal_response(refusal: Refusal) -> Response:

@@ -20,9 +20,9 @@ from env.api.arguments import (
 )
 from env.api.refusal import Refused
 from env.api.tools import Checked, Edited, Started, Submitted, TestTicket
+from env.http.headers import bearer, idempotency_key
 from env.http.responses import answer_response, answers_with, json_response
 from env.http.toolroute import ToolRoute
-from env.service.access import bearer_of
 from env.service.call import A, Call
 from env.service.opening import Wanted
 from env.service.service import Service
@@ -35,16 +35,8 @@ Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to hold the answ
 TestNumber = Annotated[int, Path(ge=1, le=1_000_000, description="The test's number, as in `[Test #n]`.")]
 
 
-def bearer(request: Request) -> str | None:
-    return bearer_of(request.headers.get("authorization", ""))
-
-
-def _key(request: Request) -> str | None:
-    return request.headers.get("idempotency-key")
-
-
 def _call(request: Request, session_id: str, arguments: A) -> Call[A]:
-    return Call(bearer=bearer(request), session_id=session_id, arguments=arguments, key=_key(request))
+    return Call(bearer=bearer(request), session_id=session_id, arguments=arguments, key=idempotency_key(request))
 
 
 def sessions_router(service: Service) -> APIRouter:
@@ -61,7 +53,7 @@ def sessions_router(service: Service) -> APIRouter:
             agent=body.agent,
             scale=body.scale,
             metadata=body.metadata,
-            key=_key(request),
+            key=idempotency_key(request),
         )
         return json_response(service.opening.open_session(wanted), 201)
 
@@ -97,7 +89,8 @@ def sessions_router(service: Service) -> APIRouter:
         if isinstance(answer, Started) and wait:
             n = answer.test.n
             await lifecycle.wait(session_id, n, wait)
-            answer = tools.progressed(answer, views.test(bearer(request), session_id, n))
+            seen = views.test(bearer(request), session_id, n)
+            return json_response(tools.progressed(answer, seen), 202)
         return answer_response(answer, 202)
 
     @router.get("/{session_id}/tests/{n}", response_model=schema.TestView)
