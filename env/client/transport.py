@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,12 +12,35 @@ from typing import Any, Self
 import httpx
 
 from env.client.errors import RefusedError, ServiceError
-from env.client.patience import Patience
 
+_PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 MAX_SILENCE_S = 90.0
 """Above the 60 s that the service may hold an answer."""
 _PASSING = (502, 503, 504)
 """What a proxy answers for a service that is down."""
+
+
+class Patience:
+    """How long one call waits for a service that does not answer: a longer pause before each new attempt."""
+
+    def __init__(self, url: str, seconds: float) -> None:
+        self._url = url
+        self._seconds = seconds
+        self._pauses = 0
+        self._since = time.monotonic()
+
+    def answered(self) -> None:
+        """The service is there: whatever fails from now on has all the time again."""
+        self._pauses = 0
+        self._since = time.monotonic()
+
+    def pause(self, why: object) -> None:
+        """Raises ServiceError when the time is over."""
+        waited = time.monotonic() - self._since
+        if waited >= self._seconds:
+            raise ServiceError(f"{self._url} could not be reached for {waited:.0f} s: {why}")
+        time.sleep(_PAUSES_S[min(self._pauses, len(_PAUSES_S) - 1)])
+        self._pauses += 1
 
 
 class Transport:

@@ -6,6 +6,7 @@ from typing import Any
 
 from inspect_ai.tool import Tool, ToolDef, ToolError, ToolParams
 
+from env.api.tools import Started
 from env.client import RefusedError, Session, TestView
 from env.inspect.sessions import aside
 
@@ -24,11 +25,11 @@ def _tool(session: Session, name: str, description: str, parameters: dict[str, A
     async def execute(**arguments: Any) -> str:
         try:
             answer = await aside(lambda: session.call(name, **arguments))
-            if name == "test":
-                return str((await _result(session, answer["test"]["n"])).observation)
+            if isinstance(answer, Started):
+                return str((await _result(session, answer.test.n)).observation)
         except RefusedError as refused:
             raise ToolError(refused.observation) from refused
-        return str(answer["observation"])
+        return answer.observation
 
     # A file shown whole is longer than what Inspect would let through by default.
     return ToolDef(execute, name, description, ToolParams.model_validate(parameters), max_output=0).as_tool()

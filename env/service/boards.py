@@ -12,7 +12,7 @@ from env.api import catalogue as answers
 from env.api.refusal import Kind, Refusal
 from env.api.results import CURVE_SOURCE, CurveView
 from env.service.catalogue import Catalogue, score_formula
-from env.service.shapes import unknown_result, unknown_task
+from env.service.refusals import unknown_result, unknown_task
 from env.store.store import Store
 from leaderboard import overview, reading, stored_scores
 from leaderboard.curve import Curve

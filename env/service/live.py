@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
-from env.api.refusal import Kind, Refusal
+from env.service.refusals import unknown_session
 from env.service.workspace import Workspace
 from env.store.model import Ending, Session, Step, Submission
 from env.store.store import Store
@@ -94,7 +94,3 @@ class LiveSessions:
             else:
                 del live.history[-undone:]
         return live
-
-
-def unknown_session(session_id: str) -> Refusal:
-    return Refusal(Kind.NOT_FOUND, "unknown_session", f"There is no session {session_id[:64]!r}.")

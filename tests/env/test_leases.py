@@ -10,6 +10,8 @@ from typing import Any
 
 from env.api.arguments import TestArguments as NoArguments
 from env.lifecycle.plan import owner
+from env.service.call import Call
+from env.service.opening import Wanted
 from env.service.service import Service, ServiceSettings, build
 from env.store.model import Status
 from runner.fake.runner import FakeRunner
@@ -69,11 +71,13 @@ def on_four_gpus(
 
 
 async def one_test(service: Service) -> None:
-    opened = service.opening.open_session(None, "llm-pretrain-normalization", "tester", "gpt-345m", {}, None)
-    service.tools.test(opened["token"], opened["session_id"], NoArguments(), None)
-    await service.lifecycle.wait(opened["session_id"], 1, 20)
-    seen = service.views.test(opened["token"], opened["session_id"], 1)
-    assert Status(seen["status"]) is Status.SUCCEEDED
+    opened = service.opening.open_session(
+        Wanted(bearer=None, task="llm-pretrain-normalization", agent="tester", scale="gpt-345m")
+    )
+    service.tools.test(Call(bearer=opened.token, session_id=opened.session_id, arguments=NoArguments()))
+    await service.lifecycle.wait(opened.session_id, 1, 20)
+    seen = service.views.test(opened.token, opened.session_id, 1)
+    assert Status(seen.status) is Status.SUCCEEDED
 
 
 def test_no_device_is_in_two_tests_at_once(tmp_path: Path) -> None:

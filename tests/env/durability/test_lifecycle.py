@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from env.api.arguments import TestArguments as NoArguments
+from env.service.call import Call
+from env.service.opening import Wanted
 from env.service.service import Service, ServiceSettings, build
 from env.store.model import Status
 from runner.fake.runner import FakeRunner
@@ -63,12 +65,14 @@ class OutOfReachOnce(FakeRunner):
 async def two_tests(service: Service) -> list[Status]:
     """Statuses of two tests, one after the other."""
     loop = asyncio.create_task(service.lifecycle.run())
-    opened = service.opening.open_session(None, "llm-pretrain-normalization", "tester", "smoke", {}, None)
+    opened = service.opening.open_session(
+        Wanted(bearer=None, task="llm-pretrain-normalization", agent="tester", scale="smoke")
+    )
     seen = []
     for n in (1, 2):
-        service.tools.test(opened["token"], opened["session_id"], NoArguments(), None)
-        await service.lifecycle.wait(opened["session_id"], n, 10)
-        seen.append(Status(service.views.test(opened["token"], opened["session_id"], n)["status"]))
+        service.tools.test(Call(bearer=opened.token, session_id=opened.session_id, arguments=NoArguments()))
+        await service.lifecycle.wait(opened.session_id, n, 10)
+        seen.append(Status(service.views.test(opened.token, opened.session_id, n).status))
     await asyncio.sleep(0.1)  # for what comes after the result
     assert service.lifecycle.alive
     loop.cancel()
