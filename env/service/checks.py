@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine
-
 from env.api.arguments import CheckArguments
 from env.api.refusal import Kind, Refusal
 from env.api.tools import Checked, CheckResult, TurnedDown
@@ -28,10 +26,7 @@ def lint(live: LiveSession) -> None:
 
 
 class Checks:
-    def __init__(
-        self, engine: Engine, store: Store, live: LiveSessions, steps: Steps, rehearsals: Rehearsals, access: Access
-    ) -> None:
-        self._engine = engine
+    def __init__(self, store: Store, live: LiveSessions, steps: Steps, rehearsals: Rehearsals, access: Access) -> None:
         self._store = store
         self._live = live
         self._steps = steps
@@ -91,5 +86,5 @@ class Checks:
         )
 
     def _had(self, session_id: str) -> int:
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             return self._store.checks(conn, session_id)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Engine
-
 from env.api.refusal import Kind, Refusal
 from env.api.sessions import SessionView, StepView, TestView
 from env.service.live import LiveSessions
@@ -69,8 +67,7 @@ class SessionHistory:
 class History:
     """Tells sessions to readers, whoever may read them."""
 
-    def __init__(self, engine: Engine, store: Store, live: LiveSessions, views: Views) -> None:
-        self._engine = engine
+    def __init__(self, store: Store, live: LiveSessions, views: Views) -> None:
         self._store = store
         self._live = live
         self._views = views
@@ -78,7 +75,7 @@ class History:
     def session(self, bearer: str | None, session_id: str, page: int) -> SessionHistory:
         """Raises Refusal for whom the session is not open to, and for a page it does not have."""
         view = self._views.session(bearer, session_id)
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             steps = self._store.steps(conn, session_id)
             tests = self._store.tests(conn, session_id)
         pages = max(1, -(-len(steps) // STEPS_PER_PAGE))
@@ -101,7 +98,7 @@ class History:
 
     def _test(self, bearer: str | None, opened: Workspace, test: Test) -> TestHistory:
         view = self._views.test(bearer, test.session_id, test.n)
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             recorded = reading.entry(conn, test.run_key)
         return TestHistory(
             view=view, run_key=test.run_key, changes=_changes(opened.texts, test.files), recorded=recorded

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine
-
 from env.api.arguments import schemas
 from env.api.refusal import Kind, Refusal
 from env.api.sessions import Opened
@@ -49,7 +47,6 @@ class Wanted:
 class Opening:
     def __init__(
         self,
-        engine: Engine,
         store: Store,
         live: LiveSessions,
         tasks: Mapping[str, Task],
@@ -58,7 +55,6 @@ class Opening:
         clock: Callable[[], datetime],
         default_scale: str | None = None,
     ) -> None:
-        self._engine = engine
         self._store = store
         self._live = live
         self._tasks = tasks
@@ -84,7 +80,7 @@ class Opening:
         metadata = _checked(wanted.metadata)
         call = {"task": task.id, "agent": wanted.agent, "scale": scale, "metadata": metadata}
         scope = f"open:{sha256(wanted.bearer or '')}"
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             repeated = self._repeats.find(conn, scope, wanted.key, call)
             if repeated is not None:
                 session_id = str(repeated.body["session_id"])
@@ -110,7 +106,7 @@ class Opening:
     def open_baseline(self, task: Task, name: str, scale: str, seed: int) -> tuple[str, str]:
         """Id and token of a session that plays a baseline. For the operator's own process: no transport leads here."""
         session = self._new(task, baseline_agent(name), scale, {}, seed)
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             self._store.add_session(conn, session)
         return session.id, self._access.token(session.id)
 

@@ -92,16 +92,16 @@ def build(
     store = Store(engine)
     anchors = anchors or {}
     catalogue = Catalogue(tasks, anchors)
-    boards = Boards(engine, store, tasks, catalogue)
+    boards = Boards(store, tasks, catalogue)
     for scale, each in (item for of_task in anchors.values() for item in of_task.items()):
         boards.adopt(scale, each)
     access = Access(_secret(settings.state_dir), settings.keys)
-    live = LiveSessions(engine, store)
+    live = LiveSessions(store)
     metrics = Metrics(store, host)
     lifecycle = Lifecycle(store, runner, host, clock, Telemetry(metrics))
-    steps = Steps(engine, store, live, access, clock)
-    views = Views(engine, store, live, lifecycle, access)
-    checks = Checks(engine, store, live, steps, Rehearsals(runner, lifecycle.tidied), access)
+    steps = Steps(store, live, access, clock)
+    views = Views(store, live, lifecycle, access)
+    checks = Checks(store, live, steps, Rehearsals(runner, lifecycle.tidied), access)
     return Service(
         engine=engine,
         tasks=tasks,
@@ -109,12 +109,10 @@ def build(
         lifecycle=lifecycle,
         metrics=metrics,
         checkpoints=Checkpoints(engine),
-        opening=Opening(
-            engine, store, live, tasks, access, lambda: secrets.token_hex(8), clock, settings.default_scale
-        ),
-        tools=Tools(engine, store, live, steps, lifecycle, checks, access, clock),
+        opening=Opening(store, live, tasks, access, lambda: secrets.token_hex(8), clock, settings.default_scale),
+        tools=Tools(store, live, steps, lifecycle, checks, access, clock),
         views=views,
-        history=History(engine, store, live, views),
+        history=History(store, live, views),
         closing=Closing(store, live, clock, settings.patience),
         catalogue=catalogue,
         boards=boards,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from env.api.arguments import Arguments
 from env.api.base import Body
@@ -46,10 +46,7 @@ class Effect:
 
 
 class Steps:
-    def __init__(
-        self, engine: Engine, store: Store, live: LiveSessions, access: Access, clock: Callable[[], datetime]
-    ) -> None:
-        self._engine = engine
+    def __init__(self, store: Store, live: LiveSessions, access: Access, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._live = live
         self._access = access
@@ -82,7 +79,7 @@ class Steps:
         live = self._live.get(call.session_id)
         self._access.require_agent(call.bearer, live.session)
         if call.key is not None:
-            with self._engine.begin() as conn:
+            with self._store.begin() as conn:
                 found = self._repeats.find(conn, call.session_id, call.key, _repeatable(call))
             if found is not None:
                 return live, _again(found, answer)
@@ -130,7 +127,7 @@ class Steps:
         if effect.write is None and call.key is None:
             self._store.append(call.session_id, step)
         else:
-            with self._engine.begin() as conn:
+            with self._store.begin() as conn:
                 self._store.add_step(conn, call.session_id, step)
                 if effect.write is not None:
                     effect.write(conn)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from env.api.arguments import (
     CheckArguments,
@@ -38,7 +38,6 @@ RESULT_OVER_HTTP = "GET /v1/sessions/{session}/tests/{n}?wait=60"
 class Tools:
     def __init__(
         self,
-        engine: Engine,
         store: Store,
         live: LiveSessions,
         steps: Steps,
@@ -47,7 +46,6 @@ class Tools:
         access: Access,
         clock: Callable[[], datetime],
     ) -> None:
-        self._engine = engine
         self._store = store
         self._live = live
         self._steps = steps
@@ -113,7 +111,7 @@ class Tools:
 
         def act(live: LiveSession) -> Effect:
             session, workspace = live.session, live.workspace
-            with self._engine.begin() as conn:
+            with self._store.begin() as conn:
                 earlier = self._store.tests(conn, session.id)
             left = self._check_testable(session, earlier) - 1
             lint(live)
@@ -166,7 +164,7 @@ class Tools:
     def submit(self, call: Call[SubmitArguments]) -> Submitted | TurnedDown:
         def act(live: LiveSession) -> Effect:
             session_id = live.session.id
-            with self._engine.begin() as conn:
+            with self._store.begin() as conn:
                 tests = self._store.tests(conn, session_id)
             test = _submittable(tests, call.arguments.n)
             submission = Submission(test=test.n, at=self._clock())
@@ -185,7 +183,7 @@ class Tools:
 
         answer = self._steps.take(call, Submitted, act)
         if isinstance(answer, Submitted):
-            with self._engine.begin() as conn:
+            with self._store.begin() as conn:
                 self._live.get(call.session_id).submission = self._store.submission(conn, call.session_id)
         return answer
 
@@ -199,7 +197,7 @@ class Tools:
         """Stop a test. One that waits is refunded; one that runs is spent."""
         live = self._live.get(session_id)
         self._access.require_reader(bearer, live.session)
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             test = self._store.test(conn, session_id, n)
         if test is None:
             raise unknown_test(session_id, n)

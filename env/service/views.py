@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine
-
 from env.api.results import StoredResult
 from env.api.sessions import SessionView, TestView, TrajectoryView
 from env.lifecycle.loop import Lifecycle
@@ -18,8 +16,7 @@ from leaderboard import reading as leaderboard
 class Views:
     """Every call raises Refusal for whom the session is not open to, and for what does not exist."""
 
-    def __init__(self, engine: Engine, store: Store, live: LiveSessions, lifecycle: Lifecycle, access: Access) -> None:
-        self._engine = engine
+    def __init__(self, store: Store, live: LiveSessions, lifecycle: Lifecycle, access: Access) -> None:
         self._store = store
         self._live = live
         self._lifecycle = lifecycle
@@ -27,12 +24,12 @@ class Views:
 
     def session(self, bearer: str | None, session_id: str) -> SessionView:
         live = self._readable(bearer, session_id)
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             return session_view(live, self._store.tests(conn, session_id))
 
     def test(self, bearer: str | None, session_id: str, n: int) -> TestView:
         self._readable(bearer, session_id)
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             test = self._store.test(conn, session_id, n)
         if test is None:
             raise unknown_test(session_id, n)
@@ -41,13 +38,13 @@ class Views:
 
     def trajectory(self, bearer: str | None, session_id: str) -> TrajectoryView:
         live = self._readable(bearer, session_id)
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             steps, tests = self._store.steps(conn, session_id), self._store.tests(conn, session_id)
         return trajectory_view(live, steps, tests)
 
     def result(self, bearer: str | None, run_key: str) -> StoredResult:
         """A row of a leaderboard, whole. Its code is its agent's affair until the session is over."""
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             entry = leaderboard.entry(conn, run_key)
             if entry is None:
                 raise unknown_result(run_key)
@@ -57,7 +54,7 @@ class Views:
 
     def counts(self) -> dict[str, int]:
         """How many tests there are of each status, in all sessions."""
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             return self._store.counts(conn)
 
     def _readable(self, bearer: str | None, session_id: str) -> LiveSession:
