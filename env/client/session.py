@@ -25,7 +25,7 @@ _KINDS: dict[str, type[TestTicket] | type[Point] | type[TestView]] = {
 }
 
 
-class Session(Connected):
+class ClientSession(Connected):
     """Every call raises RefusedError when the service turns it down, and ServiceError when it cannot be reached.
 
     Calls are repeated while the service is down: it may be killed and started again in the middle.

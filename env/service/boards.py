@@ -36,7 +36,7 @@ class TaskBoard:
     """What scores mean at this scale, or why there are none."""
 
 
-class Boards:
+class LeaderboardReader:
     """Reads the leaderboard; every method is a transaction of its own."""
 
     def __init__(self, store: Store, tasks: Mapping[str, Task], catalogue: Catalogue) -> None:

@@ -35,7 +35,7 @@ from leaderboard import writing as leaderboard
 RESULT_OVER_HTTP = "GET /v1/sessions/{session}/tests/{n}?wait=60"
 
 
-class Tools:
+class SessionTools:
     def __init__(
         self,
         store: Store,

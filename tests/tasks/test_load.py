@@ -10,7 +10,7 @@ import pytest
 
 from tasks.errors import TaskError
 from tasks.load import load_task, load_tasks
-from tasks.model import Baseline, Budget, Task
+from tasks.model import Baseline, SessionBudget, Task
 from templates.render import render, scale, script
 
 
@@ -19,7 +19,7 @@ def test_minimal_task_loads_as_printed(write_task, template):
     assert (task.id, task.title, task.filename) == ("my-task", "A task of one's own", "pkg/custom.py")
     assert task.text == template
     assert task.editable == ((3, 14), (20, 22))
-    assert task.budget == Budget(tests=3, steps=0, checks=10)
+    assert task.budget == SessionBudget(tests=3, steps=0, checks=10)
     assert task.description == task.title
     assert not task.allow_create
     (stage,) = task.scales["smoke"].stages
@@ -29,7 +29,7 @@ def test_minimal_task_loads_as_printed(write_task, template):
 
 def test_task_without_budget_or_scales_has_the_defaults(write_task, minimal):
     task = load_task(write_task({"task.toml": minimal[: minimal.index("[budget]")]}))
-    assert task.budget == Budget()
+    assert task.budget == SessionBudget()
     assert task.scales == {}
 
 
