@@ -46,3 +46,10 @@ def test_a_class_name_stands_once_in_the_tree() -> None:
     ]
     twice = {name for name, count in Counter(names).items() if count > 1}
     assert twice == set()
+
+
+def test_what_the_architecture_names_is_there() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:env|tasks|runner|leaderboard|templates)/[\w/.]+)`", text)
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / name).exists()] == []

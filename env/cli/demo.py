@@ -56,7 +56,7 @@ def _session(console: Console, url: str) -> bool:
         client.open(TASK, "demo-rmsnorm", "smoke") as agent,
         client.open(TASK, "demo-template", "smoke") as template,
     ):
-        _say(console, f"ClientSession {agent.id} on {TASK}; the prompt ends:")
+        _say(console, f"Session {agent.id} on {TASK}; the prompt ends:")
         console.print("\n".join(agent.prompt.splitlines()[-6:]), markup=False)
 
         _say(console, "edit(replace lines 1..15): outside the fence")
