@@ -103,7 +103,7 @@ class ClientSession(Connected):
 
     def events(self, n: int) -> Iterator[Event]:
         """What happens to test `n`, each thing once: its statuses and points as they come, and at last its view."""
-        patience = self._transport.patience()
+        retries = self._transport.retries()
         status, points = "", 0
         while True:
             seen = 0
@@ -111,7 +111,7 @@ class ClientSession(Connected):
             try:
                 with self._transport.lines(f"{self._path}/tests/{n}/events") as lines:
                     for event in _parsed(lines):
-                        patience.answered()
+                        retries.answered()
                         match event:
                             case TestView():
                                 yield event
@@ -127,7 +127,7 @@ class ClientSession(Connected):
                                     yield event
             except httpx.TransportError as error:
                 why = error
-            patience.pause(why)
+            retries.pause(why)
 
     def cancel(self, n: int) -> TestView:
         """Stops test `n`; one that is over stays as it is."""

@@ -20,8 +20,8 @@ _PASSING = (502, 503, 504)
 """What a proxy answers for a service that is down."""
 
 
-class Patience:
-    """How long one call waits for a service that does not answer: a longer pause before each new attempt."""
+class Retries:
+    """How often one call is made to a service that does not answer: after longer and longer pauses, up to a time."""
 
     def __init__(self, url: str, seconds: float) -> None:
         self._url = url
@@ -66,21 +66,21 @@ class Transport:
 
     @contextmanager
     def lines(self, path: str) -> Iterator[Iterator[str]]:
-        """An answer that comes line by line. One attempt: httpx.TransportError when it breaks off."""
+        """An answer that comes line by line. Asked for once: httpx.TransportError is raised when it breaks off."""
         with self._http.stream("GET", path) as answer:
             if not answer.is_success:
                 answer.read()
                 self._accepted(answer)
             yield answer.iter_lines()
 
-    def patience(self) -> Patience:
-        return Patience(self._url, self._patience_s)
+    def retries(self) -> Retries:
+        return Retries(self._url, self._patience_s)
 
     def close(self) -> None:
         self._http.close()
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
-        patience = self.patience()
+        retries = self.retries()
         repeated = False
         while True:
             try:
@@ -96,10 +96,10 @@ class Transport:
                 # The attempt whose answer was lost is under way still: wait for what it comes to.
                 if not (repeated and refused.code == "check_running"):
                     raise
-                patience.answered()
+                retries.answered()
                 why = refused
             repeated = True
-            patience.pause(why)
+            retries.pause(why)
 
     def _accepted(self, answer: httpx.Response) -> Any:
         try:

@@ -55,7 +55,7 @@ def answers_with(media_type: str) -> dict[int | str, dict[str, Any]]:
 
 
 def answer_response(answer: Edited | TurnedDown, status: int = 200) -> Response:
-    """Of texts, truths and whole numbers only: the model's own JSON is the same then, and comes sooner."""
+    """A tool's answer. It holds no fractions, so that the model's own JSON is the same, and it is made sooner."""
     status = STATUS[answer.kind] if isinstance(answer, TurnedDown) else status
     try:
         return Response(answer.model_dump_json(exclude_unset=True), status, media_type="application/json")

@@ -43,6 +43,7 @@ def budget(session: Session, tests: Iterable[Test]) -> Budget:
 
 
 def files(workspace: Workspace) -> tuple[File, ...]:
+    """The session's files with the ranges that may be edited now."""
     return tuple(
         File(filename=each.filename, text=each.text, editable=each.ranges, total_lines=each.total_lines)
         for each in workspace.documents.values()

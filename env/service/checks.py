@@ -33,10 +33,10 @@ class Checks:
         self._rehearsals = rehearsals
         self._access = access
         self._checking: set[str] = set()
-        """Sessions whose rehearsal is under way."""
+        """The sessions whose rehearsal is under way."""
 
     async def check(self, call: Call[CheckArguments]) -> Checked | TurnedDown:
-        """Takes as long as the rehearsal, one at a time in a session."""
+        """Rehearses the files as they are, which takes seconds. A session may have one such call at a time."""
         session_id = call.session_id
         self._access.require_agent(call.bearer, self._live.get(session_id).session)
         if session_id in self._checking:

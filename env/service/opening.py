@@ -65,6 +65,7 @@ class Opening:
         self._repeats = Repeats(store)
 
     def open_session(self, wanted: Wanted) -> Opened:
+        """Opens the session, or finds the one that the same key has opened before. Raises Refusal."""
         self._access.require_opener(wanted.bearer)
         task = self._tasks.get(wanted.task)
         if task is None:
@@ -104,7 +105,10 @@ class Opening:
         )
 
     def open_baseline(self, task: Task, name: str, scale: str, seed: int) -> tuple[str, str]:
-        """Id and token of a session that plays a baseline. For the operator's own process: no transport leads here."""
+        """Opens a session that plays a baseline, for the operator's own process; no transport leads here.
+
+        Returns the session's id and token.
+        """
         session = self._new(task, baseline_agent(name), scale, {}, seed)
         with self._store.begin() as conn:
             self._store.add_session(conn, session)

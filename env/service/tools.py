@@ -194,7 +194,7 @@ class SessionTools:
         return answer.model_copy(update={"test": test, "observation": told})
 
     def cancel(self, bearer: str | None, session_id: str, n: int) -> None:
-        """Stop a test. One that waits is refunded; one that runs is spent."""
+        """Stops a test. One that waits is refunded; one that runs is spent. Raises Refusal."""
         live = self._live.get(session_id)
         self._access.require_reader(bearer, live.session)
         with self._store.begin() as conn:

@@ -56,7 +56,7 @@ class BaselineOutcome:
         return self.status == Status.SUCCEEDED.value
 
 
-class ProgressListener(Protocol):
+class Reporter(Protocol):
     """Is told how the tests of baselines go."""
 
     def progress(self, test: BaselineTest, seen: TestView) -> None: ...
@@ -65,15 +65,15 @@ class ProgressListener(Protocol):
 
 
 async def play_all(
-    service: Service, tests: Sequence[BaselineTest], jobs: int, listener: ProgressListener
+    service: Service, tests: Sequence[BaselineTest], jobs: int, reporter: Reporter
 ) -> list[BaselineOutcome]:
     """The outcomes in the order of `tests`, whatever ended first; `jobs` at once. Cancelled, it stops what runs."""
     free = asyncio.Semaphore(jobs)
 
     async def one(test: BaselineTest) -> BaselineOutcome:
         async with free:
-            outcome = await play(service, test, lambda seen: listener.progress(test, seen))
-        listener.over(outcome)
+            outcome = await play(service, test, lambda seen: reporter.progress(test, seen))
+        reporter.over(outcome)
         return outcome
 
     async with asyncio.TaskGroup() as group:
