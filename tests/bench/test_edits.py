@@ -10,10 +10,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 import pytest
@@ -72,10 +72,8 @@ def test_an_edit_costs_the_same_in_one_session_as_in_a_thousand(serve: Callable[
 
 
 def test_where_the_time_of_an_edit_goes(serve: Callable[..., Any], tmp_path: Path) -> None:
-    spent = [
-        measure_stages(serve, tmp_path / python.parents[1].name, python=python, sessions=SESSIONS, cycles=2 * CYCLES)
-        for python in (Path(sys.executable), *_base_pythons())
-    ]
+    pythons = (Path(sys.executable), *_base_pythons())
+    spent = measure_stages(serve, tmp_path, pythons=pythons, sessions=SESSIONS, cycles=CYCLES // 2, rounds=ROUNDS)
     for name in [*stages.STAGES, stages.SERVER, "all"]:
         print(f"{name:<24}" + "   was ".join(f"{one[name]:5.0f} us" for one in spent))
     assert all(spent[0][name] > 0 for name in stages.STAGES)
@@ -118,21 +116,30 @@ def measure_crowd(serve: Callable[..., Any], *, sessions: int, requests: int, ro
 
 
 def measure_stages(
-    serve: Callable[..., Any], out: Path, *, python: Path, sessions: int, cycles: int
-) -> dict[str, float]:
+    serve: Callable[..., Any], folder: Path, *, pythons: Sequence[Path], sessions: int, cycles: int, rounds: int
+) -> list[dict[str, float]]:
     """The processor time of an edit on one connection, in microseconds by stage and as a whole (`all`).
 
-    The service is that of `python`'s environment. `out` will be a file.
+    One for the service of each Python's environment; they take turns. Their samples are kept in `folder`.
     """
-    service = start_service(serve, (str(python), "-P", stages.__file__, str(out)))
-    scripts = _edit_scripts(service, 1, sessions)
-    service.load(scripts, 1)
-    service.process.send_signal(signal.SIGUSR1)
-    whole = service.load(scripts, cycles).cpu_us
-    service.server.stop()
-    samples: dict[str, int] = json.loads(out.read_text())
-    total = sum(samples.values())
-    return {name: samples.get(name, 0) / total * whole for name in (*stages.STAGES, stages.SERVER)} | {"all": whole}
+    places = [folder / f"samples-{number}.json" for number in range(len(pythons))]
+    services = [
+        start_service(serve, (str(python), "-P", stages.__file__, str(place)))
+        for python, place in zip(pythons, places, strict=True)
+    ]
+    scripts = [_edit_scripts(service, 1, sessions) for service in services]
+    for service, script in zip(services, scripts, strict=True):
+        service.load(script, 1)  # the first is for warming up
+        service.process.send_signal(signal.SIGUSR1)
+    turns = [[one.load(script, cycles) for one, script in zip(services, scripts, strict=True)] for _ in range(rounds)]
+    spent = []
+    for service, place, loads in zip(services, places, zip(*turns, strict=True), strict=True):
+        service.server.stop()
+        samples: dict[str, int] = json.loads(place.read_text())
+        whole, total = fmean(load.cpu_us for load in loads), sum(samples.values())
+        shares = {name: samples.get(name, 0) / total for name in (*stages.STAGES, stages.SERVER)}
+        spent.append({name: share * whole for name, share in shares.items()} | {"all": whole})
+    return spent
 
 
 def _base_pythons() -> list[Path]:
