@@ -39,6 +39,7 @@ test: check
 attacks: setup
 	@$(BIN)/pytest -q -m 'not gpu' tests/attacks
 
+# With RINGFENCE_BENCH_BASE naming another checkout that was set up, edits are measured beside that one's too.
 bench: setup
 	@$(BIN)/pytest -p no:xdist -q -s --timeout 900 -o "norecursedirs=.*" tests/bench
 

@@ -33,17 +33,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: -slow[item.path])
 
 
+COMMAND = (sys.executable, "-m", "env.cli")
+"""This environment's `ringfence`."""
+
+
 class Server:
     """`ringfence serve` as a process. `kill` is SIGKILL; `start` again picks up the same state folder."""
 
-    def __init__(self, state: Path, arguments: tuple[str, ...]) -> None:
+    def __init__(self, state: Path, arguments: tuple[str, ...], command: tuple[str, ...] = COMMAND) -> None:
         self.state = state
         self.arguments = arguments
+        self.command = command
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
 
     def start(self) -> Server:
-        command = [sys.executable, "-m", "env.cli", "serve", "--port", "0", "--state", str(self.state)]
+        command = [*self.command, "serve", "--port", "0", "--state", str(self.state)]
         with (self.state.parent / f"{self.state.name}.log").open("a") as log:
             self._process = subprocess.Popen(
                 [*command, *self.arguments], stdout=subprocess.PIPE, stderr=log, text=True, env=_plain_environment()
@@ -121,8 +126,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """`serve("--runner", "fake", ...)` starts a service in a state folder of its own, stopped at the end."""
     servers: list[Server] = []
 
-    def start(*arguments: str) -> Server:
-        servers.append(Server(tmp_path / f"state{len(servers)}", arguments or ("--runner", "fake")))
+    def start(*arguments: str, command: tuple[str, ...] = COMMAND) -> Server:
+        servers.append(Server(tmp_path / f"state{len(servers)}", arguments or ("--runner", "fake"), command))
         return servers[-1].start()
 
     yield start
