@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from tests.conftest import Server
+    from tests.support.service import Serve, Server
 
 QUICK = """\
 id = "quick"
@@ -34,6 +33,6 @@ def local_arguments(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]
 
 
 @pytest.fixture(scope="module")
-def local(serve_shared: Callable[..., Server], local_arguments: tuple[str, ...]) -> Server:
+def local(serve_shared: Serve, local_arguments: tuple[str, ...]) -> Server:
     """One such service for all tests of a module."""
     return serve_shared(*local_arguments)

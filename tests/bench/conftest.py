@@ -8,7 +8,8 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+
+from tests.support.processes import next_line, started
+from tests.support.service import Serve
 
 _HERE = Path(__file__).parent
 _CORES = sorted(os.sched_getaffinity(0))
@@ -75,8 +79,8 @@ def _two_cores() -> None:
 
 
 @pytest.fixture
-def service(serve: Callable[..., Any]) -> tuple[Any, Target]:
-    """`ringfence serve` on the first core: the server of tests/conftest.py, and the same as a target."""
+def service(serve: Serve) -> tuple[Any, Target]:
+    """`ringfence serve` on the first core: the server of the other tests, and the same as a target."""
     with _on_core(_CORES[0]):
         server = serve("--runner", "fake")
     return server, Target(server.url, psutil.Process(server.pid))
@@ -84,13 +88,10 @@ def service(serve: Callable[..., Any]) -> tuple[Any, Target]:
 
 @pytest.fixture
 def echo() -> Iterator[Target]:
-    with _on_core(_CORES[0]):
-        process = subprocess.Popen([sys.executable, _HERE / "echo.py"], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    yield Target(process.stdout.readline().strip(), psutil.Process(process.pid))
-    process.terminate()
-    process.wait(20)
-    process.stdout.close()
+    with ExitStack() as ends:
+        with _on_core(_CORES[0]):
+            process = ends.enter_context(started([sys.executable, _HERE / "echo.py"]))
+        yield Target(next_line(process).strip(), psutil.Process(process.pid))
 
 
 @contextlib.contextmanager

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.service import Agent, Server
+
 FILENAME = "nanoGPT/custom_pretrain.py"
 SHORT = "".join(f"        self.register_{n} = nn.Parameter(torch.ones(ndim))\n" for n in range(10))
 LONG = "".join(f"        x = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + {n}e-5)\n" for n in range(17))
@@ -21,7 +23,7 @@ SESSIONS = 48
 
 
 @pytest.mark.parametrize("connections", [1, 16])
-def test_an_edit_costs_little_more_than_an_echo(service: Any, echo: Any, connections: int) -> None:
+def test_an_edit_costs_little_more_than_an_echo(service: Server, echo: Any, connections: int) -> None:
     server, target = service
     cycles = REQUESTS // (2 * SESSIONS)
     pair = [echo.request("/echo", GROW), echo.request("/echo", SHRINK)]
@@ -44,7 +46,7 @@ def test_an_edit_costs_little_more_than_an_echo(service: Any, echo: Any, connect
     assert p99 < 5
 
 
-def test_an_edit_costs_the_same_in_one_session_as_in_a_thousand(service: Any) -> None:
+def test_an_edit_costs_the_same_in_one_session_as_in_a_thousand(service: Server) -> None:
     server, target = service
     sessions = [server.open() for _ in range(1000)]
     rates: dict[int, list[float]] = {1: [], 1000: []}
@@ -62,7 +64,7 @@ def test_an_edit_costs_the_same_in_one_session_as_in_a_thousand(service: Any) ->
     assert ratio > 0.85
 
 
-def _edit_scripts(server: Any, target: Any, connections: int) -> list[list[str]]:
+def _edit_scripts(server: Server, target: Any, connections: int) -> list[list[str]]:
     """A connection's edits go round its own sessions: all files grow, then all shrink back."""
     scripts = []
     for _ in range(connections):
@@ -71,7 +73,7 @@ def _edit_scripts(server: Any, target: Any, connections: int) -> list[list[str]]
     return scripts
 
 
-def _edit(target: Any, agent: Any, body: dict[str, Any]) -> str:
+def _edit(target: Any, agent: Agent, body: dict[str, Any]) -> str:
     return str(target.request(f"/v1/sessions/{agent.id}/edit", body, agent.token))
 
 

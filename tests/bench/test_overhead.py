@@ -5,20 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from env.lifecycle.plan import plan
 from tasks.load import load_tasks
 from tasks.model import Task
+from tests.support.service import TASK, Agent, Serve
 
-TASK = "llm-pretrain-normalization"
 PAIRS = 5
 
 
-def test_a_test_takes_little_longer_than_its_scripts_by_hand(serve: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_test_takes_little_longer_than_its_scripts_by_hand(serve: Serve, tmp_path: Path) -> None:
     server = serve("--runner", "local")
     task = load_tasks()[TASK]
     ratios = []
@@ -40,7 +38,7 @@ def test_a_test_takes_little_longer_than_its_scripts_by_hand(serve: Callable[...
     assert median(ratios) < 1.1
 
 
-def _by_test(agent: Any) -> float:
+def _by_test(agent: Agent) -> float:
     """Seconds that its runs took, as their host measured them."""
     agent.call("test")
     result = agent.result(1)

@@ -7,10 +7,8 @@ import random
 import re
 import statistics
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
@@ -25,9 +23,10 @@ from env.store.tables import runs, sessions, steps, tests
 from leaderboard import writing
 from leaderboard.model import Result
 from tasks.load import load_tasks
+from tests.support.service import TASK, Serve
 
 RESULTS, WITH_CURVE, POINTS = 10_000, 500, 1000
-TASK, SCALE = "llm-pretrain-normalization", "gpt-345m"
+SCALE = "gpt-345m"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MEASURED = {
     "val_loss_gpt-345m": 2.3,
@@ -57,7 +56,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.timeout(900)
-def test_pages_answer_at_once_and_stay_small(state: Path, tmp_path: Path, serve: Callable[..., Any]) -> None:
+def test_pages_answer_at_once_and_stay_small(state: Path, tmp_path: Path, serve: Serve) -> None:
     state.rename(tmp_path / "state0")  # where `serve` keeps its first service's state
     server = serve("--runner", "fake")
     process = psutil.Process(server.pid)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
+
+from tests.support.service import Serve
 
 SESSIONS, SLOTS, TESTS = 8, 4, 3
 STAGE_S = 1.0
@@ -39,9 +40,7 @@ echo '{{"metrics": {{"val_loss": 2.5}}}}' > "$OUT_DIR/metrics.json"
 
 
 @pytest.mark.parametrize("runner", ["fake", "local"])
-def test_slots_are_never_overbooked_and_hardly_ever_idle(
-    serve: Callable[..., Any], tmp_path: Path, runner: str
-) -> None:
+def test_slots_are_never_overbooked_and_hardly_ever_idle(serve: Serve, tmp_path: Path, runner: str) -> None:
     folder = tmp_path / "second"
     folder.mkdir()
     for name, text in (("task.toml", TASK), ("custom.py", "NOTES = None\n"), ("lm_eval_second.sh", SCRIPT)):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections import Counter
+from contextlib import ExitStack
 
 import pytest
 
 from runner.data import DataError, is_prepared, prepare_smoke
+from tests.support.processes import started
 
 
 def contents(folder):
@@ -98,8 +99,9 @@ def test_processes_that_prepare_at_once_get_the_same_data(tmp_path):
         "print([(folder / 'smoke' / name / 'meta.json').read_text() for name in ('train', 'heldout')])"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
-    racing = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(3)]
-    seen = {process.communicate()[0] for process in racing}
+    with ExitStack() as ends:
+        racing = [ends.enter_context(started(command)) for _ in range(3)]
+        seen = {process.communicate(timeout=100)[0] for process in racing}
     assert [process.returncode for process in racing] == [0, 0, 0]
     assert len(seen) == 1
     assert {path.name for path in tmp_path.iterdir()} == {"smoke", ".smoke-lock"}

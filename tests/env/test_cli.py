@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.support.processes import plain_environment, run_to_end
+from tests.support.service import TASK, Serve
 
 MINIMAL = """\
 id = "my-task"
@@ -22,10 +22,9 @@ editable = [[3, 14], [20, 22]]
 
 
 def ringfence(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("RINGFENCE_")}
-    plain["DOCKER_HOST"] = "unix:///dev/null/no-engine"  # whatever engine this machine has
+    no_engine = {"DOCKER_HOST": "unix:///dev/null/no-engine"}  # whatever engine this machine has
     command = [sys.executable, "-m", "env.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env={**plain, **environment}, timeout=100)
+    return run_to_end(command, env=plain_environment() | no_engine | environment)
 
 
 @pytest.fixture
@@ -120,10 +119,10 @@ def test_the_demo_plays_a_whole_session(tmp_path: Path) -> None:
     assert "[submit] Finalized test #1 as final." in told
     assert "demo-rmsnorm" in told
     assert "demo-template" in told
-    assert re.search(r"Leaderboard: http://127\.0\.0\.1:\d+/v1/leaderboards/llm-pretrain-normalization", told)
+    assert re.search(rf"Leaderboard: http://127\.0\.0\.1:\d+/v1/leaderboards/{TASK}", told)
 
 
-def test_a_state_folder_serves_one_service(serve: Callable[..., Any]) -> None:
+def test_a_state_folder_serves_one_service(serve: Serve) -> None:
     server = serve("--runner", "fake")
     shown = ringfence("serve", "--runner", "fake", "--port", "0", "--state", str(server.state))
     assert shown.returncode == 2

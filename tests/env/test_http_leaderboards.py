@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-TASK = "llm-pretrain-normalization"
+from tests.support.service import TASK, Server
+
 FIXED = [
     *("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score"),
     *("delta_noise", "run_key", "parameters", "template_unmodified", "duplicate_of", "auto_submitted"),
@@ -22,7 +23,7 @@ ELAPSED = ["elapsed_gpt-smoke", "elapsed_lm-eval-smoke"]
 
 
 @pytest.fixture(scope="module")
-def client(shared: Any) -> Iterator[Any]:
+def client(shared: Server) -> Iterator[Any]:
     """To a service with three sessions: `ann` submitted the second of two tests, `bob` his only one, `eve` none."""
     sessions = {name: shared.open(agent=name) for name in ("ann", "bob", "eve")}
     for name, comments in (("ann", ("x", "y")), ("bob", ("z",)), ("eve", ("fake: exit=1",))):

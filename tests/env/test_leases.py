@@ -16,6 +16,7 @@ from runner.fake.runner import FakeRunner
 from runner.pool import Device, Host, Pool
 from runner.protocol import RunSpec
 from tasks.load import load_tasks
+from tests.support.service import TASK
 
 
 class Watched(FakeRunner):
@@ -67,7 +68,7 @@ def on_four_gpus(
 
 
 async def one_test(service: Service) -> None:
-    opened = service.opening.open_session(None, "llm-pretrain-normalization", "tester", "gpt-345m", {}, None)
+    opened = service.opening.open_session(None, TASK, "tester", "gpt-345m", {}, None)
     service.tools.test(opened["token"], opened["session_id"], NoArguments(), None)
     await service.lifecycle.wait(opened["session_id"], 1, 20)
     seen = service.views.test(opened["token"], opened["session_id"], 1)

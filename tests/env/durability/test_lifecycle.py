@@ -18,10 +18,11 @@ from runner.fake.runner import FakeRunner
 from runner.pool import Host, Pool
 from runner.protocol import RunnerError, RunSpec, RunState
 from tasks.load import load_tasks
+from tests.support.service import TASK
 
 if TYPE_CHECKING:
-    from tests.conftest import Server
     from tests.env.durability.conftest import TaskFolder
+    from tests.support.service import Server
 
 SLEEP = "sleep 60 & sleep 60\n"
 
@@ -63,7 +64,7 @@ class OutOfReachOnce(FakeRunner):
 async def two_tests(service: Service) -> list[Status]:
     """Statuses of two tests, one after the other."""
     loop = asyncio.create_task(service.lifecycle.run())
-    opened = service.opening.open_session(None, "llm-pretrain-normalization", "tester", "smoke", {}, None)
+    opened = service.opening.open_session(None, TASK, "tester", "smoke", {}, None)
     seen = []
     for n in (1, 2):
         service.tools.test(opened["token"], opened["session_id"], NoArguments(), None)

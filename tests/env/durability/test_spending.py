@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-if TYPE_CHECKING:
-    from tests.conftest import Agent, Server
+from tests.support.service import TASK
+from tests.support.waiting import Deadline
 
-TASK = "llm-pretrain-normalization"
+if TYPE_CHECKING:
+    from tests.support.service import Agent, Server
+
 Serve = Callable[..., "Server"]
 Rows = Callable[..., list[dict[str, Any]]]
 
@@ -60,7 +62,9 @@ def test_calls_that_race_with_the_ends_of_tests_never_spend_more_than_the_budget
     server = serve("--runner", "fake", "--slots", "1")
     agents = [server.open() for _ in range(3)]
     told: dict[str, Counter[int]] = {agent.id: Counter() for agent in agents}
+    deadline = Deadline(100)
     while any(agent.get().json()["budget"]["tests_remaining"] for agent in agents):
+        deadline.check("for the end of every budget")
         for agent in agents:
             told[agent.id].update(answer.status_code for answer in at_once(server, agent, "test", 20))
     for agent in agents:
