@@ -37,7 +37,7 @@ def service(shared: Server) -> Any:
 
 
 @pytest.fixture
-def own_task(serve: Serve, tmp_path: Path) -> Any:
+def own_task(serve: Serve, tmp_path: Path) -> Server:
     """A service with an operator's task `my-task` on top of the built-in ones."""
     folder = tmp_path / "tasks" / "my-task"
     (folder / "scripts").mkdir(parents=True)
@@ -225,7 +225,7 @@ def test_view_shows_numbered_lines_and_undo_takes_edits_back(service: Server) ->
     assert nothing.json()["observation"] == "ERROR: Cannot undo 1 edit(s): there is no edit to undo."
 
 
-def test_files_can_be_created_only_where_the_task_allows_it(own_task: Any) -> None:
+def test_files_can_be_created_only_where_the_task_allows_it(own_task: Server) -> None:
     create = {"op": "create", "filename": "custom_layers.py", "content": "def f():\n    return 1\n"}
     refused = own_task.open().call("edit", create)
     assert refused.status_code == 403
@@ -418,7 +418,7 @@ def test_submitting_repeats_the_result_and_closes_the_session(service: Server) -
     assert agent.get("/trajectory").json()["submission"] == {"n": 2}
 
 
-def test_calls_are_counted_where_the_task_limits_them(own_task: Any) -> None:
+def test_calls_are_counted_where_the_task_limits_them(own_task: Server) -> None:
     agent = own_task.open("my-task")
     assert agent.opened["budget"] == {"tests": 3, "tests_remaining": 3, "steps": 3}
     assert "- 3 tool calls in all." in agent.opened["prompt"].splitlines()
@@ -434,7 +434,7 @@ def test_calls_are_counted_where_the_task_limits_them(own_task: Any) -> None:
     assert agent.call("submit", {"n": 1}).status_code == 200
 
 
-def test_a_task_without_scales_can_be_edited_but_not_tested(own_task: Any, tmp_path: Path) -> None:
+def test_a_task_without_scales_can_be_edited_but_not_tested(own_task: Server, tmp_path: Path) -> None:
     folder = tmp_path / "tasks" / "my-task"
     (folder / "task.toml").write_text(OPERATORS_TASK.partition("[[scales")[0])
     own_task.stop()
