@@ -129,10 +129,10 @@ def test_a_client_that_times_out_interrupts_no_test(shared: Server, era: str) ->
     connected(shared.url, return_later, era)
 
 
-@pytest.mark.slow
-def test_an_interrupted_check_is_counted_and_told(local: Server) -> None:
+def test_an_interrupted_check_is_counted_and_told(shared: Server) -> None:
     async def play(client: Client) -> Any:
-        token = (await told(client, "open_session", task="quick", agent="x"))["token"]
+        token = (await told(client, "open_session", task=TASK, agent="x"))["token"]
+        await told(client, "edit", token=token, **(SLOW | {"content": "    # fake: evaluate.seconds=1.5"}))
         with pytest.raises(MCPError):
             await client.call_tool("check", {"token": token}, read_timeout_seconds=0.3)
         assert (await told(client, "check", token=token))["code"] == "check_running"
@@ -140,7 +140,7 @@ def test_an_interrupted_check_is_counted_and_told(local: Server) -> None:
             await asyncio.sleep(0.2)
         return again["check"]
 
-    assert connected(local.url, play) == {"passed": True, "checks_remaining": 8}
+    assert connected(shared.url, play) == {"passed": True, "checks_remaining": 8}
 
 
 def test_refusals_are_tool_errors_with_the_words_of_http(shared: Server, subtests: pytest.Subtests) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tasks.anchors import load_anchors
 from tasks.load import load_task
+from tests.support.command import ringfence
 from tests.support.processes import run_to_end, started
 from tests.support.waiting import until
 
@@ -157,8 +158,8 @@ def test_interrupted_it_stops_what_runs(tmp_path: Path, folder: Path, data: Path
     ],
 )
 def test_mistakes_are_told_before_anything_runs(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
-    ran = run(tmp_path / "state0", *arguments, "--runner", "fake")
-    assert ran.returncode == 2
+    ran = ringfence(*command(tmp_path / "state0", *arguments)[3:], "--runner", "fake")
+    assert ran.exit_code == 2
     assert ran.stderr.startswith("ERROR: ")
     assert told in ran.stderr
     assert not (tmp_path / "state0").exists()

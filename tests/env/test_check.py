@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.service import Agent, Serve
+from tests.support.tasks import write_quick_task
 
 NORM = """\
 class LayerNorm(nn.Module):
@@ -28,8 +29,8 @@ def edit(agent: Agent, content: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_real_rehearsal_passes_fails_and_finds_a_leak(serve: Serve) -> None:
-    agent = serve("--runner", "local").open()
+def test_a_real_rehearsal_passes_fails_and_finds_a_leak(serve: Serve, tmp_path: Path) -> None:
+    agent = serve("--runner", "local", "--tasks", str(write_quick_task(tmp_path / "quick"))).open("quick")
     passed = agent.call("check").json()
     assert passed["check"] == {"passed": True, "checks_remaining": 9}
     assert passed["observation"].startswith("[check] Passed after ")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command import ringfence
 from tests.support.processes import plain_environment, run_to_end
 from tests.support.service import TASK, Serve
 
@@ -21,7 +22,7 @@ editable = [[3, 14], [20, 22]]
 """
 
 
-def ringfence(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     no_engine = {"DOCKER_HOST": "unix:///dev/null/no-engine"}  # whatever engine this machine has
     command = [sys.executable, "-m", "env.cli", *arguments]
     return run_to_end(command, env=plain_environment() | no_engine | environment)
@@ -45,7 +46,7 @@ def test_tasks_lists_the_built_in_ones_and_an_operators_own(minimal: Path) -> No
 
 def test_task_check_shows_the_ranges(minimal: Path) -> None:
     shown = ringfence("task", "check", str(minimal))
-    assert shown.returncode == 0
+    assert shown.exit_code == 0
     assert "OK: my-task: A minimal task" in shown.stdout
     assert "[Current file: pkg/custom.py | editable: 3–14, 20–22 | total: 25 lines]" in shown.stdout
     assert "     3  line_3 = 3" in shown.stdout
@@ -71,7 +72,7 @@ def test_task_check_prints_the_whole_prompt(minimal: Path) -> None:
 def test_task_check_names_file_and_key_of_a_mistake(minimal: Path, old: str, new: str, said: str) -> None:
     (minimal / "task.toml").write_text(MINIMAL.replace(old, new))
     shown = ringfence("task", "check", str(minimal))
-    assert shown.returncode == 1
+    assert shown.exit_code == 1
     assert shown.stderr.startswith(f"ERROR: {minimal / 'task.toml'}: ")
     assert said in shown.stderr
     assert "Traceback" not in shown.stderr
@@ -91,20 +92,20 @@ def test_task_check_names_file_and_key_of_a_mistake(minimal: Path, old: str, new
     ],
 )
 def test_serve_says_why_it_does_not_start(tmp_path: Path, arguments: list[str], said: str) -> None:
-    shown = ringfence("serve", "--state", str(tmp_path / "state"), *arguments)
+    shown = process("serve", "--state", str(tmp_path / "state"), *arguments)
     assert shown.returncode == 2
     assert said in shown.stderr
     assert "Traceback" not in shown.stderr
 
 
 def test_options_come_from_the_environment_too(tmp_path: Path) -> None:
-    shown = ringfence("serve", "--state", str(tmp_path / "state"), RINGFENCE_RUNNER="fake", RINGFENCE_SCALE="huge")
+    shown = process("serve", "--state", str(tmp_path / "state"), RINGFENCE_RUNNER="fake", RINGFENCE_SCALE="huge")
     assert "'huge'" in shown.stderr
 
 
 @pytest.mark.slow
 def test_the_demo_plays_a_whole_session(tmp_path: Path) -> None:
-    shown = ringfence("demo", "--state", str(tmp_path / "state"))
+    shown = process("demo", "--state", str(tmp_path / "state"))
     told = shown.stdout
     assert shown.returncode == 0, told + shown.stderr
     assert "not a sandbox" in shown.stderr
@@ -124,7 +125,7 @@ def test_the_demo_plays_a_whole_session(tmp_path: Path) -> None:
 
 def test_a_state_folder_serves_one_service(serve: Serve) -> None:
     server = serve("--runner", "fake")
-    shown = ringfence("serve", "--runner", "fake", "--port", "0", "--state", str(server.state))
+    shown = process("serve", "--runner", "fake", "--port", "0", "--state", str(server.state))
     assert shown.returncode == 2
     assert f"another service uses the state folder {server.state}" in shown.stderr
     server.kill()

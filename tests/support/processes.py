@@ -57,7 +57,7 @@ def started(
 
 def run_to_end(
     command: Sequence[str | os.PathLike[str]],
-    patience_s: float = 110,
+    patience_s: float = 200,
     env: Mapping[str, str] | None = None,
     **options: Any,
 ) -> subprocess.CompletedProcess[str]:
