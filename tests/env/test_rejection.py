@@ -11,6 +11,7 @@ from env.lifecycle.rejection import rejection
 from env.store.evaluation import Audit, Evaluation
 from env.store.model import Run, Status
 from tests.support.service import TASK
+from tests.support.tasks import TRAIN
 
 if TYPE_CHECKING:
     from tests.support.service import Agent, Serve, Server
@@ -25,7 +26,7 @@ editable = [[22, 31]]
 world_size = 1
 [[scales.smoke.stages]]
 label = "gpt-smoke"
-script = "scripts/gpt_smoke.sh"
+script = "train.sh"
 role = "train"
 timeout_s = 120
 [scales.smoke.settings]
@@ -92,6 +93,7 @@ def test_a_training_that_boasts_is_contradicted(shared: Server) -> None:
 def test_the_real_evaluator_tells_honest_leaking_and_broken_models_apart(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "short").mkdir()
     (tmp_path / "short" / "task.toml").write_text(SHORT)
+    (tmp_path / "short" / "train.sh").write_text(TRAIN)
     server = serve("--runner", "local", "--slots", "2", "--tasks", str(tmp_path / "short"))
     edits = {
         "honest": NORM.format(before="pass", leak=""),

@@ -138,17 +138,20 @@ def test_run_folders_left_by_a_kill_after_the_result_are_removed_by_the_next_sta
 
 
 def test_the_very_first_start_can_be_killed_anywhere(
-    serve_local: Callable[[int], Server], tiny: TaskFolder, nothing_left: Callable[[Server], None]
+    serve: Serve, tiny: TaskFolder, nothing_left: Callable[[Server], None]
 ) -> None:
     tiny.write().stage("only", SOME_TIME)
-    server = serve_local(1)
+    options = ("--runner", "local", "--slots", "1", "--tasks", str(tiny.path))
+    begin = time.monotonic()
+    server = serve(*options)
+    took = time.monotonic() - begin
     server.kill()
     server.state = server.state.with_name("untouched")
-    options = ["--runner", "local", "--tasks", str(tiny.path), "--port", "0", "--state", str(server.state)]
-    for moment in (0.2, 0.27, 0.34, 0.41, 0.48, 0.6):
-        command = [sys.executable, "-m", "env.cli.main", "serve", *options]
-        with started(command):
-            time.sleep(moment)
+    command = [sys.executable, "-m", "env.cli", "serve", *options, "--port", "0", "--state", str(server.state)]
+    for share in (0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
+        with started(command) as process:
+            time.sleep(took * share)
+            assert process.poll() is None
     server.start()
     agent = server.open("tiny")
     assert agent.call("test").status_code == 202
