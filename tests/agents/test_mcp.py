@@ -14,6 +14,7 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 
 from tests.support.service import TASK, Serve, Server
+from tests.support.waiting import Deadline
 
 SLOW = {"op": "replace", "start_line": 246, "end_line": 246, "content": "    # fake: seconds=20"}
 ERAS = ("legacy", "auto")
@@ -43,7 +44,9 @@ async def told(client: Client, tool: str, **arguments: Any) -> Any:
 
 async def over(client: Client, token: str) -> Any:
     """The answer of `test_status`, once the test is over."""
+    deadline = Deadline(280)
     while (seen := await told(client, "test_status", token=token))["test"]["ended_at"] is None:
+        deadline.check("for the end of the test")
         assert "Its result: test_status()" in seen["observation"]
     return seen
 
@@ -136,7 +139,9 @@ def test_an_interrupted_check_is_counted_and_told(shared: Server) -> None:
         with pytest.raises(MCPError):
             await client.call_tool("check", {"token": token}, read_timeout_seconds=0.3)
         assert (await told(client, "check", token=token))["code"] == "check_running"
+        deadline = Deadline(60)
         while (again := await told(client, "check", token=token)).get("code") == "check_running":
+            deadline.check("for the end of the check")
             await asyncio.sleep(0.2)
         return again["check"]
 
