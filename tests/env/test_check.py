@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.service import Agent, Serve
+from tests.support.service import Agent, Serve, Server
 from tests.support.tasks import write_quick_task
 
 NORM = """\
@@ -53,8 +53,8 @@ def test_a_real_rehearsal_passes_fails_and_finds_a_leak(serve: Serve, tmp_path: 
     assert [step["tool"] for step in agent.get("/trajectory").json()["steps"]] == ["check", "edit"] * 2 + ["check"]
 
 
-def test_checks_have_a_budget_of_their_own(serve: Serve) -> None:
-    agent = serve().open()
+def test_checks_have_a_budget_of_their_own(shared: Server) -> None:
+    agent = shared.open()
     left = [agent.call("check").json()["check"]["checks_remaining"] for _ in range(10)]
     assert left == list(range(9, -1, -1))
     refused = agent.call("check")
@@ -63,8 +63,8 @@ def test_checks_have_a_budget_of_their_own(serve: Serve) -> None:
     assert agent.call("test").status_code == 202
 
 
-def test_a_mistake_in_the_file_costs_no_check(serve: Serve) -> None:
-    agent = serve().open()
+def test_a_mistake_in_the_file_costs_no_check(shared: Server) -> None:
+    agent = shared.open()
     edit(agent, "class LayerNorm(:\n")
     refused = agent.call("check")
     assert refused.status_code == 422
@@ -73,14 +73,14 @@ def test_a_mistake_in_the_file_costs_no_check(serve: Serve) -> None:
     assert agent.call("check").json()["check"]["checks_remaining"] == 9
 
 
-def test_a_check_takes_no_arguments(serve: Serve) -> None:
-    refused = serve().open().call("check", {"n": 1})
+def test_a_check_takes_no_arguments(shared: Server) -> None:
+    refused = shared.open().call("check", {"n": 1})
     assert refused.status_code == 422
     assert "check takes no arguments" in refused.json()["observation"]
 
 
-def test_one_check_at_a_time_and_a_key_gets_the_first_answer_again(serve: Serve) -> None:
-    agent = serve().open()
+def test_one_check_at_a_time_and_a_key_gets_the_first_answer_again(shared: Server) -> None:
+    agent = shared.open()
     edit(agent, NORM.format(more="", leak="") + "# fake: evaluate.seconds=1\n")
     answers: list[Any] = []
     keyed = {"headers": {"Idempotency-Key": "a"}}

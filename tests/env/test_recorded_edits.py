@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.service import TASK, Serve
+from tests.support.service import TASK, Server
 
 # task → edits: first line, last line, lines put in their place; ranges and total afterwards.
 Edit = tuple[int, int, int, str, int]
@@ -56,8 +56,8 @@ def content(lines: int, *, trailing_blank: bool) -> str:
 
 
 @pytest.mark.parametrize("task", RECORDED)
-def test_edits_answer_with_the_recorded_first_line_and_header(task: str, serve: Serve) -> None:
-    agent = serve().open(task)
+def test_edits_answer_with_the_recorded_first_line_and_header(task: str, shared: Server) -> None:
+    agent = shared.open(task)
     for first, last, lines, ranges, total in RECORDED[task]:
         arguments = {
             "op": "replace",
@@ -78,8 +78,8 @@ def test_edits_answer_with_the_recorded_first_line_and_header(task: str, serve: 
         assert answer["editable"] == [[int(end) for end in pair.split("–")] for pair in ranges.split(", ")]
 
 
-def test_the_answer_shows_the_ends_of_each_range_as_recorded(serve: Serve) -> None:
-    agent = serve().open(TASK)
+def test_the_answer_shows_the_ends_of_each_range_as_recorded(shared: Server) -> None:
+    agent = shared.open(TASK)
     body = ["class LayerNorm(nn.Module):", *(f"    part_{number} = {number}" for number in range(16))]
     answer = agent.call("edit", {"start_line": 22, "end_line": 31, "content": "\n".join(body)}).json()
     assert answer["observation"].split("\n")[3:] == [

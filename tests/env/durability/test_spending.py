@@ -94,9 +94,8 @@ def test_a_call_repeated_under_its_key_gets_the_first_answer_and_spends_once(ser
     assert len(agent.get("/trajectory").json()["steps"]) == 1
 
 
-def test_a_key_stands_for_one_call_of_one_session(serve: Serve) -> None:
-    server = serve("--runner", "fake")
-    agent, other = server.open(), server.open()
+def test_a_key_stands_for_one_call_of_one_session(shared: Server) -> None:
+    agent, other = shared.open(), shared.open()
     key = {"Idempotency-Key": "k"}
     insert = {"op": "insert", "after_line": 22, "content": "    # one\n"}
     first = agent.call("edit", insert, headers=key)
@@ -110,9 +109,8 @@ def test_a_key_stands_for_one_call_of_one_session(serve: Serve) -> None:
     assert seen["files"][0]["text"].count("# one") == 1
 
 
-def test_a_refusal_under_a_key_stays_a_refusal(serve: Serve) -> None:
-    server = serve("--runner", "fake")
-    agent = server.open()
+def test_a_refusal_under_a_key_stays_a_refusal(shared: Server) -> None:
+    agent = shared.open()
     early = agent.call("submit", {"n": 1}, headers={"Idempotency-Key": "submit"})
     assert (early.status_code, early.json()["code"]) == (409, "no_results")
     assert agent.call("test").status_code == 202
