@@ -11,13 +11,17 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
+
+from tests.support.processes import next_line, started
+from tests.support.service import Serve, Server
 
 _HERE = Path(__file__).parent
 CORES = sorted(os.sched_getaffinity(0))
@@ -88,11 +92,11 @@ class Target:
 class ServiceTarget(Target):
     """`ringfence serve` under load."""
 
-    server: Any
-    """The `Server` of tests/conftest.py: it opens sessions."""
+    server: Server
+    """It opens sessions."""
 
 
-def start_service(serve: Callable[..., Any], command: tuple[str, ...] | None = None) -> ServiceTarget:
+def start_service(serve: Serve, command: tuple[str, ...] | None = None) -> ServiceTarget:
     """Starts the service on the first core, with the fixture `serve`; by another `command` than this environment's."""
     with _on_core(CORES[0]):
         server = serve("--runner", "fake") if command is None else serve("--runner", "fake", command=command)
@@ -102,15 +106,10 @@ def start_service(serve: Callable[..., Any], command: tuple[str, ...] | None = N
 @contextlib.contextmanager
 def bare_echo() -> Iterator[Target]:
     """The yardstick on the first core, stopped at the end."""
-    with _on_core(CORES[0]):
-        process = subprocess.Popen([sys.executable, _HERE / "echo.py"], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        with process.stdout:
-            yield Target(process.stdout.readline().strip(), psutil.Process(process.pid))
-    finally:
-        process.terminate()
-        process.wait(20)
+    with ExitStack() as ends:
+        with _on_core(CORES[0]):
+            process = ends.enter_context(started([sys.executable, _HERE / "echo.py"]))
+        yield Target(next_line(process).strip(), psutil.Process(process.pid))
 
 
 def post(path: str, body: dict[str, Any], token: str = "") -> str:

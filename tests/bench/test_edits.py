@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
@@ -20,6 +20,7 @@ import pytest
 
 from tests.bench import stages
 from tests.bench.target import Measured, ServiceTarget, bare_echo, post, start_service
+from tests.support.service import Serve
 
 FILENAME = "nanoGPT/custom_pretrain.py"
 SHORT = "".join(f"        self.register_{n} = nn.Parameter(torch.ones(ndim))\n" for n in range(10))
@@ -47,7 +48,7 @@ class Round:
 
 
 @pytest.mark.parametrize("connections", [1, 16])
-def test_an_edit_costs_little_more_than_an_echo(serve: Callable[..., Any], connections: int) -> None:
+def test_an_edit_costs_little_more_than_an_echo(serve: Serve, connections: int) -> None:
     rounds = measure_edits(serve, connections=connections, sessions=SESSIONS, cycles=CYCLES, rounds=1 + ROUNDS)[1:]
     rate = median(one.edit.rate / one.echo.rate for one in rounds)
     p99 = median(one.edit.p99_us / one.echo.p99_us for one in rounds)
@@ -65,13 +66,13 @@ def test_an_edit_costs_little_more_than_an_echo(serve: Callable[..., Any], conne
     assert p99 < 5
 
 
-def test_an_edit_costs_the_same_in_one_session_as_in_a_thousand(serve: Callable[..., Any]) -> None:
+def test_an_edit_costs_the_same_in_one_session_as_in_a_thousand(serve: Serve) -> None:
     ratio = measure_crowd(serve, sessions=1000, requests=8000, rounds=1 + ROUNDS)
     print(f"rate in 1000 sessions / in 1: {ratio:.2f}")
     assert ratio > 0.85
 
 
-def test_where_the_time_of_an_edit_goes(serve: Callable[..., Any], tmp_path: Path) -> None:
+def test_where_the_time_of_an_edit_goes(serve: Serve, tmp_path: Path) -> None:
     pythons = (Path(sys.executable), *_base_pythons())
     spent = measure_stages(serve, tmp_path, pythons=pythons, sessions=SESSIONS, cycles=CYCLES // 2, rounds=ROUNDS)
     for name in [*stages.STAGES, stages.SERVER, "all"]:
@@ -79,9 +80,7 @@ def test_where_the_time_of_an_edit_goes(serve: Callable[..., Any], tmp_path: Pat
     assert all(spent[0][name] > 0 for name in stages.STAGES)
 
 
-def measure_edits(
-    serve: Callable[..., Any], *, connections: int, sessions: int, cycles: int, rounds: int
-) -> list[Round]:
+def measure_edits(serve: Serve, *, connections: int, sessions: int, cycles: int, rounds: int) -> list[Round]:
     """Rounds of `2 * sessions * cycles` requests each. The first one is for warming up."""
     pair = [post("/echo", GROW), post("/echo", SHRINK)]
     echo_scripts = [pair * (sessions // connections)] * connections
@@ -99,7 +98,7 @@ def measure_edits(
     return measured
 
 
-def measure_crowd(serve: Callable[..., Any], *, sessions: int, requests: int, rounds: int) -> float:
+def measure_crowd(serve: Serve, *, sessions: int, requests: int, rounds: int) -> float:
     """The rate of edits that go round many sessions as a share of the rate in one, without the first round."""
     service = start_service(serve)
     agents = [service.server.open() for _ in range(sessions)]
@@ -116,7 +115,7 @@ def measure_crowd(serve: Callable[..., Any], *, sessions: int, requests: int, ro
 
 
 def measure_stages(
-    serve: Callable[..., Any], folder: Path, *, pythons: Sequence[Path], sessions: int, cycles: int, rounds: int
+    serve: Serve, folder: Path, *, pythons: Sequence[Path], sessions: int, cycles: int, rounds: int
 ) -> list[dict[str, float]]:
     """The processor time of an edit on one connection, in microseconds by stage and as a whole (`all`).
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from env.lifecycle.plan import plan, spec
 from env.store.model import Session, Status, Test
@@ -20,8 +19,8 @@ from runner.inside.names import DISMISSED, GONE
 from runner.protocol import RunSpec
 from tasks.load import load_tasks
 from tasks.model import Task
+from tests.support.service import TASK, Agent, Serve, Server
 
-TASK = "llm-pretrain-normalization"
 PAIRS = 5
 
 
@@ -39,14 +38,14 @@ class Pair:
         return self.by_test / self.by_hand
 
 
-def test_a_test_takes_little_longer_than_its_scripts_by_hand(serve: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_test_takes_little_longer_than_its_scripts_by_hand(serve: Serve, tmp_path: Path) -> None:
     pairs = measure_overhead(serve("--runner", "local"), load_tasks()[TASK], tmp_path, pairs=1 + PAIRS)
     ratio = median(pair.ratio for pair in pairs[1:])  # the first pair is for warming up
     print(f"a test takes {ratio:.3f} of the time by hand")
     assert ratio < 1.1
 
 
-def measure_overhead(server: Any, task: Task, folder: Path, *, pairs: int) -> list[Pair]:
+def measure_overhead(server: Server, task: Task, folder: Path, *, pairs: int) -> list[Pair]:
     """Plays the unedited task at smoke scale, by hand in new folders in `folder`, and as tests of `server`."""
     measured = []
     for number in range(pairs):
@@ -65,7 +64,7 @@ def measure_overhead(server: Any, task: Task, folder: Path, *, pairs: int) -> li
     return measured
 
 
-def _by_test(agent: Any) -> float:
+def _by_test(agent: Agent) -> float:
     """Seconds that its runs took, as their host measured them."""
     asked = agent.call("test")
     assert asked.status_code == 202, asked.text

@@ -6,11 +6,9 @@ import random
 import re
 import statistics
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
@@ -25,10 +23,11 @@ from leaderboard import writing
 from leaderboard.model import Result
 from runner.metrics import TrainMetrics
 from tasks.load import load_tasks
+from tests.support.service import TASK, Serve
 
 RESULTS, WITH_CURVE, POINTS = 10_000, 500, 1000
 REPEATS = 60
-TASK, SCALE = "llm-pretrain-normalization", "gpt-345m"
+SCALE = "gpt-345m"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MEASURED = {
     "val_loss_gpt-345m": 2.3,
@@ -58,14 +57,14 @@ class Page:
 
 
 @pytest.mark.timeout(900)
-def test_pages_answer_at_once_and_stay_small(tmp_path: Path, serve: Callable[..., Any]) -> None:
+def test_pages_answer_at_once_and_stay_small(tmp_path: Path, serve: Serve) -> None:
     pages = measure_pages(serve, tmp_path, results=RESULTS, with_curve=WITH_CURVE, points=POINTS, repeats=REPEATS)
     assert max(page.p95_ms for page in pages) < 100
     assert max(page.size + page.static for page in pages) < 300_000
 
 
 def measure_pages(
-    serve: Callable[..., Any], tmp_path: Path, *, results: int, with_curve: int, points: int, repeats: int
+    serve: Serve, tmp_path: Path, *, results: int, with_curve: int, points: int, repeats: int
 ) -> list[Page]:
     """Every kind of page, asked for so many times, on a new service with so many results.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
+
+from tests.support.service import Serve
 
 SESSIONS, SLOTS, TESTS = 8, 4, 3
 STAGE_S = 1.0
@@ -52,9 +53,7 @@ class Played:
 
 
 @pytest.mark.parametrize("runner", ["fake", "local"])
-def test_slots_are_never_overbooked_and_hardly_ever_idle(
-    serve: Callable[..., Any], tmp_path: Path, runner: str
-) -> None:
+def test_slots_are_never_overbooked_and_hardly_ever_idle(serve: Serve, tmp_path: Path, runner: str) -> None:
     played = measure_pool(serve, tmp_path, runner=runner, sessions=SESSIONS, slots=SLOTS, tests=TESTS, stage_s=STAGE_S)
     assert [result["status"] for result in played.results] == ["succeeded"] * SESSIONS * TESTS
     ideal = SESSIONS * TESTS / SLOTS * STAGE_S
@@ -70,7 +69,7 @@ def test_slots_are_never_overbooked_and_hardly_ever_idle(
 
 
 def measure_pool(
-    serve: Callable[..., Any], tmp_path: Path, *, runner: str, sessions: int, slots: int, tests: int, stage_s: float
+    serve: Serve, tmp_path: Path, *, runner: str, sessions: int, slots: int, tests: int, stage_s: float
 ) -> Played:
     """Every session plays so many tests, of one stage that takes `stage_s` seconds."""
     folder = tmp_path / "second"

@@ -23,8 +23,8 @@ from leaderboard.table import TableQuery
 from runner.fake.runner import FakeRunner
 from runner.pool import Host, Pool
 from tasks.load import load_tasks
+from tests.support.service import TASK
 
-TASK = "llm-pretrain-normalization"
 HOUR = timedelta(hours=1)
 
 

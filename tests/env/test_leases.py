@@ -18,6 +18,7 @@ from runner.fake.runner import FakeRunner
 from runner.pool import Device, Host, Pool
 from runner.protocol import RunSpec
 from tasks.load import load_tasks
+from tests.support.service import TASK
 
 
 class Watched(FakeRunner):
@@ -71,9 +72,7 @@ def on_four_gpus(
 
 
 async def one_test(service: Service) -> None:
-    opened = service.opening.open_session(
-        Wanted(bearer=None, task="llm-pretrain-normalization", agent="tester", scale="gpt-345m")
-    )
+    opened = service.opening.open_session(Wanted(bearer=None, task=TASK, agent="tester", scale="gpt-345m"))
     service.tools.test(Call(bearer=opened.token, session_id=opened.session_id, arguments=NoArguments()))
     await service.lifecycle.wait(opened.session_id, 1, 20)
     seen = service.views.test(opened.token, opened.session_id, 1)

@@ -20,10 +20,11 @@ from runner.fake.runner import FakeRunner
 from runner.pool import Host, Pool
 from runner.protocol import RunnerError, RunSpec, RunState
 from tasks.load import load_tasks
+from tests.support.service import TASK
 
 if TYPE_CHECKING:
-    from tests.conftest import Server
     from tests.env.durability.conftest import TaskFolder
+    from tests.support.service import Server
 
 SLEEP = "sleep 60 & sleep 60\n"
 
@@ -65,9 +66,7 @@ class OutOfReachOnce(FakeRunner):
 async def two_tests(service: Service) -> list[Status]:
     """Statuses of two tests, one after the other."""
     loop = asyncio.create_task(service.lifecycle.run())
-    opened = service.opening.open_session(
-        Wanted(bearer=None, task="llm-pretrain-normalization", agent="tester", scale="smoke")
-    )
+    opened = service.opening.open_session(Wanted(bearer=None, task=TASK, agent="tester", scale="smoke"))
     seen = []
     for n in (1, 2):
         service.tools.test(Call(bearer=opened.token, session_id=opened.session_id, arguments=NoArguments()))
