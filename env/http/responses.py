@@ -33,9 +33,10 @@ _CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
 def _given(answer: object) -> dict[str, object]:
-    """An answer's fields in their order; those that nobody set are no part of it."""
+    """An answer's fields in their order; those that nobody set, or that are for transports only, are no part of it."""
     assert isinstance(answer, Body), type(answer)
-    return {name: value for name, value in vars(answer).items() if name in answer.model_fields_set}
+    fields, given = type(answer).model_fields, answer.model_fields_set
+    return {name: value for name, value in vars(answer).items() if name in given and not fields[name].exclude}
 
 
 # Not the models' own JSON: it writes some numbers otherwise (1e-05 as 0.00001), and no lone surrogate at all.
