@@ -1,10 +1,11 @@
 """The certificate of a loss: what the model predicts of text that no process which runs the agent's code has seen.
 
-An exam is text written or drawn for one evaluation. The auditor is asked for its whole distribution after a prefix, and
-is shown what followed only when its answer is in: shorter prefixes of a passage come first. Whatever its code remembers,
-and whoever it talks to, the answer is not in the room, and no distribution is expected to cost less than the model's real
-knowledge is worth (the logarithmic score is proper: Good 1952). Those losses are compared with the ones that a reference
-of our own has on the very same tokens, which takes most of the luck of the text out of the difference (a control variate).
+An exam is text written or drawn for one evaluation. The auditor is asked for its whole distribution after a prefix,
+and is shown what followed only when its answer is in: shorter prefixes of a passage come first. Whatever its code
+remembers, and whoever it talks to, the answer is not in the room, and no distribution is expected to cost less than
+the model's real knowledge is worth (the logarithmic score is proper: Good 1952). Those losses are compared with the
+ones that a reference of our own has on the very same tokens, which takes most of the luck of the text out of the
+difference (a control variate).
 """
 
 from __future__ import annotations
