@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Select, select
 
+from leaderboard.naming import ranking_column
 from leaderboard.table import FIXED_COLUMNS
 from leaderboard.tables import result_columns
 
@@ -29,7 +30,7 @@ class Columns:
     @property
     def primary_metric(self) -> str | None:
         """What results are ranked by, lower being better; None where nothing says."""
-        return next((name for name in self.metrics if name.startswith("val_loss_")), None)
+        return ranking_column(self.metrics)
 
 
 def columns_at(connection: Connection, task_id: str, scale: str | None) -> Columns:

@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+RESULT_STATUSES = ("succeeded", "failed", "diverged", "rejected", "timed_out", "cancelled")
+"""How a test that has a result may have ended."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """One finished test. Append-only, keyed by its run."""
 
@@ -23,7 +26,7 @@ class Result:
     test: int
     """1-based number of the test in its session."""
     status: str
-    """succeeded, failed, diverged, rejected, timed_out or cancelled."""
+    """One of RESULT_STATUSES."""
     scale: str
     seed: int | None
     finished_at: datetime
@@ -49,8 +52,8 @@ class Result:
         return hashlib.sha256(files.encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Entry:
+@dataclass(frozen=True, kw_only=True)
+class RecordedResult:
     """A result with what is known of it beside the test itself."""
 
     result: Result

@@ -15,9 +15,19 @@ _LOWER_IS_BETTER = ("loss", "ppl")
 _RANKING = "val_loss"
 
 
+def baseline_agent(name: str) -> str:
+    """The name of the agent that a baseline plays as: `baseline:rope`."""
+    return f"{BASELINE_PREFIX}{name}"
+
+
 def is_baseline(agent: str) -> bool:
     """Whether an agent's name is that of one of the operator's baselines."""
     return agent.lower().startswith(BASELINE_PREFIX)
+
+
+def baseline_name(agent: str) -> str:
+    """The inverse of `baseline_agent`; any other agent's name is returned as it is."""
+    return agent.removeprefix(BASELINE_PREFIX)
 
 
 def metric_column(metric: str, stage: str) -> str:
@@ -25,9 +35,20 @@ def metric_column(metric: str, stage: str) -> str:
     return f"{metric}_{stage}"
 
 
+def split_column(column: str) -> tuple[str, str]:
+    """Metric and stage of a column, the inverse of `metric_column`; the stage is empty if the name holds none."""
+    metric, found, stage = column.rpartition("_")
+    return (metric, stage) if found else (column, "")
+
+
 def elapsed_column(stage: str) -> str:
     """The column of the wall-clock seconds that a stage took: `elapsed_gpt-345m`."""
     return f"{_ELAPSED}{stage}"
+
+
+def is_elapsed_column(column: str) -> bool:
+    """Whether a column holds wall-clock seconds, judged by its name."""
+    return column.startswith(_ELAPSED)
 
 
 def lower_is_better(metric: str) -> bool:

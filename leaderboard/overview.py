@@ -6,44 +6,18 @@ scales have nothing to do with each other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select
 
 from leaderboard.columns import METRIC
+from leaderboard.naming import BASELINE_PREFIX, ranking_column
+from leaderboard.table import Overview, Standing
 from leaderboard.tables import result_columns, result_values, results, submissions
 
-BASELINE = "baseline:"
-"""Agents whose names begin like this are the operator's, not agents."""
 MAX_BASELINES = 12
-_AFTER_BASELINES = "baseline;"  # the next character: what lies between is found by index
-
-
-@dataclass(frozen=True)
-class Standing:
-    """One result among others."""
-
-    run_key: str
-    session_id: str
-    test: int
-    agent: str
-    value: float
-
-
-@dataclass(frozen=True)
-class Overview:
-    """A task at one scale."""
-
-    task_id: str
-    scale: str
-    tests: int
-    sessions: int
-    metric: str | None
-    """What it is ranked by; None before anything was measured."""
-    best: Standing | None
-    """Of submitted results that are no baseline's."""
-    baseline: Standing | None
-    """The best of all baselines."""
+# The first text after all that begin with the prefix: what lies between the two is found by index.
+_AFTER_BASELINES = BASELINE_PREFIX[:-1] + chr(ord(BASELINE_PREFIX[-1]) + 1)
 
 
 def overviews(connection: Connection) -> list[Overview]:
@@ -62,21 +36,26 @@ def overviews(connection: Connection) -> list[Overview]:
         standing = baselines(connection, row.task_id, row.scale, metric) if metric else []
         found.append(
             Overview(
-                row.task_id, row.scale, row.tests, row.sessions, metric, best or None, standing[0] if standing else None
+                task_id=row.task_id,
+                scale=row.scale,
+                tests=row.tests,
+                sessions=row.sessions,
+                metric=metric,
+                best=best or None,
+                baseline=standing[0] if standing else None,
             )
         )
     return found
 
 
 def primary_metrics(connection: Connection) -> dict[tuple[str, str], str]:
-    """By task and scale, the metric that results are ranked by: the first validation loss."""
+    """By task and scale, the column that results are ranked by. Where nothing ranks, there is no such key."""
     c = result_columns.c
-    statement = (
-        select(c.task_id, c.scale, c.name)
-        .where(c.kind == METRIC, c.name.startswith("val_loss_", autoescape=True))
-        .order_by(c.position.desc(), c.name.desc())
-    )
-    return {(row.task_id, row.scale): row.name for row in connection.execute(statement)}
+    statement = select(c.task_id, c.scale, c.name).where(c.kind == METRIC).order_by(c.position, c.name)
+    columns: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for row in connection.execute(statement):
+        columns[row.task_id, row.scale].append(row.name)
+    return {where: column for where, names in columns.items() if (column := ranking_column(names)) is not None}
 
 
 def baselines(connection: Connection, task_id: str, scale: str, metric: str) -> list[Standing]:
@@ -99,7 +78,7 @@ def _best(connection: Connection, task_id: str, scale: str, metric: str) -> Stan
     return None if row is None else _standing(row)
 
 
-_IS_BASELINE: ColumnElement[bool] = and_(results.c.agent >= BASELINE, results.c.agent < _AFTER_BASELINES)
+_IS_BASELINE: ColumnElement[bool] = and_(results.c.agent >= BASELINE_PREFIX, results.c.agent < _AFTER_BASELINES)
 
 
 def _ranked(task_id: str, scale: str, metric: str) -> Select[str, str, int, str, float]:
@@ -114,4 +93,4 @@ def _ranked(task_id: str, scale: str, metric: str) -> Select[str, str, int, str,
 
 
 def _standing(row: Row[str, str, int, str, float]) -> Standing:
-    return Standing(row.run_key, row.session_id, row.test, row.agent, row.value)
+    return Standing(run_key=row.run_key, session_id=row.session_id, test=row.test, agent=row.agent, value=row.value)

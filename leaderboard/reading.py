@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, select
 
 from leaderboard.columns import ELAPSED, METRIC, SCORE, SCORES, Columns, columns_at
-from leaderboard.model import Entry, Result
-from leaderboard.table import FIXED_COLUMNS, Board, Cell, Query, Table, UnknownColumn, iso
+from leaderboard.model import RecordedResult, Result
+from leaderboard.table import FIXED_COLUMNS, BoardSummary, Cell, Table, TableQuery, UnknownColumn, iso
 from leaderboard.tables import result_texts, result_values, results, submissions
 
 _VALUES_AT_ONCE = 500  # run keys per statement: far below every database's limit on parameters
@@ -39,7 +39,7 @@ _TIES = (results.c.finished_at, results.c.run_key)
 """Oldest first, the same on every page."""
 
 
-def entry(connection: Connection, run_key: str) -> Entry | None:
+def entry(connection: Connection, run_key: str) -> RecordedResult | None:
     """A recorded result and what became of it, or None.
 
     Values that were not finite come back as NaN, in `record` as None.
@@ -61,7 +61,7 @@ def entry(connection: Connection, run_key: str) -> Entry | None:
     del row["code_sha256"]  # follows from the code
     about = {name: row.pop(name) for name in ("duplicate_of", "is_final", "auto_submitted")}
     over = select(submissions.c.session_id).where(submissions.c.session_id == row["session_id"])
-    return Entry(
+    return RecordedResult(
         result=Result(**row, metrics=measured[METRIC], elapsed=measured[ELAPSED]),
         session_over=connection.execute(over).first() is not None,
         score=measured[SCORE].get("score"),
@@ -70,7 +70,7 @@ def entry(connection: Connection, run_key: str) -> Entry | None:
     )
 
 
-def boards(connection: Connection) -> list[Board]:
+def boards(connection: Connection) -> list[BoardSummary]:
     """Every task that has results, by id."""
     statement = (
         select(
@@ -84,10 +84,10 @@ def boards(connection: Connection) -> list[Board]:
         .group_by(results.c.task_id)
         .order_by(results.c.task_id)
     )
-    return [Board(**row._mapping) for row in connection.execute(statement)]
+    return [BoardSummary(**row._mapping) for row in connection.execute(statement)]
 
 
-def rows(connection: Connection, task_id: str, query: Query) -> Table:
+def rows(connection: Connection, task_id: str, query: TableQuery) -> Table:
     """A page of a task's results; empty for a task nobody ran. Raises UnknownColumn.
 
     The columns are those of the task, at the query's scale if it names one: the same on every page.
@@ -113,7 +113,7 @@ def rows(connection: Connection, task_id: str, query: Query) -> Table:
     )
 
 
-def _matching(task_id: str, query: Query) -> list[ColumnElement[bool]]:
+def _matching(task_id: str, query: TableQuery) -> list[ColumnElement[bool]]:
     conditions = [results.c.task_id == task_id]
     for column, wanted in (
         (results.c.scale, query.scale),
@@ -128,7 +128,7 @@ def _matching(task_id: str, query: Query) -> list[ColumnElement[bool]]:
 
 
 def _page(
-    connection: Connection, matching: Sequence[ColumnElement[bool]], columns: Columns, query: Query
+    connection: Connection, matching: Sequence[ColumnElement[bool]], columns: Columns, query: TableQuery
 ) -> list[Row[*tuple[Any, ...]]]:
     sort = query.sort or columns.primary_metric or "timestamp"
     name, descending = sort.removeprefix("-"), sort.startswith("-")
@@ -151,7 +151,7 @@ def _by_value(
     kind: str,
     name: str,
     descending: bool,
-    query: Query,
+    query: TableQuery,
 ) -> list[Row[*tuple[Any, ...]]]:
     """Rows with a value in the order of its index, as far as the page reaches; then those that have none."""
     c, value = results.c, result_values.c

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 FIXED_COLUMNS = (
     *("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score"),
@@ -43,8 +42,8 @@ class BadPage(QueryError):
         self.highest = highest
 
 
-@dataclass(frozen=True)
-class Query:
+@dataclass(frozen=True, kw_only=True)
+class TableQuery:
     """Which rows of a task, in which order. Raises BadPage."""
 
     scale: str | None = None
@@ -68,7 +67,7 @@ class Query:
             raise BadPage("offset", self.offset, 0, MAX_OFFSET)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Table:
     """A page of a task's leaderboard."""
 
@@ -86,21 +85,9 @@ class Table:
     limit: int | None
     offset: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """The table as JSON values."""
-        return {
-            "task_id": self.task_id,
-            "columns": list(self.columns),
-            "metric_columns": list(self.metric_columns),
-            "rows": [dict(row) for row in self.rows],
-            "total": self.total,
-            "limit": self.limit,
-            "offset": self.offset,
-        }
 
-
-@dataclass(frozen=True)
-class Board:
+@dataclass(frozen=True, kw_only=True)
+class BoardSummary:
     """One task's leaderboard at a glance."""
 
     task_id: str
@@ -110,15 +97,32 @@ class Board:
     last: datetime
     """When its latest result was finished, UTC."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """The same as JSON values."""
-        return {
-            "task_id": self.task_id,
-            "rows": self.rows,
-            "sessions": self.sessions,
-            "submissions": self.submissions,
-            "last": iso(self.last),
-        }
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """One result among others."""
+
+    run_key: str
+    session_id: str
+    test: int
+    agent: str
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """A task at one scale."""
+
+    task_id: str
+    scale: str
+    tests: int
+    sessions: int
+    metric: str | None
+    """What it is ranked by; None before anything was measured."""
+    best: Standing | None
+    """Of submitted results that are no baseline's."""
+    baseline: Standing | None
+    """The best of all baselines."""
 
 
 def iso(at: datetime) -> str:

@@ -1,16 +1,22 @@
-"""The NVIDIA GPUs of this host, as NVML tells: which there are, how they are linked, and whether one is in use."""
+"""The NVIDIA GPUs of this host: which there are, how they are linked, whether one is in use, and their device nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from runner.pool import Device
+from runner.protocol import RunnerError
+
+_SHARED_NODES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools")
+_PROC = Path("/proc/driver/nvidia/gpus")
 
 
 def discover() -> list[Device]:
-    """All of them, by index in PCI order; none on a host without the NVIDIA driver."""
+    """All GPUs that NVML tells of, by index in PCI order; none on a host without the NVIDIA driver."""
     with _nvml() as nvml:
         if nvml is None:
             return []
@@ -37,8 +43,24 @@ def busy(device: str) -> bool:
         return bool(nvml.nvmlDeviceGetComputeRunningProcesses(nvml.nvmlDeviceGetHandleByIndex(int(device))))
 
 
+def device_nodes(ids: Sequence[str], proc: Path = _PROC) -> list[str]:
+    """The nodes under /dev that a container needs for these GPUs, named by index or UUID. Raises RunnerError.
+
+    An index counts GPUs by their PCI address, as nvidia-smi does; the node's number is another one, which the driver
+    tells in /proc.
+    """
+    minors: dict[str, str] = {}
+    for index, card in enumerate(sorted(proc.glob("*/information"))):
+        about = dict(re.findall(r"^([^:\n]+):[ \t]*(.*?)[ \t]*$", card.read_text(), re.MULTILINE))
+        minors[str(index)] = minors[about["GPU UUID"]] = about["Device Minor"]
+    unknown = [one for one in ids if one not in minors]
+    if unknown:
+        raise RunnerError(f"this host has no GPU {', '.join(unknown)}; it has {', '.join(minors) or 'none'}")
+    return [*_SHARED_NODES, *(f"/dev/nvidia{minors[one]}" for one in ids)]
+
+
 def _linked(nvml: Any, one: Any, other: Any) -> bool:
-    """By NVLink, directly or through NVSwitch."""
+    """Whether two GPUs are linked by NVLink, directly or through NVSwitch."""
     try:
         status = nvml.nvmlDeviceGetP2PStatus(one, other, nvml.NVML_P2P_CAPS_INDEX_NVLINK)
     except nvml.NVMLError:

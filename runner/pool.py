@@ -12,10 +12,10 @@ class Device:
     """One GPU of this host, or one slot of a host that runs on CPUs."""
 
     id: str
-    """What a run is told: the GPU's index or UUID; `slot-0` and so on without GPUs."""
+    """The name that a run is told: the GPU's index or UUID; `slot-0` and so on without GPUs."""
     name: str = ""
     peers: frozenset[str] = field(default_factory=frozenset)
-    """Ids of the devices it is linked to directly (NVLink)."""
+    """The ids of the devices it is linked to directly (NVLink)."""
 
 
 class Pool:

@@ -11,8 +11,9 @@ them in a folder, where it offers a Unix socket, and shares nothing else with it
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Protocol
@@ -29,6 +30,7 @@ class RunSpec:
     again is a no-op, which makes submission safe to repeat."""
     command: tuple[str, ...]
     """Argument vector, started in the work folder."""
+    _: KW_ONLY
     files: Mapping[str, str] = field(default_factory=dict)
     """Relative POSIX path to text, laid into the work folder, read-only for the run."""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -36,9 +38,9 @@ class RunSpec:
     data: Mapping[str, str] = field(default_factory=dict)
     """Environment variable to the name of a data folder the runner keeps (`smoke/train`), read-only for the run."""
     upstream: str | None = None
-    """Run whose output folder this run finds, read-only, as INPUT_DIR."""
+    """The run whose output folder this run finds, read-only, as INPUT_DIR."""
     devices: int = 1
-    """World size: processes on CPU hosts, GPUs on GPU hosts."""
+    """The world size: how many processes on CPU hosts, how many GPUs on GPU hosts."""
     device_ids: tuple[str, ...] = ()
     """GPUs the run may use, by the driver's index or UUID, all of one host; it sees no others. Empty: none at all."""
     timeout_s: float = 3600.0
@@ -91,9 +93,37 @@ class Exit:
 
     reason: ExitReason
     code: int | None = None
-    detail: str = ""
+    detail: str = field(default="", kw_only=True)
     """The limit that was exceeded, as in `600 s`, `8192 MiB`, `512 processes`; otherwise one line for a human, when the
     reason alone does not tell."""
+
+    def in_words(self) -> str:
+        """One phrase for people, such as `exit=1` or `exceeded the time limit of 600 s`."""
+        match self.reason:
+            case ExitReason.EXITED:
+                return self._with_detail(f"exit={self.code}")
+            case ExitReason.SIGNALLED:
+                return self._with_detail(f"killed by signal {self.code}{_signal_name(self.code)}")
+            case ExitReason.DEADLINE:
+                return f"exceeded the time limit of {self.detail}"
+            case ExitReason.MEMORY:
+                return f"exceeded the memory limit of {self.detail}"
+            case ExitReason.LIMIT:
+                return f"exceeded the limit of {self.detail}"
+            case ExitReason.CANCELLED:
+                return self._with_detail("cancelled")
+            case ExitReason.LOST:
+                return self._with_detail("lost by the runner")
+
+    def _with_detail(self, words: str) -> str:
+        return f"{words}: {self.detail}" if self.detail else words
+
+
+def _signal_name(number: int | None) -> str:
+    try:
+        return f" ({signal.Signals(number or 0).name})"
+    except ValueError:
+        return ""  # a real-time signal
 
 
 @dataclass(frozen=True)
@@ -101,6 +131,7 @@ class RunState:
     """Where a run stands. Times are host-measured Unix seconds."""
 
     phase: Phase
+    _: KW_ONLY
     started_at: float | None = None
     ended_at: float | None = None
     exit: Exit | None = None

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 
-from runner.frames import shortened
 from runner.metrics import parse_train_metrics
-from runner.tracebacks import BANNER, LAUNCHER_WARNING, Traceback, find_tracebacks
+from runner.tracebacks import BANNER, LAUNCHER_WARNING, Traceback, find_tracebacks, shortened
 
 MAX_LINE = 2000
-"""Characters of a line that are kept."""
+"""How many characters of a line are kept."""
 _LOOK_BACK, _LOOK_BACK_LINES = 256 << 10, 20_000  # bytes and lines of a stream in which the error is looked for
 _STDOUT_LINES = 5
 

@@ -1,10 +1,11 @@
-"""Find Python tracebacks in output that several processes wrote at once."""
+"""Python tracebacks in output that several processes wrote at once: they are found here, and shortened for reading."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
 _RANK = re.compile(r"\[(?:rank|default)(\d{1,5})\]: ?")
@@ -33,9 +34,10 @@ Also that a process ended with a status of its own, which the process said itsel
 """
 _LOGGED = re.compile(r"\[?[IWE]\d{3,4} \d\d:\d\d:\d\d")
 _MAX_MESSAGE_LINES = 20
+_INSTALLED = re.compile(r'(  File ")[^"]*/(?:site|dist)-packages/(([^"/]+)[^"]*".*)')
 
 
-class Line(NamedTuple):
+class _Line(NamedTuple):
     at: int
     """Position in the whole output."""
     text: str
@@ -71,15 +73,15 @@ def find_tracebacks(lines: Sequence[str]) -> list[Traceback]:
     return sorted(found, key=lambda traceback: traceback.begin)
 
 
-def _by_rank(lines: Iterable[str]) -> Iterable[list[Line]]:
-    streams: dict[str, list[Line]] = {}
+def _by_rank(lines: Iterable[str]) -> Iterable[list[_Line]]:
+    streams: dict[str, list[_Line]] = {}
     for at, text in enumerate(lines):
         rank = _RANK.match(text)
-        streams.setdefault(rank[1] if rank else "", []).append(Line(at, text[rank.end() :] if rank else text))
+        streams.setdefault(rank[1] if rank else "", []).append(_Line(at, text[rank.end() :] if rank else text))
     return streams.values()
 
 
-def _in_stream(lines: list[Line]) -> list[Traceback]:
+def _in_stream(lines: list[_Line]) -> list[Traceback]:
     found: list[Traceback] = []
     i = 0
     while i < len(lines):
@@ -99,19 +101,19 @@ def _in_stream(lines: list[Line]) -> list[Traceback]:
     return found
 
 
-def _syntax_error(lines: list[Line], i: int) -> int | None:
+def _syntax_error(lines: list[_Line], i: int) -> int | None:
     """Where the error is of a script that can't be compiled: Python prints place and error, but no `Traceback` line."""
     near = range(i + 1, min(i + 10, len(lines)))
     return next((j for j in near if _SYNTAX_ERROR.match(lines[j].text)), None)
 
 
-def _end_of_group(lines: list[Line], i: int) -> int:
+def _end_of_group(lines: list[_Line], i: int) -> int:
     while i < len(lines) and lines[i].text.startswith("  "):
         i += 1
     return i
 
 
-def _cut(lines: list[Line], begin: int, message: int, end: int) -> Traceback:
+def _cut(lines: list[_Line], begin: int, message: int, end: int) -> Traceback:
     frames = dict.fromkeys(line.text for line in lines[begin:message])  # once, if several ranks printed it together
     texts = tuple(line.text for line in lines[message:end])
     return Traceback(tuple(frames), texts, lines[begin].at, lines[end - 1].at + 1)
@@ -120,7 +122,7 @@ def _cut(lines: list[Line], begin: int, message: int, end: int) -> Traceback:
 class _Reader:
     """Reads one traceback, chained exceptions included, from position `i`; leaves `i` behind it."""
 
-    def __init__(self, lines: list[Line], i: int) -> None:
+    def __init__(self, lines: list[_Line], i: int) -> None:
         self._lines = lines
         self._begin = lines[i].at
         self.i = i
@@ -184,3 +186,41 @@ class _Reader:
                 return None
             i += 1
         return None
+
+
+def shortened(frames: Sequence[str]) -> list[str]:
+    """The frames without the host's folders, and with calls from one library function to the next in one line.
+
+    The last frame of all is kept whatever it is in: it raised the exception.
+    """
+    blocks = list(_blocks(frames))
+    last = len(blocks) - 1
+    lines: list[str] = []
+    for library, group in groupby(enumerate(blocks), key=lambda item: None if item[0] == last else _library(item[1])):
+        inner = [block for _, block in group]
+        if library is None or len(inner) == 1:
+            lines += [_without_folders(line) for block in inner for line in block]
+        else:
+            lines.append(f"  [... {len(inner)} calls inside {library} ...]")
+    return lines
+
+
+def _blocks(frames: Sequence[str]) -> Iterator[list[str]]:
+    """Each frame with the lines of code below it; other lines alone."""
+    block: list[str] = []
+    for line in frames:
+        if block and not line.startswith("    "):
+            yield block
+            block = []
+        block.append(line)
+    if block:
+        yield block
+
+
+def _library(block: Sequence[str]) -> str | None:
+    installed = _INSTALLED.match(block[0])
+    return installed[3] if installed else None
+
+
+def _without_folders(line: str) -> str:
+    return _INSTALLED.sub(r"\1\2", line)

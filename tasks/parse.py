@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tasks.errors import TaskError
-from tasks.schema import Table, table_at
+from tasks.schema import TomlTable, table_at
 from tasks.source import Source
 
-_Root = TypeVar("_Root", bound=Table)
+_Root = TypeVar("_Root", bound=TomlTable)
 
 _TOML_KINDS: Mapping[type, str] = {
     bool: "true/false",
@@ -75,7 +75,7 @@ def _key(path: tuple[int | str, ...]) -> str:
     return key
 
 
-def _message(detail: ErrorDetails, root: type[Table]) -> str:
+def _message(detail: ErrorDetails, root: type[TomlTable]) -> str:
     path, kind, value, limits = detail["loc"], detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "missing":
         return "is required"
@@ -110,7 +110,7 @@ def _brackets(path: tuple[int | str, ...], value: object) -> str:
     return ""
 
 
-def _unknown_key(key: str, table: type[Table]) -> str:
+def _unknown_key(key: str, table: type[TomlTable]) -> str:
     allowed = sorted(table.model_fields)
     near = difflib.get_close_matches(key, allowed, n=1)
     guess = f"did you mean {near[0]}? " if near else ""

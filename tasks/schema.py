@@ -13,13 +13,13 @@ LONGEST_S = 30 * 86400.0
 """The longest a stage may take."""
 
 
-class Table(BaseModel):
+class TomlTable(BaseModel):
     """Unknown keys and converted types are errors: a task that loads means what it says."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class StageTable(Table):
+class StageTable(TomlTable):
     label: Label
     script: CleanPath
     role: Literal["train", "evaluate"] = "train"
@@ -28,7 +28,7 @@ class StageTable(Table):
     max_slowdown: float | None = Field(default=None, ge=1, le=1000)
 
 
-class ScaleTable(Table):
+class ScaleTable(TomlTable):
     stages: list[StageTable] = Field(min_length=1, max_length=32)
     settings: Settings = {}
     data: DataFolders = {}
@@ -39,13 +39,13 @@ class ScaleTable(Table):
     summary: Annotated[str, Field(max_length=4000)] = ""
 
 
-class BudgetTable(Table):
+class BudgetTable(TomlTable):
     tests: int = Field(default=3, ge=1, le=1000)
     steps: int = Field(default=0, ge=0, le=1_000_000)
     checks: int = Field(default=10, ge=0, le=1_000_000)
 
 
-class TaskTable(Table):
+class TaskTable(TomlTable):
     id: TaskId
     title: Line
     template: CleanPath
@@ -65,7 +65,7 @@ _EDIT_KEYS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-class EditTable(Table):
+class EditTable(TomlTable):
     op: Literal["replace", "insert", "str_replace"]
     start_line: int | None = Field(default=None, ge=1, le=1_000_000)
     end_line: int | None = Field(default=None, ge=1, le=1_000_000)
@@ -85,23 +85,23 @@ class EditTable(Table):
         return self
 
 
-class BaselineTable(Table):
+class BaselineTable(TomlTable):
     title: Line
     source: Line
     edits: list[EditTable] = Field(max_length=100)  # none for the unedited file itself
 
 
-def table_at(root: type[Table], path: tuple[Any, ...]) -> type[Table]:
+def table_at(root: type[TomlTable], path: tuple[Any, ...]) -> type[TomlTable]:
     """The table that holds the key at `path` below `root`, e.g. the scale's for `("scales", "smoke", "stages")`."""
     found = root
     kind: Any = root
     for part in path[:-1]:
-        if isinstance(kind, type) and issubclass(kind, Table):
+        if isinstance(kind, type) and issubclass(kind, TomlTable):
             kind = getattr(kind.model_fields.get(part), "annotation", None)
         else:
             kind = (get_args(kind) or (None,))[-1]  # what an array or a table of any keys holds
         while get_origin(kind) is Annotated:
             kind = get_args(kind)[0]
-        if isinstance(kind, type) and issubclass(kind, Table):
+        if isinstance(kind, type) and issubclass(kind, TomlTable):
             found = kind
     return found

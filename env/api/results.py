@@ -8,6 +8,8 @@ from pydantic import ConfigDict, Field
 
 from env.api.sessions import Body, DeltaNoise, Score
 
+CURVE_SOURCE = "self-reported, dev split"
+
 
 class Labels(Body):
     template_unmodified: bool = Field(description="The tested files are those that the task gives.")
@@ -108,3 +110,15 @@ class ResultView(Body):
         description="The tested files. Null until the session has submitted a result, but for the session's own token "
         "and for operators' keys."
     )
+
+
+class CurveView(Body):
+    """What a run said of itself while it trained: shown, never scored. The three arrays are of one length."""
+
+    run_key: str
+    source: str = Field(description=f"Always `{CURVE_SOURCE}`.")
+    stage: str = Field(description="Label of the training stage; empty when no losses were reported.")
+    points: int = Field(description="How many points the run reported; the arrays may hold fewer.")
+    step: tuple[int, ...]
+    train_loss: tuple[float | None, ...] = Field(description="Nats per token; null where it was not finite.")
+    val_loss: tuple[float | None, ...] = Field(description="Nats per token; null where it was not finite.")

@@ -4,31 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from env.cli.options import RunnerName, State, TaskFolders
-from env.cli.wiring import DEFAULT_IMAGE, CannotStart, Options, find, wire
+from env.cli.errors import errors, fail
+from env.cli.options import (
+    DATA,
+    DB,
+    DEFAULT_IMAGE,
+    IMAGE,
+    RUNNER,
+    SANDBOX,
+    Options,
+    RunnerName,
+    State,
+    TaskFolders,
+    with_help,
+)
+from env.cli.wiring import CannotStart, find, wire
 from env.operators.measure.anchors import NotMeasured, anchors
-from env.operators.measure.play import BaselineOutcome, BaselineTest, running
+from env.operators.measure.play import TEMPLATE, BaselineOutcome, BaselineTest, running
 from env.operators.measure.show import Shown, outcome
 from env.operators.measure.tour import play_all
-from env.service.anchors import for_scores
 from env.service.service import Service
-from leaderboard.scoring import adopt
-from tasks.anchoring import TEMPLATE, write_anchors
+from tasks.anchors import write_anchors
 from tasks.errors import TaskError
 from tasks.load import Found
 from tasks.model import Baseline, Task
 
 baseline_app = typer.Typer(help="Measure baselines.", no_args_is_help=True)
-errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
 @baseline_app.callback()
@@ -51,25 +62,29 @@ def run_baselines(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Tests at once, by default cores / 2; GPUs are a limit of their own.")
     ] = None,
-    db: Annotated[str | None, typer.Option(envvar="RINGFENCE_DB", help="As for serve, like all that follow.")] = None,
-    runner: Annotated[RunnerName, typer.Option(envvar="RINGFENCE_RUNNER")] = RunnerName.DOCKER,
+    db: Annotated[str | None, with_help(DB, "As for serve, like all that follow.")] = None,
+    runner: Annotated[RunnerName, with_help(RUNNER)] = RunnerName.DOCKER,
     tasks: TaskFolders = None,
-    data: Annotated[Path | None, typer.Option(envvar="RINGFENCE_DATA")] = None,
+    data: Annotated[Path | None, with_help(DATA)] = None,
     state: State = Path(".ringfence"),
-    image: Annotated[str, typer.Option(envvar="RINGFENCE_IMAGE")] = DEFAULT_IMAGE,
-    sandbox: Annotated[Path | None, typer.Option(envvar="RINGFENCE_SANDBOX")] = None,
+    image: Annotated[str, with_help(IMAGE)] = DEFAULT_IMAGE,
+    sandbox: Annotated[Path | None, with_help(SANDBOX)] = None,
 ) -> None:
     """Play a task's baselines and its unedited file as agents play: edits, a test, a submission; for each seed."""
-    folders = tuple(tasks or ())
+    # A shell starts background jobs with interrupts ignored, and Python leaves it at that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    options = Options(
+        state=state, runner=runner, tasks=tuple(tasks or ()), db=db, data=data, slots=jobs, image=image, sandbox=sandbox
+    )
     if write and (runner is RunnerName.FAKE or baseline):
-        _fail("anchors are of all baselines, really run: --write-anchors takes no --baseline and no --runner fake.")
+        fail("anchors are of all baselines, really run: --write-anchors takes no --baseline and no --runner fake.")
     try:
         numbers = _seeds(seeds)
-        chosen = _chosen(find(folders), task, scale, every=every)
+        chosen = _chosen(find(options.tasks), task, scale, every=every)
         parts = {found.task.id: _parts(found.task, baseline or [], scale, numbers) for found in chosen}
-        service = wire(Options(db, runner.value, folders, data, state, None, jobs, (), image, sandbox))
+        service = wire(options)
     except CannotStart as error:
-        _fail(str(error))
+        fail(str(error))
     try:
         complete = asyncio.run(_measure(service, chosen, parts, jobs, write))
     except KeyboardInterrupt:
@@ -114,8 +129,7 @@ def _write(
     except TaskError as error:
         errors.print(f"ERROR: {error}")
         return False
-    with service.engine.begin() as conn:
-        adopt(conn, for_scores(scale, made))
+    service.boards.adopt(scale, made)
     console.print(f"Anchors written to {file}", markup=False)
     return True
 
@@ -150,8 +164,3 @@ def _parts(task: Task, names: list[str], scale: str, seeds: list[int]) -> list[B
     if unknown:
         raise CannotStart(f"{task.id} has no baseline {unknown[0]!r}. There are: {', '.join(known)}.")
     return [BaselineTest(task, known[name], scale, seed) for name in names or known for seed in seeds]
-
-
-def _fail(message: str) -> NoReturn:
-    errors.print(f"ERROR: {message}")
-    raise typer.Exit(2)

@@ -14,16 +14,18 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as Bars
 
-from env.cli.options import State
+from env.cli.errors import errors, fail
+from env.cli.options import DATA, State
 from runner.data.errors import DataError
 from runner.data.prepare import SETS, prepare
 from runner.data.progress import Meter
 
 data_app = typer.Typer(help="The data folder that runs read.", no_args_is_help=True)
-errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
 class DataSet(StrEnum):
+    """What `prepare` can make, by the names of `runner.data`; `all` is everything that a scale needs."""
+
     SMOKE = "smoke"
     FINEWEB10B = "fineweb10b"
     WIKITEXT2 = "wikitext2"
@@ -42,9 +44,7 @@ def prepare_data(
     which: Annotated[
         list[DataSet] | None, typer.Argument(help="Sets to make; `all` is what the gpt-345m scale needs, and smoke.")
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option(envvar="RINGFENCE_DATA", help="Data folder; by default in the state folder.")
-    ] = None,
+    data: Annotated[Path | None, DATA] = None,
     state: State = Path(".ringfence"),
     base: Annotated[
         str | None, typer.Option("--from", metavar="URL", help="A mirror: stands in for the host of every address.")
@@ -55,14 +55,12 @@ def prepare_data(
     wanted = list(SETS) if DataSet.ALL in (which or ()) else [one.value for one in which or [DataSet.SMOKE]]
     folder = data or state / "data"
     if base is not None and not base.startswith(("http://", "https://")):
-        errors.print(f"ERROR: --from {base} is no address; give scheme and host, as in https://mirror.example.")
-        raise typer.Exit(2)
+        fail(f"--from {base} is no address; give scheme and host, as in https://mirror.example.")
     try:
         with _bars() as bars:
             prepare(folder, wanted, _Shown(bars), base, keep=keep)
     except DataError as error:
-        errors.print(f"ERROR: {error}")
-        raise typer.Exit(1) from None
+        fail(str(error), 1)
     except KeyboardInterrupt:
         errors.print("Stopped. Run the same command again to go on.")
         raise typer.Exit(130) from None

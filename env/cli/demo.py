@@ -19,6 +19,7 @@ from rich.table import Table
 from env.client import Client, Leaderboard, Point, RefusedError, Session, TestTicket, TestView
 from env.http.server import Server
 from env.service.service import Service
+from leaderboard.naming import is_elapsed_column
 
 TASK = "llm-pretrain-normalization"
 RMSNORM = '''\
@@ -117,7 +118,7 @@ def _follow(console: Console, session: Session, title: str) -> TestView:
 def _table(board: Leaderboard) -> Table:
     """A column for each result: metrics are many, and a terminal is narrow."""
     table = Table("", *(row.agent for row in board.rows), title=f"Leaderboard: {board.task_id}")
-    elapsed = [name for name in board.columns if name.startswith("elapsed_")]
+    elapsed = [name for name in board.columns if is_elapsed_column(name)]
     for name in ("status", *board.metric_columns, *elapsed):
         table.add_row(name, *(_cell(getattr(row, name)) for row in board.rows))
     return table

@@ -12,56 +12,77 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from env.cli.options import RunnerName, State, TaskFolders
-from env.cli.wiring import DEFAULT_IMAGE, CannotStart, load, sandbox_settings
+from env.cli.options import (
+    DATA,
+    DB,
+    DEFAULT_IMAGE,
+    HOST,
+    IMAGE,
+    PORT,
+    RUNNER,
+    SANDBOX,
+    SCALE,
+    Options,
+    RunnerName,
+    State,
+    TaskFolders,
+    with_help,
+)
+from env.cli.wiring import CannotStart, load, make_runner
+from env.operators.doctor.examination import Setup, examine
 from env.operators.doctor.finding import Finding, Level, problem
-from env.operators.doctor.host import Setup, examine
-from runner.fake.runner import FakeRunner
-from runner.local.runner import LocalRunner
 from runner.protocol import Runner, RunnerError
 
 _STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}
 
 
 def doctor(
-    host: Annotated[str, typer.Option(envvar="RINGFENCE_HOST", help="As for serve, like all options here.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(envvar="RINGFENCE_PORT", min=0, max=65535)] = 8080,
-    db: Annotated[str | None, typer.Option(envvar="RINGFENCE_DB")] = None,
-    runner: Annotated[RunnerName, typer.Option(envvar="RINGFENCE_RUNNER")] = RunnerName.DOCKER,
+    host: Annotated[str, with_help(HOST, "As for serve, like all options here.")] = "127.0.0.1",
+    port: Annotated[int, with_help(PORT)] = 8080,
+    db: Annotated[str | None, with_help(DB)] = None,
+    runner: Annotated[RunnerName, with_help(RUNNER)] = RunnerName.DOCKER,
     tasks: TaskFolders = None,
-    data: Annotated[Path | None, typer.Option(envvar="RINGFENCE_DATA")] = None,
+    data: Annotated[Path | None, with_help(DATA)] = None,
     state: State = Path(".ringfence"),
-    scale: Annotated[str | None, typer.Option(envvar="RINGFENCE_SCALE")] = "smoke",
-    image: Annotated[str, typer.Option(envvar="RINGFENCE_IMAGE")] = DEFAULT_IMAGE,
-    sandbox: Annotated[Path | None, typer.Option(envvar="RINGFENCE_SANDBOX")] = None,
+    scale: Annotated[str | None, with_help(SCALE)] = "smoke",
+    image: Annotated[str, with_help(IMAGE)] = DEFAULT_IMAGE,
+    sandbox: Annotated[Path | None, with_help(SANDBOX)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array, for programs.")] = False,
 ) -> None:
     """Examine this host: engine, image, GPUs, data, disk, database, versions. Exit status 1 if there is a problem."""
+    options = Options(
+        state=state,
+        runner=runner,
+        tasks=tuple(tasks or ()),
+        db=db,
+        data=data,
+        scale=scale,
+        image=image,
+        sandbox=sandbox,
+    )
 
-    def make_runner(runs: Path, data_dir: Path) -> Runner:
-        match runner:
-            case RunnerName.FAKE:
-                return FakeRunner(slots=1)
-            case RunnerName.LOCAL:
-                return LocalRunner(runs, data_dir, slots=1)
-            case RunnerName.DOCKER:
-                from runner.container.runner import DockerRunner
-
-                try:
-                    return DockerRunner(runs, data_dir, 1, image, sandbox_settings(sandbox))
-                except CannotStart as error:
-                    raise RunnerError(str(error)) from error
+    def runner_in(runs: Path, data_dir: Path) -> Runner:
+        try:
+            return make_runner(options, runs, data_dir, slots=1)
+        except CannotStart as error:
+            raise RunnerError(str(error)) from error
 
     findings: list[Finding] = []
     try:
-        found_tasks = load(tuple(tasks or ()))
+        found_tasks = load(options.tasks)
     except CannotStart as error:
         findings.append(problem("tasks", str(error), "mend them: ringfence task check FOLDER"))
         found_tasks = load(())
-    url = db or f"sqlite:///{state.resolve() / 'ringfence.db'}"
-    setup = Setup(state, data or state / "data", url, host, port, found_tasks, scale, make_runner)
+    setup = Setup(
+        state=state,
+        data=options.data_folder,
+        db=options.database_url,
+        host=host,
+        port=port,
+        tasks=found_tasks,
+        scale=scale,
+        make_runner=runner_in,
+    )
     findings += examine(setup)
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1))

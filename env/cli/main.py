@@ -7,19 +7,33 @@ import re
 import socket
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from env.cli.baseline import baseline_app
 from env.cli.data import data_app
 from env.cli.doctor import doctor
-from env.cli.options import RunnerName, State, TaskFolders
+from env.cli.errors import fail
+from env.cli.options import (
+    DATA,
+    DB,
+    DEFAULT_IMAGE,
+    HOST,
+    IMAGE,
+    PORT,
+    RUNNER,
+    SANDBOX,
+    SCALE,
+    Options,
+    RunnerName,
+    State,
+    TaskFolders,
+)
 from env.cli.task import task_app
-from env.cli.wiring import DEFAULT_IMAGE, CannotStart, Options, load, wire
+from env.cli.wiring import CannotStart, load, wire
 from env.service.access import LOOPBACK
-from env.service.closing import Patience
+from env.service.closing import SessionPatience
 from env.telemetry.logs import LogFormat, configure
 
 app = typer.Typer(
@@ -34,36 +48,24 @@ app.add_typer(data_app, name="data")
 app.add_typer(baseline_app, name="baseline")
 app.command()(doctor)
 
-errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
-
 _KEY = re.compile(r"[!-~]+")
 
 
 @app.command()
 def serve(
-    host: Annotated[str, typer.Option(envvar="RINGFENCE_HOST", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="RINGFENCE_PORT", min=0, max=65535, help="0 picks a free one.")] = 8080,
-    db: Annotated[
-        str | None, typer.Option(envvar="RINGFENCE_DB", help="SQLAlchemy URL; by default SQLite in the state folder.")
-    ] = None,
-    runner: Annotated[RunnerName, typer.Option(envvar="RINGFENCE_RUNNER", help="What runs tests.")] = RunnerName.DOCKER,
+    host: Annotated[str, HOST] = "127.0.0.1",
+    port: Annotated[int, PORT] = 8080,
+    db: Annotated[str | None, DB] = None,
+    runner: Annotated[RunnerName, RUNNER] = RunnerName.DOCKER,
     tasks: TaskFolders = None,
-    data: Annotated[
-        Path | None, typer.Option(envvar="RINGFENCE_DATA", help="Data folder; by default in the state folder.")
-    ] = None,
+    data: Annotated[Path | None, DATA] = None,
     state: State = Path(".ringfence"),
-    scale: Annotated[
-        str | None, typer.Option(envvar="RINGFENCE_SCALE", help="Scale of sessions that name none.")
-    ] = "smoke",
+    scale: Annotated[str | None, SCALE] = "smoke",
     slots: Annotated[
         int | None, typer.Option(envvar="RINGFENCE_SLOTS", min=1, help="Tests at once; by default cores / 2.")
     ] = None,
-    image: Annotated[
-        str, typer.Option(envvar="RINGFENCE_IMAGE", help="docker: the image that runs tests.")
-    ] = DEFAULT_IMAGE,
-    sandbox: Annotated[
-        Path | None, typer.Option(envvar="RINGFENCE_SANDBOX", help="docker: TOML file with the sandbox's limits.")
-    ] = None,
+    image: Annotated[str, IMAGE] = DEFAULT_IMAGE,
+    sandbox: Annotated[Path | None, SANDBOX] = None,
     key: Annotated[
         list[str] | None, typer.Option("--key", envvar="RINGFENCE_KEYS", help="Operator key; may be repeated.")
     ] = None,
@@ -93,19 +95,29 @@ def serve(
     """Run the service."""
     configure(log_format)
     if any(not _KEY.fullmatch(one) for one in key or ()):
-        _fail("an operator key must be printable ASCII without spaces, and not empty: it is sent in a header.")
+        fail("an operator key must be printable ASCII without spaces, and not empty: it is sent in a header.")
     if not key and host not in LOOPBACK:
-        _fail(
+        fail(
             f"refusing to listen on {host} without operator keys: anyone who reaches it could run code here. "
             "Give --key (or RINGFENCE_KEYS), or listen on 127.0.0.1."
         )
-    patience = Patience(timedelta(hours=session_hours), timedelta(minutes=submit_minutes))
-    keys, folders = tuple(key or ()), tuple(tasks or ())
-    options = Options(db, runner.value, folders, data, state, scale, slots, keys, image, sandbox, patience)
+    options = Options(
+        state=state,
+        runner=runner,
+        tasks=tuple(tasks or ()),
+        db=db,
+        data=data,
+        scale=scale,
+        slots=slots,
+        keys=tuple(key or ()),
+        image=image,
+        sandbox=sandbox,
+        patience=SessionPatience(abandoned=timedelta(hours=session_hours), spent=timedelta(minutes=submit_minutes)),
+    )
     try:
         service = wire(options)
     except CannotStart as error:
-        _fail(str(error))
+        fail(str(error))
     listening = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     typer.echo(f"ringfence serves {len(service.tasks)} tasks at http://{shown}:{listening.getsockname()[1]}")
@@ -126,9 +138,9 @@ def demo(
     from env.cli.demo import play
 
     try:
-        service = wire(Options(None, "local", (), None, state, "smoke", None, ()))
+        service = wire(Options(state=state, runner=RunnerName.LOCAL, scale="smoke"))
     except CannotStart as error:
-        _fail(str(error))
+        fail(str(error))
     raise typer.Exit(play(service, _listen("127.0.0.1", 0), stay))
 
 
@@ -138,7 +150,7 @@ def list_tasks(tasks: TaskFolders = None) -> None:
     try:
         found = load(tuple(tasks or ()))
     except CannotStart as error:
-        _fail(str(error))
+        fail(str(error))
     width = max(map(len, found))
     for task in found.values():
         ranges = ", ".join(f"{first}–{last}" for first, last in task.editable)
@@ -154,12 +166,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listening.bind((host, port))
     except OSError as error:
-        _fail(f"cannot listen on {host} port {port}: {error.strerror}. Choose another --port; 0 picks a free one.")
+        fail(f"cannot listen on {host} port {port}: {error.strerror}. Choose another --port; 0 picks a free one.")
     listening.listen(2048)
     os.set_inheritable(listening.fileno(), False)
     return listening
-
-
-def _fail(message: str) -> NoReturn:
-    errors.print(f"ERROR: {message}")
-    raise typer.Exit(2)

@@ -6,11 +6,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from env.cli.errors import fail
+from env.cli.options import DATA, with_help
 from env.document import Document, current_file
 from env.operators.authoring.examine import examine
 from env.operators.authoring.landmarks import find_range, landmarks, listed
@@ -23,7 +24,6 @@ from tasks.errors import TaskError
 from tasks.model import Task
 
 task_app = typer.Typer(help="Tools for people who write tasks.", no_args_is_help=True)
-errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 _BASE = "custom_pretrain"
 
 
@@ -32,9 +32,7 @@ def check_task(
     folder: Annotated[Path, typer.Argument(help="The task's folder, with task.toml in it.")],
     prompt: Annotated[bool, typer.Option("--prompt", help="Print the whole prompt as an agent would read it.")] = False,
     run: Annotated[bool, typer.Option("--run/--no-run", help="Take two optimizer steps of every script.")] = True,
-    data: Annotated[
-        Path | None, typer.Option(envvar="RINGFENCE_DATA", help="Data folder; the smoke data is made where missing.")
-    ] = None,
+    data: Annotated[Path | None, with_help(DATA, "Data folder; the smoke data is made where missing.")] = None,
 ) -> None:
     """Validate a task: its file, ranges, caps and baselines, and two optimizer steps of each script on CPU."""
     try:
@@ -44,9 +42,9 @@ def check_task(
         if run and task.scales:
             _try_out(task, folder, data)
     except TaskError as error:
-        _fail(str(error))
+        fail(str(error), 1)
     except (DataError, RunnerError) as error:
-        _fail(f"{error}. --no-run leaves the runs out.")
+        fail(f"{error}. --no-run leaves the runs out.", 1)
 
 
 @task_app.command("new")
@@ -77,9 +75,11 @@ def new_task(
         ranges = sorted(find_range(text, wanted.strip()) for wanted in editable)
         shown = filename or (f"nanoGPT/{_BASE}.py" if own_file is None else own_file.name)
         place = folder or Path(id_)
-        task = write(Draft(id_, title, template, own_file, ranges, shown), place)
+        task = write(
+            Draft(id=id_, title=title, template=template, own_file=own_file, editable=ranges, filename=shown), place
+        )
     except (CannotWrite, TaskError, ValueError) as error:
-        _fail(str(error))
+        fail(str(error), 1)
     for line in _about(task, whole=False):
         typer.echo(line)
     typer.echo(
@@ -91,7 +91,7 @@ def new_task(
 
 def _ask(asks: bool, question: str, option: str) -> str:
     if not asks:
-        _fail(f"{option} is missing, and nobody is there to ask. `ringfence task new --help` lists the options.", 2)
+        fail(f"{option} is missing, and nobody is there to ask. `ringfence task new --help` lists the options.")
     return str(typer.prompt(question))
 
 
@@ -138,8 +138,3 @@ def _try_out(task: Task, folder: Path, data: Path | None) -> None:
                 failed.append(TaskError(folder / own, key, message))
     if failed:
         raise TaskError.together(failed)
-
-
-def _fail(message: str, status: int = 1) -> NoReturn:
-    errors.print(f"ERROR: {message}")
-    raise typer.Exit(status)

@@ -6,16 +6,16 @@ import fcntl
 import os
 import sys
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import ConfigDict, TypeAdapter
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
+from env.cli.options import Options, RunnerName
 from env.document.baselines import check_baselines
-from env.service.closing import DEFAULT_PATIENCE, Patience
-from env.service.service import Service, Settings, build
+from env.service.service import Service, ServiceSettings, build
 from leaderboard.migrate import NewerDatabase
 from runner.container.sandbox import Sandbox
 from runner.data import DataError, prepare_smoke
@@ -39,25 +39,7 @@ _INSTEAD = (
 
 
 class CannotStart(Exception):
-    """Says what to change."""
-
-
-DEFAULT_IMAGE = "ringfence-trainer"
-
-
-@dataclass(frozen=True)
-class Options:
-    db: str | None
-    runner: str
-    tasks: tuple[Path, ...]
-    data: Path | None
-    state: Path
-    scale: str | None
-    slots: int | None
-    keys: tuple[str, ...]
-    image: str = DEFAULT_IMAGE
-    sandbox: Path | None = None
-    patience: Patience = DEFAULT_PATIENCE
+    """What keeps the service from starting, in words that say what to change."""
 
 
 def load(folders: tuple[Path, ...]) -> dict[str, Task]:
@@ -89,9 +71,18 @@ def wire(options: Options) -> Service:
         _claim(options.state)
         runner = _runner(options)
         host = _host(options, runner)
-        url = options.db or f"sqlite:///{options.state.resolve() / 'ringfence.db'}"
         return build(
-            Settings(url, options.state, options.keys, options.scale, options.patience), tasks, runner, host, anchors
+            ServiceSettings(
+                db=options.database_url,
+                state_dir=options.state,
+                keys=options.keys,
+                default_scale=options.scale,
+                patience=options.patience,
+            ),
+            tasks,
+            runner,
+            host,
+            anchors,
         )
     except OSError as error:
         raise CannotStart(f"cannot use the state folder {options.state}: {error.strerror}.") from error
@@ -114,35 +105,35 @@ def _claim(state: Path) -> None:
 def _host(options: Options, runner: Runner) -> Host:
     slots = Pool.of_slots(runner.slots)
     # Invented runs need no GPUs: every scale can be tried on the slots.
-    return Host(slots, slots if options.runner == "fake" else Pool(discover()), busy)
+    return Host(slots, slots if options.runner is RunnerName.FAKE else Pool(discover()), busy)
 
 
 def _runner(options: Options) -> Runner:
+    if options.runner is RunnerName.LOCAL:
+        print(_UNSANDBOXED, file=sys.stderr)
+    if options.runner is not RunnerName.FAKE:
+        prepare_smoke(options.data_folder)  # what every machine can make for itself
     slots = options.slots or max(1, len(os.sched_getaffinity(0)) // 2)
+    try:
+        return make_runner(options, options.state / "runs", options.data_folder, slots)
+    except RunnerError as error:
+        raise CannotStart(f"the {options.runner} runner cannot start: {error}. {_INSTEAD}") from error
+
+
+def make_runner(options: Options, runs: Path, data: Path, slots: int) -> Runner:
+    """The chosen runner, on these folders. Raises RunnerError; CannotStart for a file that holds no settings."""
     match options.runner:
-        case "fake":
+        case RunnerName.FAKE:
             return FakeRunner(slots=slots)
-        case "local":
-            print(_UNSANDBOXED, file=sys.stderr)
-            return LocalRunner(options.state / "runs", _data(options), slots)
-        case _:
+        case RunnerName.LOCAL:
+            return LocalRunner(runs, data, slots)
+        case RunnerName.DOCKER:
             from runner.container.runner import DockerRunner  # the engine's SDK: the other runners do without
 
-            try:
-                sandbox = sandbox_settings(options.sandbox)
-                return DockerRunner(options.state / "runs", _data(options), slots, options.image, sandbox)
-            except RunnerError as error:
-                raise CannotStart(f"the docker runner cannot start: {error}. {_INSTEAD}") from error
+            return DockerRunner(runs, data, slots, options.image, _sandbox_settings(options.sandbox))
 
 
-def _data(options: Options) -> Path:
-    """The data folder, with what every machine can make for itself in it."""
-    data = options.data or options.state / "data"
-    prepare_smoke(data)
-    return data
-
-
-def sandbox_settings(file: Path | None) -> Sandbox:
+def _sandbox_settings(file: Path | None) -> Sandbox:
     """The sandbox settings in a TOML file with the fields of `Sandbox`; the defaults without one."""
     if file is None:
         return Sandbox()

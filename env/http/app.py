@@ -16,7 +16,6 @@ from starlette.routing import Route
 from env.api.refusal import Refusal
 from env.http.bodies import BodyLimit
 from env.http.catalogue import catalogue_router
-from env.http.curve import curve_router
 from env.http.health import health_router
 from env.http.hosts import LoopbackNames
 from env.http.observe import Observe
@@ -62,7 +61,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(Refusal, on_refusal)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http_error)
-    rooms = (sessions_router, catalogue_router, curve_router, health_router, pages_router)
+    rooms = (sessions_router, catalogue_router, health_router, pages_router)
     for router in (room(service) for room in rooms):
         # Taken over, not included: an included router is searched twice in every call.
         app.router.routes.extend(router.routes)

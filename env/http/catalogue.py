@@ -8,24 +8,22 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from env.api import catalogue as catalogue_schema
-from env.api import results as result_schema
-from env.api import sessions as schema
 from env.api.arguments import schemas
-from env.api.refusal import Kind, Refusal
+from env.api.catalogue import Boards, Leaderboard, Tasks, TaskWhole, Tools
+from env.api.results import CurveView, ResultView
+from env.api.sessions import Refused
 from env.http.responses import answers_with, json_response
 from env.http.sessions import bearer
-from env.service.anchors import NO_ANCHORS
 from env.service.service import Service
-from env.service.shapes import task_brief, task_whole, unknown_task
-from leaderboard import reading as leaderboard
 from leaderboard.export import to_csv
-from leaderboard.table import MAX_LIMIT, MAX_OFFSET, QueryError, Table
-from leaderboard.table import Query as BoardQuery
+from leaderboard.table import MAX_LIMIT, MAX_OFFSET, TableQuery
 
 PAGE = 100
-_REFUSALS: dict[int | str, dict[str, Any]] = {404: {"model": schema.Refused}, 422: {"model": schema.Refused}}
-
+"""Rows of a table whose query sets no limit."""
+POINTS = 400
+"""Points of a curve whose query names no number."""
+MAX_POINTS = 10_000
+_REFUSALS: dict[int | str, dict[str, Any]] = {404: {"model": Refused}, 422: {"model": Refused}}
 
 # PostgreSQL takes no NUL in a text.
 _Text = Annotated[str | None, Query(pattern=r"^[^\x00]*$")]
@@ -36,45 +34,48 @@ _RunKey = Annotated[str, Path(pattern=r"^[^\x00]*$", description="As in the rows
 def catalogue_router(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1", responses=_REFUSALS, tags=["catalogue"])
 
-    @router.get("/tasks", response_model=catalogue_schema.Tasks)
+    @router.get("/tasks", response_model=Tasks)
     async def list_tasks() -> Response:
         """The tasks there are."""
-        return json_response({"tasks": [task_brief(task) for task in service.tasks.values()]})
+        return json_response(service.catalogue.brief())
 
-    @router.get("/tasks/{task_id}", response_model=catalogue_schema.TaskWhole)
+    @router.get("/tasks/{task_id}", response_model=TaskWhole)
     async def read_task(task_id: _TaskId) -> Response:
         """A task with its file, ranges, scales and budget."""
-        task = service.tasks.get(task_id)
-        if task is None:
-            raise unknown_task(task_id, service.tasks)
-        return json_response(task_whole(task, service.anchors.get(task_id, NO_ANCHORS)))
+        return json_response(service.catalogue.whole(task_id))
 
-    @router.get("/tools", response_model=catalogue_schema.Tools)
+    @router.get("/tools", response_model=Tools)
     async def list_tools() -> Response:
         """The tools, in OpenAI function-calling form."""
         return json_response({"tools": schemas()})
 
-    @router.get("/leaderboards", response_model=catalogue_schema.Boards)
+    @router.get("/leaderboards", response_model=Boards)
     async def list_leaderboards() -> Response:
         """The tasks that have results."""
-        with service.engine.begin() as conn:
-            boards = leaderboard.boards(conn)
-        return json_response({"leaderboards": [board.to_dict() for board in boards]})
+        return json_response(service.boards.boards())
 
     @router.get("/leaderboards/{task_id}.csv", response_class=Response, responses=answers_with("text/csv"))
-    async def read_leaderboard_csv(task_id: _TaskId, query: Annotated[BoardQuery, Depends(_query)]) -> Response:
+    async def read_leaderboard_csv(task_id: _TaskId, query: Annotated[TableQuery, Depends(_query)]) -> Response:
         """The same rows as CSV."""
-        return Response(to_csv(_table(service, task_id, query)), media_type="text/csv")
+        return Response(to_csv(service.boards.table(task_id, query)), media_type="text/csv")
 
-    @router.get("/leaderboards/{task_id}", response_model=catalogue_schema.Leaderboard)
-    async def read_leaderboard(task_id: _TaskId, query: Annotated[BoardQuery, Depends(_query)]) -> Response:
+    @router.get("/leaderboards/{task_id}", response_model=Leaderboard)
+    async def read_leaderboard(task_id: _TaskId, query: Annotated[TableQuery, Depends(_query)]) -> Response:
         """A task's results, best first; submitted ones only unless `final=false`."""
-        return json_response(_table(service, task_id, replace(query, limit=query.limit or PAGE)).to_dict())
+        return json_response(service.boards.leaderboard(task_id, replace(query, limit=query.limit or PAGE)))
 
-    @router.get("/results/{run_key}", response_model=result_schema.ResultView)
+    @router.get("/results/{run_key}", response_model=ResultView)
     async def read_result(run_key: _RunKey, request: Request) -> Response:
         """One row of a leaderboard, whole: metrics, labels, the integrity record, and the code."""
         return json_response(service.views.result(bearer(request), run_key))
+
+    @router.get("/results/{run_key}/curve", response_model=CurveView)
+    async def read_curve(
+        run_key: Annotated[str, Path(pattern=r"^[^\x00]*$", description="A result's key.")],
+        points: Annotated[int, Query(ge=8, le=MAX_POINTS, description="About how many points to keep.")] = POINTS,
+    ) -> Response:
+        """A result's loss curve, thinned so that its extremes survive."""
+        return json_response(service.boards.curve(run_key, points))
 
     return router
 
@@ -87,16 +88,5 @@ def _query(
     sort: Annotated[str | None, Query(description="A column; `-` in front sorts descending.")] = None,
     limit: Annotated[int | None, Query(ge=1, le=MAX_LIMIT, description="100 by default; all rows as CSV.")] = None,
     offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
-) -> BoardQuery:
-    return BoardQuery(scale, status, agent, final, sort, limit, offset)
-
-
-def _table(service: Service, task_id: str, query: BoardQuery) -> Table:
-    with service.engine.begin() as conn:
-        try:
-            table = leaderboard.rows(conn, task_id, query)
-        except QueryError as error:
-            raise Refusal(Kind.INVALID, "bad_query", f"{error}.") from error
-    if not table.columns or (not table.total and task_id not in service.tasks):
-        raise unknown_task(task_id, service.tasks)
-    return table
+) -> TableQuery:
+    return TableQuery(scale=scale, status=status, agent=agent, final=final, sort=sort, limit=limit, offset=offset)

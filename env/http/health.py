@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
-from sqlalchemy import text
 from starlette.responses import Response
 
 from env.api.catalogue import Alive, Ready
@@ -18,21 +17,13 @@ def health_router(service: Service) -> APIRouter:
     @router.get("/healthz", response_model=Alive)
     async def healthz() -> Response:
         """The process answers."""
-        return json_response({"ok": True})
+        return json_response(Alive(ok=True))
 
     @router.get("/readyz", response_model=Ready, responses={503: {"model": Ready}})
     async def readyz() -> Response:
         """The database answers and tests are being taken."""
-        with service.engine.begin() as conn:
-            conn.execute(text("SELECT 1"))
-        ready = service.lifecycle.alive
-        body = {
-            "ok": ready,
-            "runner": service.runner.name,
-            "slots": service.runner.slots,
-            "tests": service.views.counts(),
-        }
-        return json_response(body, 200 if ready else 503)
+        ready = service.ready()
+        return json_response(ready, 200 if ready.ok else 503)
 
     @router.get("/metrics", response_class=Response, responses=answers_with("text/plain"))
     async def metrics() -> Response:

@@ -8,22 +8,17 @@ from functools import wraps
 from typing import Any
 
 from fastapi import APIRouter, Request
-from sqlalchemy import Connection
 from starlette.responses import Response
 
 from env.api.refusal import Kind, Refusal
 from env.http.responses import STATUS
+from env.http.session_page import session_page
 from env.http.sessions import bearer
-from env.service.anchors import NO_ANCHORS, scoring_note
 from env.service.service import Service
-from env.service.shapes import unknown_task
-from leaderboard import overview
-from leaderboard import reading as leaderboard
+from leaderboard.pages.address import BoardAddress
 from leaderboard.pages.assets import PREFIX, assets, version
-from leaderboard.pages.boardquery import BoardQuery
 from leaderboard.pages.home import TaskEntry, home_page
 from leaderboard.pages.notices import error_page, locked_page
-from leaderboard.pages.session import session_page
 from leaderboard.pages.task import NamedCurve, TaskDetails, task_page
 from leaderboard.table import QueryError
 from tasks.model import Task
@@ -52,27 +47,20 @@ def pages_router(service: Service) -> APIRouter:
     @_with_refusals
     async def home(request: Request) -> Response:  # noqa: ARG001
         tasks = [TaskEntry(task.id, task.title, tuple(task.scales)) for task in service.tasks.values()]
-        with service.engine.begin() as conn:
-            found = overview.overviews(conn)
-        return _html(home_page(tasks, found))
+        return _html(home_page(tasks, service.boards.overview()))
 
     @router.get("/tasks/{task_id}")
     @_with_refusals
     async def task(task_id: str, request: Request) -> Response:
-        known = service.tasks.get(task_id)
-        if known is None:
-            raise unknown_task(task_id, service.tasks)
+        known = service.catalogue.task(task_id)
         parameters = request.query_params
-        query = BoardQuery.of({name: parameters.getlist(name) for name in parameters})
-        with service.engine.begin() as conn:
-            metrics = overview.primary_metrics(conn)
-            scales = _scales(known, metrics)
-            query = replace(query, scale=query.scale or _first_scale(scales, known.id, metrics))
-            table = leaderboard.rows(conn, known.id, query.query())
-            baselines = _baselines(conn, known.id, query.scale, metrics)
-        note = scoring_note(known, query.scale, service.anchors.get(known.id, NO_ANCHORS))
-        curves = [NamedCurve(key, key, service.chronicle.curve(key)[1]) for key in query.runs]
-        return _html(task_page(_details(known), table, query, scales, baselines, curves, note))
+        query = BoardAddress.of({name: parameters.getlist(name) for name in parameters})
+        board = service.boards.task_board(task_id, query.query(), query.runs)
+        query = replace(query, scale=board.scale)
+        curves = [NamedCurve(run_key, run_key, curve) for run_key, curve in board.curves.items()]
+        return _html(
+            task_page(_details(known), board.table, query, board.scales, board.baselines, curves, board.scoring)
+        )
 
     @router.get("/sessions/{session_id}")
     @_with_refusals
@@ -82,7 +70,7 @@ def pages_router(service: Service) -> APIRouter:
             raise Refusal(Kind.INVALID, "bad_page", "page must be a whole number from 1.")
         token = bearer(request)
         try:
-            return _html(session_page(service.chronicle.session(token, session_id, int(page))), private=True)
+            return _html(session_page(service.history.session(token, session_id, int(page))), private=True)
         except Refusal as refusal:
             if refusal.kind not in _LOCKED:
                 raise
@@ -134,21 +122,3 @@ def _details(task: Task) -> TaskDetails:
         scales={name: scale.summary for name, scale in task.scales.items()},
         tests=task.budget.tests,
     )
-
-
-def _scales(task: Task, metrics: dict[tuple[str, str], str]) -> list[str]:
-    """The task's, then those that only have results left."""
-    return [*dict.fromkeys((*task.scales, *(scale for task_id, scale in metrics if task_id == task.id)))]
-
-
-def _first_scale(scales: list[str], task_id: str, metrics: dict[tuple[str, str], str]) -> str | None:
-    """The largest there are results of: a task names its scales from small to large."""
-    measured = [scale for scale in scales if (task_id, scale) in metrics]
-    return measured[-1] if measured else next(iter(scales), None)
-
-
-def _baselines(
-    conn: Connection, task_id: str, scale: str | None, metrics: dict[tuple[str, str], str]
-) -> list[overview.Standing]:
-    metric = metrics.get((task_id, scale or ""))
-    return [] if scale is None or metric is None else overview.baselines(conn, task_id, scale, metric)

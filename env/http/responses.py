@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from env.api.arguments import TOOLS, mistakes
 from env.api.refusal import Kind, Refusal
-from env.api.sessions import OpenSession
+from env.api.sessions import Body, OpenSession
 from env.service.answer import Answer
 
 STATUS = {
@@ -26,8 +26,16 @@ STATUS = {
     Kind.EXHAUSTED: 429,
 }
 MAX_BODY_BYTES = 1 << 20
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _CODES = {404: "not_found", 405: "method_not_allowed"}
+
+
+def _given(answer: object) -> dict[str, object]:
+    """An answer's fields in their order; those that nobody set are no part of it."""
+    assert isinstance(answer, Body), type(answer)
+    return {name: value for name, value in vars(answer).items() if name in answer.model_fields_set}
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_given).encode
 
 
 def json_response(body: Any, status: int = 200) -> Response:

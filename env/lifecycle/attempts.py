@@ -1,4 +1,6 @@
-"""One run of a test, attempted until it has an answer: submitted, followed, judged, tried again where that helps."""
+"""One run of a test, attempted until it has an answer: submitted, followed, judged, tried again where that helps, and
+removed when nobody needs it any more.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from env.lifecycle.judgement import Judgement, judge_evaluation, judge_training, out_of_memory
-from env.lifecycle.plan import PlannedRun, halved, spec
+from env.lifecycle.plan import PlannedRun, halved, owner, spec
 from env.lifecycle.progress import MetricsTail, Progress
 from env.lifecycle.selfreport import gap_note, slow_note, start_note, steps_note
 from env.store.model import Run, Session, Status, Test
@@ -35,7 +37,7 @@ DIVERGED_GRACE_S = 3.0
 OUTPUT_CHARS = 6000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ended:
     """A run that is over: as its host saw it, as we judge it, and the end of its output if it failed."""
 
@@ -45,6 +47,8 @@ class Ended:
 
 
 class Attempts:
+    """Runs on one runner."""
+
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
 
@@ -78,16 +82,17 @@ class Attempts:
                 halvings += 1
             else:
                 run = Run(
-                    wanted.run_id,
-                    item.stage.label,
-                    item.stage.script,
-                    ended.judged.status,
-                    ended.state.started_at,
-                    ended.state.ended_at,
-                    ended.judged.reason,
-                    ended.output,
-                    () if item.evaluates else tuple(live.tail.series),
-                    ended.judged.metrics,
+                    run_id=wanted.run_id,
+                    position=item.position,
+                    label=item.stage.label,
+                    script=item.stage.script,
+                    status=ended.judged.status,
+                    started_at=ended.state.started_at,
+                    ended_at=ended.state.ended_at,
+                    reason=ended.judged.reason,
+                    output=ended.output,
+                    series=() if item.evaluates else tuple(live.tail.series),
+                    metrics=ended.judged.metrics,
                     evaluation=ended.judged.evaluation,
                 )
                 notes = (_halved_note(settings, halvings), *_notes(run, upstream, item.stage, settings))
@@ -105,8 +110,27 @@ class Attempts:
         except RunnerError as error:
             with contextlib.suppress(RunnerError):
                 await ask(self._runner.cancel, name)  # it may still run, on the devices of the next attempt
-            return Ended(RunState(Phase.UNKNOWN), Judgement(Status.INFRA_FAILED, str(error)))
-        return Ended(state, judged, output)
+            return Ended(state=RunState(Phase.UNKNOWN), judged=Judgement(Status.INFRA_FAILED, str(error)))
+        return Ended(state=state, judged=judged, output=output)
+
+    async def remove_where(self, unwanted: Callable[[tuple[str, int]], bool]) -> None:
+        """Removes the runs of every test, by session and number, that is `unwanted`."""
+        try:
+            names = await ask(self._runner.run_ids)
+        except RunnerError:
+            log.exception("runs cannot be listed")
+            return
+        for name in names:
+            if unwanted(owner(name)):
+                await self.remove(name)
+
+    async def remove(self, name: str) -> None:
+        """Has the runner stop and forget a run. Trouble is only logged."""
+        try:
+            await ask(self._runner.remove, name)
+        except Exception:
+            # Nobody's result depends on it, and the next start tries again.
+            log.exception("run %s cannot be removed", name)
 
     async def _follow(self, name: str, live: Progress, news: Callable[[], None]) -> RunState:
         """Reads the run's output as it comes until the run is over; passes cancellations on."""
@@ -165,7 +189,7 @@ class Attempts:
 
 
 async def ask(call: Callable[..., T], *arguments: object) -> T:
-    """The runner may block on a disk or an engine: never in the service's own thread."""
+    """Calls the runner in a thread of its own: it may block on a disk or an engine, which the service must not."""
     return await asyncio.to_thread(call, *arguments)
 
 

@@ -1,4 +1,4 @@
-"""The texts an agent reads after a test or a submission (design, section 4)."""
+"""The texts an agent reads after a test or a submission."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 
 from env.lifecycle.rejection import rejection
 from env.store.model import Run, Status, Test
+from leaderboard.naming import elapsed_column, metric_column
 
 LAST_STEPS = 5
 
 
 def tests_remaining(left: int) -> str:
+    """How many tests are left, in words with the right number: `1 test remaining`."""
     return f"{left} test remaining" if left == 1 else f"{left} tests remaining"
 
 
@@ -23,7 +25,7 @@ def queued(n: int, left: int, result_call: str) -> str:
 
 
 def under_way(seen: Mapping[str, Any], result_call: str) -> str:
-    """How a test stands that is not over; `seen` is its view."""
+    """The answer to a question after a test that is not over; `seen` is its view."""
     progress = seen["progress"]
     parts = [f"[Test #{seen['n']}] {seen['status']}"]
     if progress["stage"]:
@@ -71,6 +73,7 @@ def checked(passed: bool, reason: str, output: str, metrics: Mapping[str, float]
 
 
 def submitted(test: Test) -> str:
+    """The answer to a submission."""
     return "\n\n".join(
         (
             f"[submit] Submitting result from test #{test.n} as final.",
@@ -88,27 +91,29 @@ def submitted_for(test: Test, why: str) -> str:
 
 
 def closed(why: str) -> str:
-    """The same, with nothing to submit."""
+    """The last step of a session that did not submit itself and has nothing to submit."""
     return f"[close] {why[:1].upper()}{why[1:]}, and no test has succeeded: closed without a submission."
 
 
 def results(test: Test) -> str:
-    """One section per stage that ran, in order."""
+    """What came of a test: a section for each stage that ran, in order."""
     if not test.runs:
         return "Cancelled before it started." if test.status is Status.CANCELLED else ""
     return "\n\n".join("\n".join(_stage(list(runs))) for _, runs in groupby(test.runs, key=lambda run: run.label))
 
 
 def saved(test: Test) -> str:
+    """The line that says what the leaderboard got: metrics and elapsed seconds of every stage."""
     values: dict[str, float | int] = {}
     for label, runs in groupby(test.runs, key=lambda run: run.label):
         stage = list(runs)
-        values |= {f"{name}_{label}": round(value, 4) for name, value in stage_metrics(stage).items()}
-        values[f"elapsed_{label}"] = round(sum(run.elapsed_s for run in stage))
+        values |= {metric_column(name, label): round(value, 4) for name, value in stage_metrics(stage).items()}
+        values[elapsed_column(label)] = round(sum(run.elapsed_s for run in stage))
     return f"[Leaderboard] Results saved: {values}"
 
 
 def stage_metrics(runs: Iterable[Run]) -> dict[str, float]:
+    """The metrics of all runs of one stage together, by their bare names."""
     return {name: value for run in runs for name, value in run.metrics.items()}
 
 
@@ -117,8 +122,8 @@ def flat_metrics(test: Test) -> tuple[dict[str, float], dict[str, float]]:
     metrics: dict[str, float] = {}
     elapsed: dict[str, float] = {}
     for run in test.runs:
-        metrics |= {f"{name}_{run.label}": value for name, value in run.metrics.items()}
-        key = f"elapsed_{run.label}"
+        metrics |= {metric_column(name, run.label): value for name, value in run.metrics.items()}
+        key = elapsed_column(run.label)
         elapsed[key] = round(elapsed.get(key, 0.0) + run.elapsed_s, 3)
     return metrics, elapsed
 
@@ -159,7 +164,7 @@ def _headline(run: Run) -> Iterator[str]:
 
 
 def _listed(metrics: Mapping[str, float], label: str) -> str:
-    return ", ".join(f"{name}_{label}={_figure(value)}" for name, value in metrics.items())
+    return ", ".join(f"{metric_column(name, label)}={_figure(value)}" for name, value in metrics.items())
 
 
 def _figure(value: float) -> str:

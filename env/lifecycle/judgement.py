@@ -1,4 +1,4 @@
-"""From how a run ended to what it means for its test. Pure: no runner, no clock, no database."""
+"""What the end of a run means for its test. All of it is pure: no runner, no clock, no database is asked."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from dataclasses import dataclass, field
 from env.lifecycle.report import read_report
 from env.store.evaluation import Evaluation
 from env.store.model import Status
-from runner.exits import in_words
+from runner.inside.names import FINE, WE_AT_FAULT
 from runner.metrics import TrainMetrics
 from runner.protocol import Exit, ExitReason
 
 _OUT_OF_MEMORY = re.compile(r"^torch\.(?:cuda\.)?OutOfMemoryError: ", re.MULTILINE)
-SETUP_ERROR = 2
-"""Exit status of an evaluation that blames itself: settings, data or devices, not the code under test."""
 
 
 @dataclass(frozen=True)
 class Judgement:
+    """What became of a run, and why."""
+
     status: Status
     reason: str = ""
+    """Why it is not `succeeded`, in words; empty where the status says it all."""
     metrics: dict[str, float] = field(default_factory=dict)
     evaluation: Evaluation | None = None
 
@@ -41,7 +42,7 @@ def judge_evaluation(ended: Exit, metrics_file: bytes | None, cancel_requested: 
     """An evaluation succeeds with metrics in its output folder; what it printed does not matter."""
     if cancel_requested and ended.reason is ExitReason.CANCELLED:
         return Judgement(Status.CANCELLED)
-    if ended.reason is ExitReason.EXITED and ended.code == SETUP_ERROR:
+    if ended.reason is ExitReason.EXITED and ended.code == WE_AT_FAULT:
         return Judgement(Status.INFRA_FAILED, "the evaluation could not be set up")
     judged = _judge_exit(ended)
     if judged.status is not Status.SUCCEEDED:
@@ -68,7 +69,7 @@ def out_of_memory(output: str) -> bool:
 
 def _judge_exit(ended: Exit) -> Judgement:
     match ended.reason:
-        case ExitReason.EXITED if ended.code == 0:
+        case ExitReason.EXITED if ended.code == FINE:
             return Judgement(Status.SUCCEEDED)
         case ExitReason.DEADLINE:
             status = Status.TIMED_OUT
@@ -76,4 +77,4 @@ def _judge_exit(ended: Exit) -> Judgement:
             status = Status.INFRA_FAILED
         case _:
             status = Status.FAILED
-    return Judgement(status, in_words(ended))
+    return Judgement(status, ended.in_words())

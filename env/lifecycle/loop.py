@@ -9,17 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from sqlalchemy import Engine
-
 from env.lifecycle.attempts import Attempts, ask
-from env.lifecycle.cleanup import Cleanup
 from env.lifecycle.feedback import tested
 from env.lifecycle.plan import on_gpus, plan
-from env.lifecycle.progress import Progress, Pulse
+from env.lifecycle.progress import NoWatcher, Progress, Pulse, Watcher
 from env.lifecycle.record import result_of
 from env.lifecycle.selfreport import expected_steps
-from env.lifecycle.watcher import NoWatcher, Watcher
-from env.store.model import Run, Session, Status, Test
+from env.store.model import Session, Status, Test, tests_left
 from env.store.store import Store
 from leaderboard import writing as leaderboard
 from runner.pool import Host, Pool
@@ -32,23 +28,22 @@ IDLE_S = 60.0
 
 
 class Lifecycle:
+    """The tests of a service, from the call that bought them to their result."""
+
     def __init__(
         self,
-        engine: Engine,
         store: Store,
         runner: Runner,
         host: Host,
         clock: Callable[[], datetime],
         watcher: Watcher | None = None,
     ) -> None:
-        self._engine = engine
         self._store = store
         self._runner = runner
         self._host = host
         self._clock = clock
         self._watcher = watcher or NoWatcher()
         self._attempts = Attempts(runner)
-        self._cleanup = Cleanup(runner)
         self._machine: Mapping[str, str] = {}
         """Hardware and versions, for the record of results."""
         self._live: dict[tuple[str, int], Progress] = {}
@@ -63,26 +58,26 @@ class Lifecycle:
 
     @property
     def alive(self) -> bool:
-        """The loop is running."""
+        """Whether the loop is running."""
         return self._alive
 
     async def tidied(self) -> None:
-        """Until what the service left behind when it last died is removed: a run under a name of then is safe now."""
+        """Waits until what the service left behind when it last died is removed: an id of then can be used again."""
         await self._tidy.wait()
 
     @property
     def stopping(self) -> bool:
-        """Nobody gets news any more: the service is about to leave."""
+        """Whether the service is about to leave, so that nobody gets news any more."""
         return self._stopping
 
     def dismiss(self) -> None:
-        """Everyone who waits for news goes home now. The runs go on, to be taken up by the next start."""
+        """Ends everyone's waiting for news. The runs go on, to be taken up by the next start."""
         self._stopping = True
         for pulse in self._pulses.values():
             pulse.beat()
 
     async def settled(self) -> None:
-        """Until what tests that are over left behind is removed, and their devices are given back."""
+        """Waits until what tests that are over left behind is removed, and their devices are given back."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -92,10 +87,11 @@ class Lifecycle:
         return self._host.pool(on_gpus(scale)).fits(scale.world_size)
 
     def wake(self) -> None:
-        """Call after a test was committed as queued."""
+        """Has the loop look for tests to start: to be called after one was committed as queued."""
         self._woken.set()
 
     def progress(self, session_id: str, n: int) -> Progress | None:
+        """What a test that runs can tell of itself; None for any other."""
         return self._live.get((session_id, n))
 
     def cancel(self, session: Session, test: Test) -> None:
@@ -103,14 +99,14 @@ class Lifecycle:
         if test.status is Status.QUEUED:
             self._finish(session, replace(test, status=Status.CANCELLED))
             return
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             self._store.request_cancel(conn, test)
         live = self._live.get((test.session_id, test.n))
         if live is not None:  # else it is not taken up again yet after a restart
             live.cancel_requested = True
 
     async def wait(self, session_id: str, n: int, seconds: float) -> None:
-        """Until the test is final, or `seconds` have passed."""
+        """Waits until the test is final, or `seconds` have passed."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         while (left := deadline - loop.time()) > 0 and await self.changed(session_id, n, left):
@@ -120,7 +116,7 @@ class Lifecycle:
         """Waits for news of the test: True when there is, False when it is final or `seconds` have passed."""
         if self._stopping:
             return False
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             if self._store.status(conn, session_id, n).final:
                 return False
         return await self._pulses[session_id, n].wait(seconds)
@@ -141,7 +137,7 @@ class Lifecycle:
     async def _serve(self) -> None:
         while True:
             self._woken.clear()
-            with self._engine.begin() as conn:
+            with self._store.begin() as conn:
                 waiting = [t for t in self._store.unfinished(conn) if (t.session_id, t.n) not in self._live]
             full: set[Pool] = set()  # nobody overtakes whoever waits for the same devices
             # Those that run already hold theirs, however many there are since the restart.
@@ -151,7 +147,7 @@ class Lifecycle:
             await self._woken.wait()
 
     def _start_if_possible(self, test: Test, full: set[Pool]) -> None:
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             session = self._store.session(conn, test.session_id)
             assert session is not None
             scale = session.size
@@ -184,20 +180,20 @@ class Lifecycle:
             self._finish(session, replace(test, status=Status.INFRA_FAILED))
         finally:
             del self._live[test.session_id, test.n]
-        await self._cleanup.remove_where(lambda key: key == (test.session_id, test.n))
+        await self._attempts.remove_where(lambda key: key == (test.session_id, test.n))
         await asyncio.gather(*(self._give_back(pool, device) for device in test.devices))
 
     async def _take_through(self, session: Session, test: Test, live: Progress) -> None:
         key = (test.session_id, test.n)
         status = Status.SUCCEEDED
         for item in plan(session.size):
-            run = next((run for run in test.runs if _position(run) == item.position), None)
+            run = next((run for run in test.runs if run.position == item.position), None)
             if run is None:
                 live.earlier = tuple(point for done in test.runs for point in done.series)
                 live.label, live.evaluating = item.stage.label, item.evaluates
                 run = await self._attempts.run(session, test, item, live, lambda: self._pulses[key].beat())
-                with self._engine.begin() as conn:
-                    self._store.add_run(conn, test, item.position, run)
+                with self._store.begin() as conn:
+                    self._store.add_run(conn, test, run)
                 test = replace(test, runs=(*test.runs, run))
                 self._watcher.ran(session, test, run, evaluates=item.evaluates)
             status = run.status
@@ -207,13 +203,12 @@ class Lifecycle:
 
     def _finish(self, session: Session, test: Test) -> None:
         """One transaction: the test's final status and its row on the leaderboard."""
-        budget = session.task.budget.tests
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             others = [t for t in self._store.tests(conn, session.id) if t.n != test.n]
             never_ran = test.status is Status.CANCELLED and test.started_at is None
             test = replace(test, ended_at=self._clock(), refunded=never_ran or test.status is Status.INFRA_FAILED)
-            used = sum(not t.refunded for t in (*others, test))
-            test = replace(test, observation=tested(test, budget, budget - used))
+            left = tests_left(session, (*others, test))
+            test = replace(test, observation=tested(test, session.task.budget.tests, left))
             self._store.finish(conn, test)
             if not test.refunded:
                 leaderboard.record(conn, result_of(session, test, self._machine))
@@ -222,9 +217,9 @@ class Lifecycle:
 
     async def _remove_orphans(self) -> None:
         """Runs of tests that are over, and of rehearsals: the service died before the clean-up."""
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             wanted = {(test.session_id, test.n) for test in self._store.unfinished(conn)}
-        await self._cleanup.remove_where(lambda key: key not in wanted)
+        await self._attempts.remove_where(lambda key: key not in wanted)
 
     async def _give_back(self, pool: Pool, device: str) -> None:
         """The host has the last word: a device with a process on it goes to nobody."""
@@ -239,9 +234,6 @@ class Lifecycle:
         self.wake()
 
 
-def _position(run: Run) -> int:
-    return int(run.run_id.rsplit("-", 2)[1])
-
-
 def utc_now() -> datetime:
+    """The clock of a service that runs for real."""
     return datetime.now(UTC)

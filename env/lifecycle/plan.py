@@ -6,14 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from env.store.model import Test
-from runner.inside.names import worker_names
+from runner.inside.names import EVALUATE, LANGUAGE_MODELLING, REHEARSE, WORKER, worker_names
 from runner.protocol import RunSpec
 from tasks.model import Scale, Stage, Task
 
-# -P: a work folder that holds the agent's files must not come first on our own programs' import path.
-_REHEARSAL = ("python", "-P", "-m", "runner.inside.rehearse")
-_EVALUATOR = ("python", "-P", "-m", "runner.inside.evaluate", "language-modelling")
-_WORKER = ("python", "-P", "-m", "runner.inside.worker")
 _SHAPE = ("N_LAYER", "N_HEAD", "N_EMBD", "BLOCK_SIZE", "VOCAB_SIZE")
 
 _TINY = {
@@ -33,12 +29,15 @@ _TINY = {
     "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
 REHEARSAL_S = 120.0
+"""Seconds that a rehearsal may take."""
 NO_TEST = 0
-"""Stands in a rehearsal's run id where a test's number would: tests count from 1."""
+"""What stands in a rehearsal's run id where a test's number would: tests count from 1."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PlannedRun:
+    """One run of a test before it has an id: what it does, and which run's output it reads."""
+
     position: int
     stage: Stage
     command: tuple[str, ...]
@@ -49,25 +48,32 @@ class PlannedRun:
 
 
 def plan(scale: Scale) -> tuple[PlannedRun, ...]:
+    """The runs of a test at a scale, in order; a run's position is its place in it."""
     planned: list[PlannedRun] = []
     trained: int | None = None
+    evaluator = (*EVALUATE, LANGUAGE_MODELLING)
     for stage in scale.stages:
         script = ("bash", stage.script)
         if stage.role == "train":
             trained = len(planned)
-            planned.append(PlannedRun(trained, stage, script, evaluates=False, upstream=None))
-            planned.append(PlannedRun(trained + 1, stage, _EVALUATOR, evaluates=True, upstream=trained))
+            planned.append(PlannedRun(position=trained, stage=stage, command=script, evaluates=False, upstream=None))
+            planned.append(
+                PlannedRun(position=trained + 1, stage=stage, command=evaluator, evaluates=True, upstream=trained)
+            )
         else:
-            planned.append(PlannedRun(len(planned), stage, script, evaluates=True, upstream=trained))
+            planned.append(
+                PlannedRun(position=len(planned), stage=stage, command=script, evaluates=True, upstream=trained)
+            )
     return tuple(planned)
 
 
-def run_id(test: Test, position: int, attempt: int) -> str:
-    return f"{test.session_id}-{test.n}-{position}-{attempt}"
+def run_id(session_id: str, n: int, position: int, attempt: int) -> str:
+    """The id of an attempt at the run at `position` of a session's test `n`. Runners know runs by their ids only."""
+    return f"{session_id}-{n}-{position}-{attempt}"
 
 
 def owner(run_id: str) -> tuple[str, int]:
-    """Session and test number a run id was made for."""
+    """Session and test number that a run id was made for: of a run that nothing but its runner may know any more."""
     session_id, n, _, _ = run_id.rsplit("-", 3)
     return session_id, int(n)
 
@@ -85,7 +91,7 @@ def spec(
 
     An evaluating run has nothing of the agent's but the checkpoint, its model workers nothing but the agent's files.
     """
-    name = run_id(test, run.position, attempt)
+    name = run_id(test.session_id, test.n, run.position, attempt)
     script = {run.stage.script: run.stage.script_text}
     common = {**settings, "SCRIPT": task.filename, "WORLD_SIZE_EXPECTED": str(scale.world_size)}
     gpus = test.devices if on_gpus(scale) else ()
@@ -115,7 +121,7 @@ def spec(
         workers=tuple(
             RunSpec(
                 run_id=f"{name}.{worker}",
-                command=_WORKER,
+                command=WORKER,
                 files=test.files,
                 env={"SCRIPT": task.filename, "TORCH_CPP_LOG_LEVEL": "ERROR"},
                 device_ids=gpus[number % len(gpus) :][:1] if gpus else (),
@@ -128,11 +134,12 @@ def spec(
 
 
 def _cap(scale: Scale) -> Mapping[str, str]:
-    """None only where nothing is trained."""
+    """The cap on parameters as the evaluator is told it; only a scale that trains nothing has none."""
     return {} if scale.max_parameters is None else {"MAX_PARAMETERS": str(scale.max_parameters)}
 
 
 def on_gpus(scale: Scale) -> bool:
+    """Whether the scale trains on GPUs; others train on slots, with CPUs."""
     return scale.settings.get("DEVICE") == "cuda"
 
 
@@ -153,8 +160,8 @@ def halved(settings: Mapping[str, str], times: int) -> Mapping[str, str] | None:
 def rehearsal(task: Task, scale: Scale, session_id: str, number: int, files: Mapping[str, str]) -> RunSpec:
     """The free check of the same script on CPU, at a size that takes seconds."""
     return RunSpec(
-        run_id=f"{session_id}-{NO_TEST}-{number}-0",
-        command=_REHEARSAL,
+        run_id=run_id(session_id, NO_TEST, number, 0),
+        command=REHEARSE,
         files=files,
         env={
             **scale.settings,

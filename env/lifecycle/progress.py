@@ -1,10 +1,12 @@
-"""What a test that is running can tell of itself, and how others wait for news of it."""
+"""What a test that is running can tell of itself, how others wait for news of it, and who is told of its way."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from env.store.model import Run, Session, Test
 from runner.metrics import TrainMetrics, parse_train_metrics
 
 MAX_POINTS = 10_000
@@ -58,7 +60,7 @@ class MetricsTail:
 
 @dataclass
 class Progress:
-    """Of the run under way. Self-reported: shown, never scored."""
+    """What the run under way says of itself: shown, never scored."""
 
     total_steps: int | None
     label: str = ""
@@ -81,3 +83,26 @@ class Progress:
             return None
         step = min(points[-1].step, self.total_steps)
         return round((now - self.started_at) * (self.total_steps - step) / step, 1)
+
+
+class Watcher(Protocol):
+    """Is told of a test's way after the fact, once it is committed; must not block, and nothing depends on it."""
+
+    def started(self, session: Session, test: Test) -> None:
+        """The test has its devices."""
+
+    def ran(self, session: Session, test: Test, run: Run, *, evaluates: bool) -> None:
+        """A run of it is over and judged."""
+
+    def finished(self, session: Session, test: Test) -> None:
+        """It has its final status."""
+
+
+class NoWatcher:
+    """Watches nothing."""
+
+    def started(self, session: Session, test: Test) -> None: ...
+
+    def ran(self, session: Session, test: Test, run: Run, *, evaluates: bool) -> None: ...
+
+    def finished(self, session: Session, test: Test) -> None: ...

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from importlib.metadata import version
 from itertools import groupby
 from typing import Any
@@ -17,6 +16,7 @@ from tasks.model import Scale
 
 
 def result_of(session: Session, test: Test, machine: Mapping[str, str]) -> Result:
+    """The leaderboard's row for a test that is over; `machine` is what its runner says of hardware and versions."""
     assert test.ended_at is not None
     scale = session.size
     metrics, elapsed = flat_metrics(test)
@@ -60,7 +60,7 @@ def result_of(session: Session, test: Test, machine: Mapping[str, str]) -> Resul
 
 def _audits(run: Run) -> list[dict[str, Any]]:
     audits = () if run.evaluation is None else run.evaluation.audits
-    return [{"run": run.run_id, **asdict(audit)} for audit in audits]
+    return [{"run": run.run_id, **audit.figures()} for audit in audits]
 
 
 def _self_reported(test: Test, scale: Scale) -> dict[str, float | None]:

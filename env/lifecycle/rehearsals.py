@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from env.lifecycle.attempts import Attempts, Ended
-from env.lifecycle.cleanup import Cleanup
 from env.lifecycle.plan import rehearsal
 from env.lifecycle.progress import Progress
 from env.store.model import Session
@@ -17,11 +16,12 @@ AT_ONCE = 2
 
 
 class Rehearsals:
+    """Runs rehearsals, a few at a time."""
+
     def __init__(self, runner: Runner, tidied: Callable[[], Awaitable[None]]) -> None:
         """`tidied` waits until nothing of the service's last life is removed any more."""
         self._tidied = tidied
         self._attempts = Attempts(runner)
-        self._cleanup = Cleanup(runner)
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def rehearse(self, session: Session, number: int, files: Mapping[str, str]) -> Ended:
@@ -32,5 +32,5 @@ class Rehearsals:
         await self._tidied()
         async with self._slots:
             ended = await self._attempts.take(wanted, Progress(None), lambda: None, evaluates=True)
-        await self._cleanup.remove(wanted.run_id)
+        await self._attempts.remove(wanted.run_id)
         return ended

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, ValidationError
 
-from env.store.evaluation import Audit, Evaluation
+from env.store.evaluation import Evaluation, StoredAudit
 from runner.text import readable
 
 MAX_REASON = 1500
-"""Characters of a reason that are kept, and of a place a tenth."""
+"""Characters of a reason that are kept; of the place of an audit's figure a tenth."""
 
 _Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 _AuditName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
@@ -27,7 +28,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
-class _Audit(_Strict):
+class _AuditEntry(_Strict):
     name: _AuditName
     passed: bool
     figure: FiniteFloat | None
@@ -35,68 +36,114 @@ class _Audit(_Strict):
     unit: Annotated[str, StringConstraints(max_length=64)]
     samples: _Count
     where: _Text = ""
+    complaint: _Text = ""
 
 
-class _File(_Strict):
+class _ReportFile(_Strict):
     metrics: Annotated[dict[_Name, float | None], Field(max_length=64)]
     rejected: _Text | None = None
     parameters: _Count | None = None
     checkpoint_sha256: _Sha256 | None = None
-    audits: Annotated[list[_Audit], Field(max_length=32)] = []
+    audits: Annotated[list[_AuditEntry], Field(max_length=32)] = []
     details: Annotated[dict[_Name, FiniteFloat | None], Field(max_length=256)] = {}
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckedReport:
+    """What an evaluation found, in a form that may be stored and shown."""
+
     metrics: dict[str, float]
     """NaN where the file says null. Empty when rejected, otherwise not."""
     rejected: str
     """Why the result must not count; empty when it may."""
     evaluation: Evaluation
+    """Each audit in it that failed has a complaint, unless only one reason for several of them is known."""
 
 
-def read_report(raw: bytes) -> Report | None:
+def read_report(raw: bytes) -> CheckedReport | None:
     """The report, or None for anything else.
 
     `{"metrics": {name: number|null}}` alone is enough. A report with an audit that was not passed is a rejection, even
     if it does not say so itself.
     """
     try:
-        file = _File.model_validate_json(raw)
+        file = _ReportFile.model_validate_json(raw)
     except (ValidationError, RecursionError):
         return None
     evaluation = Evaluation(
-        file.parameters, file.checkpoint_sha256, tuple(map(_audit, file.audits)), dict(file.details)
+        parameters=file.parameters,
+        checkpoint_sha256=file.checkpoint_sha256,
+        audits=tuple(map(_audit, file.audits)),
+        details=dict(file.details),
     )
     if file.rejected is not None or evaluation.failed:
-        return Report({}, _one_line(file.rejected or "", MAX_REASON) or _in_words(evaluation), evaluation)
+        return _rejection(evaluation, _one_line(file.rejected or "", MAX_REASON))
     if not file.metrics:
         return None
     metrics = {name: math.nan if value is None else value for name, value in file.metrics.items()}
-    return Report(metrics, "", evaluation)
+    return CheckedReport(metrics, "", evaluation)
 
 
-def _audit(audit: _Audit) -> Audit:
-    return Audit(**audit.model_dump(exclude={"unit", "where"}), unit=_one_line(audit.unit, 64), where=_where(audit))
+def _audit(audit: _AuditEntry) -> StoredAudit:
+    return StoredAudit(
+        name=audit.name,
+        passed=audit.passed,
+        figure=audit.figure,
+        limit=audit.limit,
+        unit=_one_line(audit.unit, 64),
+        samples=audit.samples,
+        where=_one_line(audit.where, MAX_REASON // 10),
+        complaint="" if audit.passed else _one_line(audit.complaint, MAX_REASON),
+    )
 
 
-def _where(audit: _Audit) -> str:
-    return _one_line(audit.where, MAX_REASON // 10)
+def _rejection(evaluation: Evaluation, words: str) -> CheckedReport:
+    """`words` are the evaluator's own on all audits together; they may be none."""
+    failed = evaluation.failed
+    if failed and all(audit.complaint for audit in failed):
+        complaints = cut([audit.complaint for audit in failed])
+    elif not words:
+        complaints = [in_figures(audit) for audit in failed]
+    elif len(failed) == 1:
+        complaints = [words]
+    else:
+        complaints = [""] * len(failed)
+    told = iter(complaints)
+    audits = tuple(audit if audit.passed else replace(audit, complaint=next(told)) for audit in evaluation.audits)
+    reason = words or "; ".join(filter(None, complaints)) or "an audit failed"
+    return CheckedReport({}, reason, replace(evaluation, audits=audits))
 
 
-def _in_words(evaluation: Evaluation) -> str:
-    """For a report that was sparing with words."""
-    if not evaluation.failed:
-        return "an audit failed"
-    return "; ".join(
+def cut(complaints: Sequence[str]) -> list[str]:
+    """The complaints, as many and as much of the last as a reason has room for; empty where there is none left.
+
+    Of one that ends within its first word, the audit's name, the rest is left at the end of the one before.
+    """
+    text = _shortened("; ".join(complaints), MAX_REASON)
+    starts: list[int] = []
+    at = 0
+    for complaint in complaints:
+        if not starts or text.startswith(f"{complaint.partition(': ')[0]}: ", at):
+            starts.append(at)
+        at += len(complaint) + len("; ")
+    ends = [start - len("; ") for start in starts[1:]] + [len(text)]
+    kept = [text[start:end] for start, end in zip(starts, ends, strict=True)]
+    return kept + [""] * (len(complaints) - len(kept))
+
+
+def in_figures(audit: StoredAudit) -> str:
+    """A complaint for an audit that its evaluator found no words for."""
+    return (
         f"{audit.name}: {'not finite' if audit.figure is None else f'{audit.figure:g}'} {audit.unit}"
         + ("" if audit.limit is None else f", the limit is {audit.limit:g}")
         + (f", {audit.where}" if audit.where else "")
-        for audit in evaluation.failed
     )
 
 
 def _one_line(text: str, limit: int) -> str:
     """Names in a checkpoint are the agent's: nothing of them may look like more than text in a line."""
-    line = re.sub(r"\s+", " ", readable(text.encode("utf-8", "replace"))).strip()
+    return _shortened(re.sub(r"\s+", " ", readable(text.encode("utf-8", "replace"))).strip(), limit)
+
+
+def _shortened(line: str, limit: int) -> str:
     return line if len(line) <= limit else f"{line[: limit - 4]} ..."

@@ -19,17 +19,17 @@ nats below the uniform guess at smoke scale, 0.1 at full scale."""
 
 
 def first_val_loss(series: Sequence[TrainMetrics]) -> float | None:
-    """Reported before the first update; None if there was no such report."""
+    """The loss that was reported before the first update; None if there was no such report."""
     return series[0].val_loss if series and series[0].step == 0 and series[0].finite else None
 
 
 def last_val_loss(series: Sequence[TrainMetrics]) -> float | None:
-    """Of the last report; None if there was none, or no number in it."""
+    """The loss of the last report; None if there was none, or no number in it."""
     return series[-1].val_loss if series and series[-1].finite else None
 
 
 def last_step(series: Sequence[TrainMetrics]) -> int | None:
-    """Of the last report; None if there was none, or if there were more than are kept."""
+    """The step of the last report; None if there was none, or if there were more than are kept."""
     return series[-1].step if 0 < len(series) < MAX_POINTS else None
 
 

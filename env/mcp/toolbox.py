@@ -25,9 +25,9 @@ from env.api.arguments import (
 from env.api.refusal import Kind, Refusal
 from env.service.access import Access
 from env.service.answer import Answer
+from env.service.catalogue import task_brief
 from env.service.following import Following, Tell
 from env.service.service import Service
-from env.service.shapes import task_brief
 
 WITHOUT_SESSION: dict[str, type[Arguments]] = {"list_tasks": ListTasksArguments, "open_session": OpenArguments}
 IN_SESSION: dict[str, type[Arguments]] = TOOLS | {"test_status": TestStatusArguments}
@@ -87,8 +87,10 @@ class Toolbox:
 
     def _list_tasks(self) -> Answer:
         tasks = [task_brief(task) for task in self._house.tasks.values()]
-        lines = [f"{task['id']}: {task['title']} (scales: {', '.join(task['scales']) or 'none'})" for task in tasks]
-        return Answer({"ok": True, "observation": "\n".join(lines), "tasks": tasks})
+        lines = [f"{task.id}: {task.title} (scales: {', '.join(task.scales) or 'none'})" for task in tasks]
+        return Answer(
+            {"ok": True, "observation": "\n".join(lines), "tasks": [task.model_dump(mode="json") for task in tasks]}
+        )
 
     def _open(self, arguments: OpenArguments, bearer: str | None) -> Answer:
         opened = self._house.opening.open_session(

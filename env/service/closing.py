@@ -8,42 +8,41 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine
-
 from env.lifecycle import feedback
-from env.service.live import LiveSessions
-from env.store.idle import Idle, idle_sessions
-from env.store.model import Ending, Status, Step, Submission, Test
+from env.service.live import LiveSession, LiveSessions
+from env.store.model import Ending, Idle, Status, Step, Submission, Test, tests_left
 from env.store.store import Store
 from leaderboard import writing as leaderboard
+from leaderboard.naming import ranking_column
 
 log = logging.getLogger("ringfence.service")
 
 LOOK_S = 60.0
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long a session may go without a call. While a test of it waits or runs, it may."""
+@dataclass(frozen=True, kw_only=True)
+class SessionPatience:
+    """How long a session may go without a call. While a test of it waits or runs, it may go on for ever."""
 
     abandoned: timedelta = timedelta(hours=24)
+    """While there is something left to try."""
     spent: timedelta = timedelta(hours=1)
     """Once nothing but a submission is left to do."""
 
 
-DEFAULT_PATIENCE = Patience()
+DEFAULT_PATIENCE = SessionPatience()
 
 
 class Closing:
+    """Ends sessions that nobody calls any more."""
+
     def __init__(
         self,
-        engine: Engine,
         store: Store,
         live: LiveSessions,
         clock: Callable[[], datetime],
-        patience: Patience,
+        patience: SessionPatience,
     ) -> None:
-        self._engine = engine
         self._store = store
         self._live = live
         self._clock = clock
@@ -60,35 +59,42 @@ class Closing:
                 log.exception("sessions without an agent cannot be closed")
 
     def look(self) -> int:
-        """Close every session that is due; how many there were."""
+        """Closes every session that is due, and returns how many there were."""
         now, patience = self._clock(), self._patience
         shortest = min(patience.spent, patience.abandoned)
         if now - self._started < shortest:
             return 0  # the service was away: so its agents could not call
-        with self._engine.begin() as conn:
-            idle = idle_sessions(conn, now - shortest)
+        with self._store.begin() as conn:
+            idle = self._store.idle(conn, now - shortest)
         return sum(self._close_if_due(one, now) for one in idle)
 
     def _close_if_due(self, idle: Idle, now: datetime) -> bool:
         waited = now - idle.since
         live = self._live.get(idle.session_id)
-        budget = live.session.task.budget
-        nothing_left = idle.spent >= budget.tests or 0 < budget.steps <= live.seq
         if waited >= self._patience.abandoned:
             why = f"no call came for {_in_words(self._patience.abandoned)}"
-        elif nothing_left and waited >= self._patience.spent:
+        elif waited >= self._patience.spent and self._nothing_left(live, idle):
             why = f"the budget was spent and nothing was submitted for {_in_words(self._patience.spent)}"
         else:
             return False
-        self._close(idle.session_id, Ending(now, why))
+        self._close(idle.session_id, Ending(at=now, reason=why))
         return True
+
+    def _nothing_left(self, live: LiveSession, idle: Idle) -> bool:
+        budget = live.session.task.budget
+        if 0 < budget.steps <= live.seq:
+            return True
+        if idle.tests < budget.tests:
+            return False  # the usual case: their texts need not be read for it
+        with self._store.begin() as conn:
+            return tests_left(live.session, self._store.tests(conn, idle.session_id)) <= 0
 
     def _close(self, session_id: str, ending: Ending) -> None:
         """One transaction: the last step, the submission if there is something to submit, and the end."""
         live = self._live.get(session_id)
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             test = best(self._store.tests(conn, session_id))
-            submission = None if test is None else Submission(test.n, ending.at)
+            submission = None if test is None else Submission(test=test.n, at=ending.at)
             step = Step(
                 seq=live.seq + 1,
                 tool="auto_submit" if test else "close",
@@ -119,7 +125,8 @@ def best(tests: list[Test]) -> Test | None:
 def _loss(test: Test) -> float | None:
     """What results are ranked by."""
     metrics, _ = feedback.flat_metrics(test)
-    return next((value for name, value in metrics.items() if name.startswith("val_loss_")), None)
+    column = ranking_column(metrics)
+    return None if column is None else metrics[column]
 
 
 def _in_words(time: timedelta) -> str:

@@ -1,121 +1,116 @@
-"""Sessions and loss curves for readers: the trajectory with what every edit changed, and the series of every result."""
+"""A session from its first step on: the API's answers about it, with what every edit and every test changed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
 from env.api.refusal import Kind, Refusal
-from env.service.live import LiveSession, LiveSessions
+from env.api.sessions import SessionView, StepView, TestView, TrajectoryView
+from env.service.live import LiveSessions
 from env.service.prompt import prompt
-from env.service.shapes import unknown_result
 from env.service.views import Views
 from env.service.workspace import Workspace
-from env.store.codec import time_text
 from env.store.model import Editables, Step, Test
 from env.store.store import Store
-from leaderboard import reading as leaderboard
-from leaderboard.curve import Curve
-from leaderboard.model import Entry
-from leaderboard.pages.story import STEPS_PER_PAGE, Change, SessionStory, StepStory, TestStory
+from leaderboard import reading
+from leaderboard.model import RecordedResult
+
+STEPS_PER_PAGE = 25
+
+
+@dataclass(frozen=True)
+class FileChange:
+    """One file before and after: empty texts stand for a file that was not there."""
+
+    filename: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class StepHistory:
+    """One step, and what it changed."""
+
+    view: StepView
+    changes: tuple[FileChange, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestHistory:
+    """One test, the code under test against the task's original, and its row on the leaderboard."""
+
+    view: TestView
+    run_key: str
+    changes: tuple[FileChange, ...]
+    recorded: RecordedResult | None
+    """None when it has no row there, or none yet."""
+
+    __test__ = False  # not a test case, whatever pytest makes of the name
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionHistory:
+    """A session with all its tests and one page of its steps."""
+
+    view: SessionView
+    title: str
+    """The task's."""
+    prompt: str
+    tests: Sequence[TestHistory]
+    steps: Sequence[StepHistory]
+    page: int
+    """1-based; a page has at most STEPS_PER_PAGE steps."""
+    pages: int
 
 
 class History:
+    """Tells sessions to readers, whoever may read them."""
+
     def __init__(self, engine: Engine, store: Store, live: LiveSessions, views: Views) -> None:
         self._engine = engine
         self._store = store
         self._live = live
         self._views = views
 
-    def session(self, bearer: str | None, session_id: str, page: int) -> SessionStory:
+    def session(self, bearer: str | None, session_id: str, page: int) -> SessionHistory:
         """Raises Refusal for whom the session is not open to, and for a page it does not have."""
-        seen = self._views.session(bearer, session_id)
-        live = self._live.get(session_id)
+        view = SessionView.model_validate(self._views.session(bearer, session_id))
         with self._engine.begin() as conn:
             steps = self._store.steps(conn, session_id)
             tests = self._store.tests(conn, session_id)
         pages = max(1, -(-len(steps) // STEPS_PER_PAGE))
         if page > pages:
             raise Refusal(Kind.NOT_FOUND, "unknown_page", f"The trajectory has {pages} page(s), not {page}.")
-        shown = steps[(page - 1) * STEPS_PER_PAGE : page * STEPS_PER_PAGE]
-        session, told = live.session, {test.n: test.observation for test in tests}
-        return SessionStory(
-            session_id=session.id,
-            task=session.task.id,
-            title=session.task.title,
-            agent=session.agent,
-            scale=session.scale,
-            metadata=session.metadata,
-            state=seen["state"],
-            created_at=seen["created_at"],
-            submitted=seen["submission"] and seen["submission"]["n"],
-            submitted_at=seen["submission"] and seen["submission"]["submitted_at"],
-            budget=seen["budget"],
-            prompt=prompt(session.task, session.scale),
-            tests=[self._test(bearer, live, test) for test in tests],
-            steps=[_step(step, told, changes) for step, changes in _with_changes(live.history[0], steps, shown)],
-            total_steps=len(steps),
+        start, end = (page - 1) * STEPS_PER_PAGE, page * STEPS_PER_PAGE
+        trajectory = TrajectoryView.model_validate(self._views.trajectory(bearer, session_id))
+        live = self._live.get(session_id)
+        opened, task = live.history[0], live.session.task
+        changes = _changes_of(opened, steps, {step.seq for step in steps[start:end]})
+        return SessionHistory(
+            view=view,
+            title=task.title,
+            prompt=prompt(task, live.session.scale),
+            tests=[self._test(bearer, opened, test) for test in tests],
+            steps=[StepHistory(step, changes[step.step]) for step in trajectory.steps[start:end]],
             page=page,
+            pages=pages,
         )
 
-    def curve(self, run_key: str) -> tuple[str, Curve]:
-        """A result's losses and the label of the stage they are from: of its last attempt, where there were several."""
+    def _test(self, bearer: str | None, opened: Workspace, test: Test) -> TestHistory:
+        view = TestView.model_validate(self._views.test(bearer, test.session_id, test.n))
         with self._engine.begin() as conn:
-            entry = leaderboard.entry(conn, run_key)
-            if entry is None:
-                raise unknown_result(run_key)
-            found = self._store.series(conn, entry.result.session_id, entry.result.test)
-        label, points = next(((label, series) for label, series in reversed(found) if series), ("", []))
-        step, train, val = zip(*points, strict=True) if points else ((), (), ())
-        return label, Curve(step, train, val)
-
-    def _test(self, bearer: str | None, live: LiveSession, test: Test) -> TestStory:
-        seen = self._views.test(bearer, test.session_id, test.n)
-        with self._engine.begin() as conn:
-            entry = leaderboard.entry(conn, test.run_key)
-        progress = seen["progress"]
-        return TestStory(
-            n=test.n,
-            run_key=test.run_key,
-            status=test.status.value,
-            refunded=test.refunded,
-            started_at=seen["started_at"],
-            ended_at=seen["ended_at"],
-            stages=seen["stages"],
-            changes=_changes(live.history[0].texts, test.files),
-            curve=bool(progress["series"]),
-            record=None if entry is None else entry.result.record,
-            labels=() if entry is None else tuple(_labels(entry)),
-            stage=progress["stage"],
-            step=progress["step"],
-            total_steps=progress["total_steps"],
-            eta_s=progress["eta_s"],
+            recorded = reading.entry(conn, test.run_key)
+        return TestHistory(
+            view=view, run_key=test.run_key, changes=_changes(opened.texts, test.files), recorded=recorded
         )
 
 
-def _labels(entry: Entry) -> Iterator[str]:
-    if entry.result.template_unmodified:
-        yield "unedited template"
-    if entry.duplicate_of is not None:
-        yield f"same code as {entry.duplicate_of}"
-    if entry.auto_submitted:
-        yield "submitted automatically"
-
-
-def _step(step: Step, told: Mapping[int, str | None], changes: tuple[Change, ...]) -> StepStory:
-    # A test's step tells what came of it, once that is known.
-    observation = step.observation
-    if step.tool == "test" and step.test is not None:
-        observation = told[step.test] or observation
-    return StepStory(step.seq, step.tool, step.input, step.ok, observation, time_text(step.at), step.test, changes)
-
-
-def _with_changes(
-    opened: Workspace, steps: Sequence[Step], shown: Sequence[Step]
-) -> Iterator[tuple[Step, tuple[Change, ...]]]:
-    """Each shown step with what it changed; the steps before them are followed but not rebuilt."""
-    wanted = {step.seq for step in shown}
+def _changes_of(opened: Workspace, steps: Sequence[Step], wanted: set[int]) -> dict[int, tuple[FileChange, ...]]:
+    """What each wanted step changed, by its number; the steps between them are followed but not rebuilt."""
+    found: dict[int, tuple[FileChange, ...]] = {}
     history: list[Editables | None] = [None]  # None: the files as opened
     for step in steps:
         before = history[-1]
@@ -126,11 +121,10 @@ def _with_changes(
         if step.seq in wanted:
             same = history[-1] is before
             states = [opened if state is None else opened.restored(state) for state in (before, history[-1])]
-            yield step, () if same else _changes(states[0].texts, states[1].texts)
+            found[step.seq] = () if same else _changes(states[0].texts, states[1].texts)
+    return found
 
 
-def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Change, ...]:
-    names = dict.fromkeys((*before, *after))
-    return tuple(
-        Change(name, before.get(name, ""), after.get(name, "")) for name in names if before.get(name) != after.get(name)
-    )
+def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[FileChange, ...]:
+    names = [name for name in dict.fromkeys((*before, *after)) if before.get(name) != after.get(name)]
+    return tuple(FileChange(name, before.get(name, ""), after.get(name, "")) for name in names)

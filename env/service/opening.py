@@ -20,11 +20,10 @@ from env.service.repeats import Repeats
 from env.service.shapes import budget, files, unknown_task
 from env.store.model import Session
 from env.store.store import Store
+from leaderboard.naming import baseline_agent, is_baseline
 from tasks.model import Task
 
 _AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/@+-]{0,99}")
-RESERVED = "baseline:"
-"""Names that begin like this are the operator's, not agents'."""
 MAX_METADATA_CHARS = 8192
 MAX_METADATA_DEPTH = 32  # far from where reading it back could meet the interpreter's recursion limit
 
@@ -64,7 +63,7 @@ class Opening:
         task = self._tasks.get(task_id)
         if task is None:
             raise unknown_task(task_id, self._tasks)
-        if not _AGENT.fullmatch(agent) or agent.lower().startswith(RESERVED):
+        if not _AGENT.fullmatch(agent) or is_baseline(agent):
             raise Refusal(
                 Kind.INVALID,
                 "bad_agent",
@@ -99,7 +98,7 @@ class Opening:
 
     def open_baseline(self, task: Task, name: str, scale: str, seed: int) -> tuple[str, str]:
         """Id and token of a session that plays a baseline. For the operator's own process: no transport leads here."""
-        session = self._new(task, f"{RESERVED}{name}", scale, {}, seed)
+        session = self._new(task, baseline_agent(name), scale, {}, seed)
         with self._engine.begin() as conn:
             self._store.add_session(conn, session)
         return session.id, self._access.token(session.id)
@@ -109,7 +108,16 @@ class Opening:
     ) -> Session:
         session_id = self._new_id()
         token_sha256 = sha256(self._access.token(session_id))
-        return Session(session_id, task, agent, scale, metadata, token_sha256, self._clock(), seed)
+        return Session(
+            id=session_id,
+            task=task,
+            agent=agent,
+            scale=scale,
+            metadata=metadata,
+            token_sha256=token_sha256,
+            created_at=self._clock(),
+            seed=seed,
+        )
 
     def _scale(self, task: Task, wanted: str | None) -> str | None:
         if wanted is None:

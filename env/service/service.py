@@ -10,32 +10,34 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from env.api.catalogue import Ready
 from env.lifecycle.loop import Lifecycle, utc_now
 from env.lifecycle.rehearsals import Rehearsals
 from env.service.access import Access
-from env.service.anchors import for_scores
+from env.service.boards import Boards
+from env.service.catalogue import Catalogue
 from env.service.checks import Checks
-from env.service.closing import DEFAULT_PATIENCE, Closing, Patience
+from env.service.closing import DEFAULT_PATIENCE, Closing, SessionPatience
 from env.service.history import History
 from env.service.live import LiveSessions
 from env.service.opening import Opening
 from env.service.steps import Steps
 from env.service.tools import Tools
 from env.service.views import Views
-from env.store.checkpoint import Checkpoints
-from env.store.engine import open_database
+from env.store.engine import Checkpoints, open_database
 from env.store.store import Store
 from env.telemetry.metrics import Metrics
 from env.telemetry.watch import Telemetry
-from leaderboard.scoring import adopt
 from runner.pool import Host
 from runner.protocol import Runner
 from tasks.anchors import ScaleAnchors
 from tasks.model import Task
 
 
-@dataclass(frozen=True)
-class Settings:
+@dataclass(frozen=True, kw_only=True)
+class ServiceSettings:
+    """What a service is started with, besides its tasks and what runs them."""
+
     db: str
     """SQLAlchemy URL, e.g. `sqlite:///.ringfence/ringfence.db`."""
     state_dir: Path
@@ -44,16 +46,16 @@ class Settings:
     """Operators' keys; empty means anyone who reaches the service may open a session."""
     default_scale: str | None = None
     """Of sessions that name none."""
-    patience: Patience = DEFAULT_PATIENCE
+    patience: SessionPatience = DEFAULT_PATIENCE
     """With sessions that nobody ends."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Service:
+    """Everything that serves, wired."""
+
     engine: Engine
     tasks: Mapping[str, Task]
-    anchors: Mapping[str, Mapping[str, ScaleAnchors]]
-    """By task and scale."""
     runner: Runner
     lifecycle: Lifecycle
     metrics: Metrics
@@ -61,46 +63,62 @@ class Service:
     opening: Opening
     tools: Tools
     views: Views
-    chronicle: History
+    history: History
     closing: Closing
+    catalogue: Catalogue
+    boards: Boards
     open_to_all: bool
     """No operator keys are configured: it listens on loopback only."""
 
+    def ready(self) -> Ready:
+        """Whether tests are being taken. Raises what the database raises if it does not answer."""
+        return Ready(
+            ok=self.lifecycle.alive, runner=self.runner.name, slots=self.runner.slots, tests=self.views.counts()
+        )
+
 
 def build(
-    settings: Settings,
+    settings: ServiceSettings,
     tasks: Mapping[str, Task],
     runner: Runner,
     host: Host,
     anchors: Mapping[str, Mapping[str, ScaleAnchors]] | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> Service:
-    engine, store = open_database(settings.db), Store()
+    """The service of a process, on an up-to-date database. `anchors` are what results are scored against, by task and
+    scale. Raises what opening the database and the state folder raises.
+    """
+    engine = open_database(settings.db)
+    store = Store(engine)
     anchors = anchors or {}
-    with engine.begin() as conn:
-        for scale, each in (item for of_task in anchors.values() for item in of_task.items()):
-            adopt(conn, for_scores(scale, each))
+    catalogue = Catalogue(tasks, anchors)
+    boards = Boards(engine, store, tasks, catalogue)
+    for scale, each in (item for of_task in anchors.values() for item in of_task.items()):
+        boards.adopt(scale, each)
     access = Access(_secret(settings.state_dir), settings.keys)
     live = LiveSessions(engine, store)
-    metrics = Metrics(engine, store, host)
-    lifecycle = Lifecycle(engine, store, runner, host, clock, Telemetry(metrics))
+    metrics = Metrics(store, host)
+    lifecycle = Lifecycle(store, runner, host, clock, Telemetry(metrics))
     steps = Steps(engine, store, live, access, clock)
     views = Views(engine, store, live, lifecycle, access)
     checks = Checks(engine, store, live, steps, Rehearsals(runner, lifecycle.tidied), access)
     return Service(
-        engine,
-        tasks,
-        anchors,
-        runner,
-        lifecycle,
-        metrics,
-        Checkpoints(engine),
-        Opening(engine, store, live, tasks, access, lambda: secrets.token_hex(8), clock, settings.default_scale),
-        Tools(engine, store, live, steps, lifecycle, checks, access, clock),
-        views,
-        History(engine, store, live, views),
-        Closing(engine, store, live, clock, settings.patience),
-        access.open_to_all,
+        engine=engine,
+        tasks=tasks,
+        runner=runner,
+        lifecycle=lifecycle,
+        metrics=metrics,
+        checkpoints=Checkpoints(engine),
+        opening=Opening(
+            engine, store, live, tasks, access, lambda: secrets.token_hex(8), clock, settings.default_scale
+        ),
+        tools=Tools(engine, store, live, steps, lifecycle, checks, access, clock),
+        views=views,
+        history=History(engine, store, live, views),
+        closing=Closing(store, live, clock, settings.patience),
+        catalogue=catalogue,
+        boards=boards,
+        open_to_all=access.open_to_all,
     )
 
 

@@ -7,12 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from env.api.refusal import Kind, Refusal
-from env.service.anchors import anchors_view
 from env.service.workspace import Workspace
 from env.store.model import Test
-from leaderboard.model import Entry
+from leaderboard.model import RecordedResult
 from leaderboard.table import iso
-from tasks.anchors import ScaleAnchors
 from tasks.model import Task
 
 
@@ -56,35 +54,7 @@ def files(workspace: Workspace) -> list[dict[str, Any]]:
     ]
 
 
-def task_brief(task: Task) -> dict[str, Any]:
-    return {"id": task.id, "title": task.title, "scales": list(task.scales), "filename": task.filename}
-
-
-def task_whole(task: Task, anchors: Mapping[str, ScaleAnchors]) -> dict[str, Any]:
-    return task_brief(task) | {
-        "version": task.version,
-        "description": task.description,
-        "editable": [list(pair) for pair in task.editable],
-        "text": task.text,
-        "budget": {"tests": task.budget.tests, "steps": task.budget.steps, "checks": task.budget.checks},
-        "override_keys": list(task.override_keys),
-        "scale_details": {
-            name: {
-                "summary": scale.summary,
-                "world_size": scale.world_size,
-                "settings": dict(scale.settings),
-                "stages": [
-                    {"label": stage.label, "script": stage.script, "role": stage.role, "timeout_s": stage.timeout_s}
-                    for stage in scale.stages
-                ],
-            }
-            for name, scale in task.scales.items()
-        },
-        "anchors": anchors_view(task, anchors),
-    }
-
-
-def result_whole(entry: Entry, *, with_code: bool) -> dict[str, Any]:
+def result_whole(entry: RecordedResult, *, with_code: bool) -> dict[str, Any]:
     result = entry.result
     return {
         "run_key": result.run_key,

@@ -17,7 +17,6 @@ from env.service.answer import Answer
 from env.service.live import LiveSession, LiveSessions
 from env.service.repeats import Repeats
 from env.service.workspace import Workspace
-from env.store.journal import Journal
 from env.store.model import Step
 from env.store.store import Store
 
@@ -47,7 +46,6 @@ class Steps:
         self._live = live
         self._access = access
         self._clock = clock
-        self._journal = Journal(engine, store)
         self._repeats = Repeats(store)
 
     def take(
@@ -123,7 +121,7 @@ class Steps:
         changed = effect.workspace is not None or effect.undone > 0
         answer = _answer(effect, refusal, live.revision + changed)
         if effect.write is None and key is None:
-            self._journal.append(session_id, step)
+            self._store.append(session_id, step)
         else:
             with self._engine.begin() as conn:
                 self._store.add_step(conn, session_id, step)

@@ -124,7 +124,9 @@ class Tools:
             left = self._check_testable(session, earlier)
             lint(live)
             n = len(earlier) + 1
-            test = Test(session.id, n, Status.QUEUED, workspace.texts, self._clock())
+            test = Test(
+                session_id=session.id, n=n, status=Status.QUEUED, files=workspace.texts, created_at=self._clock()
+            )
             return Effect(
                 feedback.queued(n, left - 1, result_call.format(session=session.id, n=n)),
                 document,
@@ -171,7 +173,7 @@ class Tools:
             with self._engine.begin() as conn:
                 tests = self._store.tests(conn, session_id)
             test = _submittable(tests, arguments.n)
-            submission = Submission(test.n, self._clock())
+            submission = Submission(test=test.n, at=self._clock())
 
             def write(conn: Connection) -> None:
                 self._store.submit(conn, session_id, submission)

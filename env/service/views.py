@@ -16,10 +16,10 @@ from env.lifecycle.progress import Progress
 from env.service.access import Access
 from env.service.live import LiveSession, LiveSessions
 from env.service.shapes import budget, files, result_whole, unknown_result, unknown_test
-from env.store.codec import time_text
 from env.store.model import Run, Step, Test
 from env.store.store import Store
 from leaderboard import reading as leaderboard
+from leaderboard.column_types import time_text
 from runner.metrics import TrainMetrics
 
 

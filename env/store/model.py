@@ -12,11 +12,13 @@ from env.store.evaluation import Evaluation
 from runner.metrics import TrainMetrics
 from tasks.model import Scale, Task
 
-# One step's state: filename to the lines of each editable segment, in order.
 Editables = Mapping[str, tuple[tuple[str, ...], ...]]
+"""One step's state: filename to the lines of each editable segment, in order."""
+Series = list[tuple[int, float | None, float | None]]
+"""Step, train and validation loss; None where a loss was not finite."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Session:
     """One agent's attempt at one task, as opened. What changes afterwards is in its steps and tests."""
 
@@ -41,22 +43,25 @@ class Session:
         return replace(scale, settings={**scale.settings, "SEED": str(self.seed)})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Submission:
+    """The test whose result a session chose as final, or the service chose for it."""
+
     test: int
+    """Its number in the session."""
     at: datetime
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ending:
-    """Of a session that its agent did not end itself."""
+    """How the service ended a session that its agent did not end itself."""
 
     at: datetime
     reason: str
     """In words: `no call came for 24 h`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Step:
     """One tool call and its answer."""
 
@@ -91,15 +96,19 @@ class Status(StrEnum):
 
     @property
     def final(self) -> bool:
+        """Whether the test is over."""
         return self not in (Status.QUEUED, Status.RUNNING)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
-    """One run of a test, over. Its stage's label, and what came of it."""
+    """One run of a test that is over, and what came of it."""
 
     run_id: str
+    position: int
+    """Its place in the test's plan, from 0."""
     label: str
+    """Its stage's."""
     script: str
     status: Status
     started_at: float | None
@@ -119,12 +128,13 @@ class Run:
 
     @property
     def elapsed_s(self) -> float:
+        """Wall-clock seconds by the host; 0 for a run that never started or was lost."""
         if self.started_at is None or self.ended_at is None:
             return 0.0
         return self.ended_at - self.started_at
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Test:
     """One test of a session: bought, run, judged."""
 
@@ -150,6 +160,25 @@ class Test:
     def run_key(self) -> str:
         """The leaderboard's key for it."""
         return f"{self.session_id}-{self.n}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Idle:
+    """An open session that no test runs for and that nothing happened in for a while."""
+
+    session_id: str
+    since: datetime
+    """Of its last call or of its last test's end, whichever was later."""
+    tests: int
+    """How many it has had, refunded ones included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """Counts since the database began."""
+
+    sessions: int
+    refunds: int
 
 
 def tests_left(session: Session, tests: Iterable[Test]) -> int:

@@ -3,115 +3,129 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any, NamedTuple
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, func, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, and_, exists, func, insert, select, update
+from sqlalchemy.pool import StaticPool
 
-from env.store.codec import (
-    Series,
-    dump,
-    read_editables,
+from env.store.model import Editables, Ending, Idle, Run, Series, Session, Status, Step, Submission, Test, Totals
+from env.store.rows import (
+    editables,
     read_run,
-    read_series,
     read_session,
     read_step,
     read_test,
-    read_time,
-    run_columns,
-    step_columns,
-    time_text,
+    run_row,
+    session_row,
+    step_row,
+    test_row,
 )
-from env.store.model import Editables, Ending, Run, Session, Status, Step, Submission, Test
 from env.store.tables import answers, runs, sessions, steps, task_versions, tests
 from tasks.model import Task
 
-INSERT_STEP = insert(steps)
-_UNFINISHED = (Status.QUEUED.value, Status.RUNNING.value)
-
-
-class Totals(NamedTuple):
-    sessions: int
-    refunds: int
+_INSERT_STEP = insert(steps)
+_UNFINISHED = tuple(status.value for status in Status if not status.final)
 
 
 class Store:
-    def __init__(self) -> None:
+    """The database of sessions and tests."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._tasks: dict[str, Task] = {}
         """By version, read once: the sessions of a task share it."""
+        # SQLite's one connection, for the hot path: a transaction's way through SQLAlchemy takes three times as long
+        # as the insert itself. What SQLAlchemy would do to the values, the columns' types do here as well.
+        self._sqlite = engine.raw_connection().driver_connection if isinstance(engine.pool, StaticPool) else None
+        self._insert_step = str(_INSERT_STEP.compile(dialect=engine.dialect))
+        processors = {c.name: c.type.dialect_impl(engine.dialect).bind_processor(engine.dialect) for c in steps.columns}
+        self._to_stored = [(name, process) for name, process in processors.items() if process is not None]
+
+    def begin(self) -> AbstractContextManager[Connection]:
+        """A transaction, committed at its end unless an exception leaves it."""
+        return self._engine.begin()
 
     # --- sessions -----------------------------------------------------------------------------------------------
 
     def add_session(self, conn: Connection, session: Session) -> None:
+        """Also keeps the task as it is now, if no session was opened on this version of it before."""
         version = session.task.version
         if conn.execute(select(task_versions.c.version).where(task_versions.c.version == version)).first() is None:
-            conn.execute(
-                insert(task_versions).values(
-                    version=version, task_id=session.task.id, definition=session.task.to_json()
-                )
-            )
-        conn.execute(
-            insert(sessions).values(
-                id=session.id,
-                task_version=version,
-                agent=session.agent,
-                scale=session.scale,
-                metadata=dump(session.metadata),
-                token_sha256=session.token_sha256,
-                created_at=time_text(session.created_at),
-                seed=session.seed,
-            )
-        )
+            row = {"version": version, "task_id": session.task.id, "definition": session.task.to_json()}
+            conn.execute(insert(task_versions), row)
+        conn.execute(insert(sessions), session_row(session))
 
     def session(self, conn: Connection, session_id: str) -> Session | None:
+        """The session as it was opened; None where there is none of this id."""
         row = conn.execute(select(sessions).where(sessions.c.id == session_id)).first()
-        if row is None:
-            return None
-        return read_session(row, self._task(conn, row.task_version))
+        return None if row is None else read_session(row, self._task(conn, row.task_version))
 
     def _task(self, conn: Connection, version: str) -> Task:
         if version not in self._tasks:
-            where = task_versions.c.version == version
-            self._tasks[version] = Task.from_json(
-                conn.execute(select(task_versions.c.definition).where(where)).scalar_one()
-            )
+            definition = select(task_versions.c.definition).where(task_versions.c.version == version)
+            self._tasks[version] = Task.from_json(conn.execute(definition).scalar_one())
         return self._tasks[version]
 
     def submission(self, conn: Connection, session_id: str) -> Submission | None:
-        row = conn.execute(
-            select(sessions.c.submitted_test, sessions.c.submitted_at).where(sessions.c.id == session_id)
-        ).one()
-        return None if row.submitted_test is None else Submission(row.submitted_test, read_time(row.submitted_at))
+        """What the session submitted, or the service for it; None before."""
+        columns = select(sessions.c.submitted_test, sessions.c.submitted_at)
+        row = conn.execute(columns.where(sessions.c.id == session_id)).one()
+        return None if row.submitted_test is None else Submission(test=row.submitted_test, at=row.submitted_at)
 
     def submit(self, conn: Connection, session_id: str, submission: Submission) -> None:
-        conn.execute(
-            update(sessions)
-            .where(sessions.c.id == session_id)
-            .values(submitted_test=submission.test, submitted_at=time_text(submission.at))
-        )
+        chosen = update(sessions).values(submitted_test=submission.test, submitted_at=submission.at)
+        conn.execute(chosen.where(sessions.c.id == session_id))
 
     def ending(self, conn: Connection, session_id: str) -> Ending | None:
-        """None while it is open, and where its agent submitted."""
+        """How the service closed the session; None while it is open, and where its agent submitted."""
         columns = select(sessions.c.closed_at, sessions.c.closed_reason)
         row = conn.execute(columns.where(sessions.c.id == session_id)).one()
-        return None if row.closed_at is None else Ending(read_time(row.closed_at), row.closed_reason)
+        return None if row.closed_at is None else Ending(at=row.closed_at, reason=row.closed_reason)
 
     def close(self, conn: Connection, session_id: str, ending: Ending) -> None:
-        conn.execute(
-            update(sessions)
-            .where(sessions.c.id == session_id)
-            .values(closed_at=time_text(ending.at), closed_reason=ending.reason)
+        closed = update(sessions).values(closed_at=ending.at, closed_reason=ending.reason)
+        conn.execute(closed.where(sessions.c.id == session_id))
+
+    def idle(self, conn: Connection, before: datetime) -> list[Idle]:
+        """Open sessions that no test runs for and that nothing happened in since `before`, oldest first."""
+        last_step = select(steps.c.at).where(steps.c.session_id == sessions.c.id).order_by(steps.c.seq.desc()).limit(1)
+        of_tests = select(func.max(tests.c.ended_at)).where(tests.c.session_id == sessions.c.id)
+        had = select(func.count()).where(tests.c.session_id == sessions.c.id)
+        stepped = func.coalesce(last_step.scalar_subquery(), sessions.c.created_at)
+        ended = func.coalesce(of_tests.scalar_subquery(), sessions.c.created_at)
+        found = conn.execute(
+            select(sessions.c.id, stepped.label("stepped"), ended.label("ended"), had.scalar_subquery().label("had"))
+            .where(sessions.c.submitted_test.is_(None), sessions.c.closed_at.is_(None), sessions.c.created_at <= before)
+            .where(stepped <= before, ended <= before)
+            .where(~exists().where(tests.c.session_id == sessions.c.id, tests.c.status.in_(_UNFINISHED)))
+            .order_by(stepped, sessions.c.id)
         )
+        return [Idle(session_id=row.id, since=max(row.stepped, row.ended), tests=row.had) for row in found]
 
     # --- steps --------------------------------------------------------------------------------------------------
 
+    def append(self, session_id: str, step: Step) -> None:
+        """Commits a step that nothing else is committed with, in a transaction of its own."""
+        if self._sqlite is None:
+            with self.begin() as conn:
+                self.add_step(conn, session_id, step)
+            return
+        row = step_row(session_id, step)
+        for name, process in self._to_stored:
+            row[name] = process(row[name])
+        self._sqlite.execute(self._insert_step, row)
+
     def add_step(self, conn: Connection, session_id: str, step: Step) -> None:
-        conn.execute(INSERT_STEP, step_columns(session_id, step))
+        conn.execute(_INSERT_STEP, step_row(session_id, step))
 
     def steps(self, conn: Connection, session_id: str) -> list[Step]:
         rows = conn.execute(select(steps).where(steps.c.session_id == session_id).order_by(steps.c.seq))
         return [read_step(row) for row in rows]
 
     def last_seq(self, conn: Connection, session_id: str) -> int:
+        """The number of the last step; 0 before the first."""
         return conn.execute(select(func.max(steps.c.seq)).where(steps.c.session_id == session_id)).scalar() or 0
 
     def checks(self, conn: Connection, session_id: str) -> int:
@@ -126,25 +140,15 @@ class Store:
             .where(steps.c.session_id == session_id, steps.c.editables.is_not(None) | (steps.c.undone > 0))
             .order_by(steps.c.seq)
         )
-        return [(None if row.editables is None else read_editables(row.editables), row.undone) for row in rows]
+        return [(None if row.editables is None else editables(row.editables), row.undone) for row in rows]
 
     # --- tests --------------------------------------------------------------------------------------------------
 
     def add_test(self, conn: Connection, test: Test) -> None:
-        conn.execute(
-            insert(tests).values(
-                session_id=test.session_id,
-                n=test.n,
-                status=test.status.value,
-                files=dump(test.files),
-                created_at=time_text(test.created_at),
-                cancel_requested=False,
-                devices="[]",
-                refunded=False,
-            )
-        )
+        conn.execute(insert(tests), test_row(test))
 
     def tests(self, conn: Connection, session_id: str) -> list[Test]:
+        """The session's tests with their runs, in the order they were bought."""
         return self._tests(conn, tests.c.session_id == session_id)
 
     def test(self, conn: Connection, session_id: str, n: int) -> Test | None:
@@ -152,7 +156,7 @@ class Store:
         return found[0] if found else None
 
     def unfinished(self, conn: Connection) -> list[Test]:
-        """Oldest first."""
+        """The tests of all sessions that are not over, oldest first."""
         return self._tests(conn, tests.c.status.in_(_UNFINISHED))
 
     def _tests(self, conn: Connection, where: Any) -> list[Test]:
@@ -167,7 +171,7 @@ class Store:
         """Each run's label and what it said of itself, in order."""
         where = and_(runs.c.session_id == session_id, runs.c.n == n)
         found = conn.execute(select(runs.c.label, runs.c.series).where(where).order_by(runs.c.position))
-        return [(row.label, read_series(row.series)) for row in found]
+        return [(row.label, [(step, train, val) for step, train, val in row.series]) for row in found]
 
     def status(self, conn: Connection, session_id: str, n: int) -> Status:
         where = and_(tests.c.session_id == session_id, tests.c.n == n)
@@ -175,13 +179,7 @@ class Store:
 
     def set_running(self, conn: Connection, test: Test) -> None:
         assert test.started_at is not None
-        self._update_test(
-            conn,
-            test,
-            status=Status.RUNNING.value,
-            started_at=time_text(test.started_at),
-            devices=dump(test.devices),
-        )
+        self._update_test(conn, test, status=Status.RUNNING.value, started_at=test.started_at, devices=test.devices)
 
     def request_cancel(self, conn: Connection, test: Test) -> None:
         self._update_test(conn, test, cancel_requested=True)
@@ -194,7 +192,7 @@ class Store:
             conn,
             test,
             status=test.status.value,
-            ended_at=time_text(test.ended_at),
+            ended_at=test.ended_at,
             refunded=test.refunded,
             observation=test.observation,
         )
@@ -207,20 +205,15 @@ class Store:
         )
         assert changed.rowcount == 1, f"test {test.run_key} is final already"
 
-    def add_run(self, conn: Connection, test: Test, position: int, run: Run) -> None:
-        conn.execute(insert(runs), run_columns(test.session_id, test.n, position, run))
+    def add_run(self, conn: Connection, test: Test, run: Run) -> None:
+        conn.execute(insert(runs), run_row(test, run))
 
     # --- answers by Idempotency-Key ------------------------------------------------------------------------------
 
     def answer(self, conn: Connection, scope: str, key: str) -> RowMapping | None:
         """`fingerprint` and `body` of the first answer given under this key."""
-        return (
-            conn.execute(
-                select(answers.c.fingerprint, answers.c.body).where(answers.c.scope == scope, answers.c.key == key)
-            )
-            .mappings()
-            .first()
-        )
+        given = select(answers.c.fingerprint, answers.c.body).where(answers.c.scope == scope, answers.c.key == key)
+        return conn.execute(given).mappings().first()
 
     def add_answer(self, conn: Connection, scope: str, key: str, fingerprint: str, body: str) -> None:
         conn.execute(insert(answers).values(scope=scope, key=key, fingerprint=fingerprint, body=body))
@@ -233,8 +226,6 @@ class Store:
         return {status: count for status, count in counted.tuples()}  # noqa: C416 - a cursor is no iterable of pairs
 
     def totals(self, conn: Connection) -> Totals:
-        """Since the database began."""
+        opened = select(func.count()).select_from(sessions)
         refunded = select(func.count()).select_from(tests).where(tests.c.refunded)
-        return Totals(
-            conn.execute(select(func.count()).select_from(sessions)).scalar_one(), conn.execute(refunded).scalar_one()
-        )
+        return Totals(sessions=conn.execute(opened).scalar_one(), refunds=conn.execute(refunded).scalar_one())

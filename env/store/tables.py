@@ -1,4 +1,4 @@
-"""Tables of sessions and tests. Times are ISO 8601 UTC texts, JSON is text: both dialects read them alike."""
+"""Tables of sessions and tests, as their statements see them; `migrations/` builds them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from sqlalchemy import (
     Table,
     Text,
 )
+
+from leaderboard.column_types import CompactJson, TimeText
 
 metadata = MetaData()
 
@@ -35,15 +37,15 @@ sessions = Table(
     Column("task_version", ForeignKey("task_versions.version"), nullable=False),
     Column("agent", String(200), nullable=False),
     Column("scale", String(64)),
-    Column("metadata", Text, nullable=False),
+    Column("metadata", CompactJson, nullable=False),
     Column("token_sha256", String(64), nullable=False),
-    Column("created_at", String(32), nullable=False),
+    Column("created_at", TimeText, nullable=False),
     Column("submitted_test", Integer),
-    Column("submitted_at", String(32)),
+    Column("submitted_at", TimeText),
     # Instead of the scale's own.
     Column("seed", BigInteger),
     # By the service, and why; null while it is open and when its agent submitted.
-    Column("closed_at", String(32)),
+    Column("closed_at", TimeText),
     Column("closed_reason", Text),
 )
 
@@ -53,14 +55,14 @@ steps = Table(
     Column("session_id", ForeignKey("sessions.id"), primary_key=True),
     Column("seq", Integer, primary_key=True, autoincrement=False),
     Column("tool", String(32), nullable=False),
-    Column("input", Text, nullable=False),
+    Column("input", CompactJson, nullable=False),
     Column("ok", Boolean, nullable=False),
     Column("code", String(64)),
     Column("observation", Text, nullable=False),
-    Column("at", String(32), nullable=False),
+    Column("at", TimeText, nullable=False),
     Column("test", Integer),
     # What the files' editable segments hold after an edit; an undo says how many of these it took back instead.
-    Column("editables", Text),
+    Column("editables", CompactJson),
     Column("undone", Integer, nullable=False),
 )
 
@@ -70,15 +72,15 @@ tests = Table(
     Column("session_id", ForeignKey("sessions.id"), primary_key=True),
     Column("n", Integer, primary_key=True, autoincrement=False),
     Column("status", String(32), nullable=False),
-    Column("files", Text, nullable=False),
-    Column("created_at", String(32), nullable=False),
-    Column("started_at", String(32)),
-    Column("ended_at", String(32)),
+    Column("files", CompactJson, nullable=False),
+    Column("created_at", TimeText, nullable=False),
+    Column("started_at", TimeText),
+    Column("ended_at", TimeText),
     Column("cancel_requested", Boolean, nullable=False),
     Column("refunded", Boolean, nullable=False),
     Column("observation", Text),
-    # JSON list of the ids it holds while it runs; kept, as part of the record.
-    Column("devices", Text, nullable=False),
+    # Ids of those it holds while it runs; kept, as part of the record.
+    Column("devices", CompactJson, nullable=False),
     Index("tests_by_status", "status", "created_at"),
 )
 
@@ -96,11 +98,11 @@ runs = Table(
     Column("ended_at", Float),
     Column("reason", Text, nullable=False),
     Column("output", Text, nullable=False),
-    Column("series", Text, nullable=False),
-    Column("metrics", Text, nullable=False),
+    Column("series", CompactJson, nullable=False),
+    Column("metrics", CompactJson, nullable=False),
     Column("note", Text, nullable=False),
-    # What the evaluator counted and audited, as JSON.
-    Column("evaluation", Text),
+    # What the evaluator counted and audited.
+    Column("evaluation", CompactJson),
     ForeignKeyConstraint(["session_id", "n"], ["tests.session_id", "tests.n"]),
     Index("runs_by_test", "session_id", "n", "position"),
 )

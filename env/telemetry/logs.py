@@ -20,18 +20,20 @@ _UNSAFE = re.compile(r"[^\x21\x23-\x3c\x3e-\x7e]")  # blanks, quotes, `=` and wh
 
 
 class LogFormat(StrEnum):
+    """How a line is written."""
+
     TEXT = "text"
     JSON = "json"
 
 
 def event(log: logging.Logger, name: str, **fields: Any) -> None:
-    """One line: `name` with `fields`, those that are None left out."""
+    """Logs one line: `name` with `fields`, those that are None left out."""
     if log.isEnabledFor(logging.INFO):
         log.info(name, extra={"fields": {key: value for key, value in fields.items() if value is not None}})
 
 
 def configure(chosen: LogFormat | None) -> None:
-    """Of the whole process. None: warnings and errors only, as text."""
+    """Sets up the logs of the whole process. None means warnings and errors only, as text."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if chosen is LogFormat.JSON else _Text())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

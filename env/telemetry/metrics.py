@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy import Engine
 
 from env.store.model import Status
 from env.store.store import Store
@@ -22,7 +21,9 @@ _STAGE_S = (1, 2, 5, 10, 30, 60, 300, 900, 1800, 3600, 7200, 14400, 21600, 28800
 
 
 class Metrics:
-    def __init__(self, engine: Engine, store: Store, host: Host) -> None:
+    """The figures that a scrape gets."""
+
+    def __init__(self, store: Store, host: Host) -> None:
         self._registry = CollectorRegistry()
         self.requests = Histogram(
             "ringfence_request_seconds",
@@ -38,18 +39,17 @@ class Metrics:
             buckets=_STAGE_S,
             registry=self._registry,
         )
-        self._registry.register(_State(engine, store, host))
+        self._registry.register(_State(store, host))
 
     def text(self) -> bytes:
-        """In Prometheus' text format."""
+        """The figures as they are now, in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
 class _State(Collector):
     """What is so now, asked when it is wanted."""
 
-    def __init__(self, engine: Engine, store: Store, host: Host) -> None:
-        self._engine = engine
+    def __init__(self, store: Store, host: Host) -> None:
         self._store = store
         self._pools = {"slot": host.slots} | ({"gpu": host.gpus} if host.gpus is not host.slots else {})
 
@@ -57,7 +57,7 @@ class _State(Collector):
         return []  # nothing is asked of the database before the first scrape
 
     def collect(self) -> Iterator[Metric]:
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             by_status, totals = self._store.counts(conn), self._store.totals(conn)
         yield CounterMetricFamily("ringfence_sessions", "Sessions opened.", totals.sessions)
         yield CounterMetricFamily("ringfence_refunds", "Tests given back to their sessions.", totals.refunds)

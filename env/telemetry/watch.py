@@ -8,7 +8,7 @@ from env.telemetry.metrics import Metrics
 
 
 class Telemetry:
-    """The lifecycle's watcher."""
+    """Watches the lifecycle for the metrics and the log."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics

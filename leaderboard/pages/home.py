@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leaderboard.overview import Overview, Standing
 from leaderboard.pages.render import render
+from leaderboard.table import Overview, Standing
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,10 @@ _TITLES = {
 }
 
 
-@dataclass(frozen=True)
-class Audit:
+@dataclass(frozen=True, kw_only=True)
+class ShownAudit:
+    """One audit as a row of text cells."""
+
     name: str
     stage: str
     """Label of the stage whose evaluation it was part of; empty when the record does not say."""
@@ -48,12 +50,12 @@ class Audit:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Definition:
     """A title with a text, or with entries of its own, or with a table."""
 
     title: str
     text: str = ""
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[Definition, ...] = ()
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
 
@@ -65,8 +67,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class RecordView:
-    audits: tuple[Audit, ...]
-    entries: tuple[Entry, ...]
+    """An integrity record for reading: its audits, and everything else in its own order."""
+
+    audits: tuple[ShownAudit, ...]
+    entries: tuple[Definition, ...]
 
     @property
     def passed(self) -> int:
@@ -86,9 +90,9 @@ def _stages(record: Mapping[str, Any]) -> dict[str, str]:
     return {str(run.get("run")): str(run.get("stage", "")) for run in known}
 
 
-def _audits(record: Mapping[str, Any], stages: Mapping[str, str]) -> tuple[list[Audit], dict[str, Any]]:
+def _audits(record: Mapping[str, Any], stages: Mapping[str, str]) -> tuple[list[ShownAudit], dict[str, Any]]:
     """The audits, wherever on the first two levels they are, and the record without them."""
-    found: list[Audit] = []
+    found: list[ShownAudit] = []
     rest: dict[str, Any] = {}
     for key, value in record.items():
         if _are_audits(value):
@@ -110,33 +114,33 @@ def _are_audits(value: Any) -> bool:
     )
 
 
-def _audit(item: Mapping[str, Any], stages: Mapping[str, str]) -> Audit:
+def _audit(item: Mapping[str, Any], stages: Mapping[str, str]) -> ShownAudit:
     def text(key: str) -> str:
         return "" if item.get(key) in (None, "") else _text(key, item[key])
 
-    return Audit(
-        text("name"),
-        stages.get(str(item.get("run")), ""),
-        item["passed"] is True,
-        text("figure"),
-        text("limit"),
-        text("unit"),
-        text("samples"),
-        text("where"),
+    return ShownAudit(
+        name=text("name"),
+        stage=stages.get(str(item.get("run")), ""),
+        passed=item["passed"] is True,
+        figure=text("figure"),
+        limit=text("limit"),
+        unit=text("unit"),
+        samples=text("samples"),
+        where=text("where"),
     )
 
 
-def _entry(key: str, value: Any, depth: int) -> Entry:
+def _entry(key: str, value: Any, depth: int) -> Definition:
     title = _TITLES.get(key) or (key.replace("_", " ") if _PLAIN.fullmatch(key) else key)
     if depth == 0 and _PLAIN.fullmatch(key):
         title = title[:1].upper() + title[1:]
     if isinstance(value, Mapping) and value and depth < MAX_DEPTH:
-        return Entry(title, entries=tuple(_entry(str(name), inner, depth + 1) for name, inner in value.items()))
+        return Definition(title, entries=tuple(_entry(str(name), inner, depth + 1) for name, inner in value.items()))
     if _is_table(value):
         columns = tuple(dict.fromkeys(str(name) for item in value for name in item))
         rows = tuple(tuple(_text(name, item.get(name)) for name in columns) for item in value)
-        return Entry(title, columns=tuple(name.replace("_", " ") for name in columns), rows=rows)
-    return Entry(title, _text(key, value))
+        return Definition(title, columns=tuple(name.replace("_", " ") for name in columns), rows=rows)
+    return Definition(title, _text(key, value))
 
 
 def _is_table(value: Any) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from leaderboard.naming import baseline_name
 from leaderboard.pages import figures
 from leaderboard.pages.assets import static_url
 
@@ -17,6 +19,7 @@ from leaderboard.pages.assets import static_url
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
+_MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
 
 
 def render(template: str, **values: Any) -> str:
@@ -31,6 +34,19 @@ def visible(value: Any) -> Any:
     return value
 
 
+@lru_cache(maxsize=64)
+def prose(text: str) -> Markup:
+    """A text in Markdown as HTML, without letting any HTML through.
+
+    Its headings move one level down: the page has a title of its own.
+    """
+    tokens = _MARKDOWN.parse(text)
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(int(token.tag[1:]) + 1, 6)}"
+    return Markup(_MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {}))
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -43,6 +59,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters |= {
+        "baseline_name": baseline_name,
         "count": figures.count,
         "duration": figures.duration,
         "figure": figures.figure,

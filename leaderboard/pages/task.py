@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from leaderboard.curve import Curve
-from leaderboard.overview import Standing
-from leaderboard.pages.boardquery import MAX_RUNS, STATUSES, BoardQuery
-from leaderboard.pages.boardview import BoardView, board_view
+from leaderboard.model import RESULT_STATUSES
+from leaderboard.pages.address import MAX_RUNS, BoardAddress
+from leaderboard.pages.board import BoardView, board_view
 from leaderboard.pages.listing import blocks
-from leaderboard.pages.prose import prose
-from leaderboard.pages.render import render
-from leaderboard.table import Table
+from leaderboard.pages.render import prose, render
+from leaderboard.table import Standing, Table
 
 _CHOSEN = 4
 """Curves shown when nobody chose any: the first rows', and the best baseline's."""
@@ -21,8 +20,10 @@ TABLE_POINTS = 16
 """Rows of a curve's table of points."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TaskDetails:
+    """What a task's page says of the task itself."""
+
     task_id: str
     title: str
     description: str
@@ -52,7 +53,7 @@ class NamedCurve:
 def task_page(
     task: TaskDetails,
     table: Table,
-    query: BoardQuery,
+    query: BoardAddress,
     scales: Sequence[str],
     baselines: Sequence[Standing],
     curves: Sequence[NamedCurve],
@@ -66,7 +67,7 @@ def task_page(
         board=board,
         query=query,
         scales=scales,
-        statuses=STATUSES,
+        statuses=RESULT_STATUSES,
         baselines=baselines,
         curves=curves,
         scoring=scoring,

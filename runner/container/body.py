@@ -17,7 +17,7 @@ from runner.container.sandbox import Sandbox
 from runner.protocol import RunSpec
 
 RUN, OWNER = "ringfence.run", "ringfence.owner"
-"""Labels: the run's id, and which runner's it is."""
+"""The labels of a container that name its run and the runner it belongs to."""
 
 WORK, OUT, INPUT, MEET = "/ringfence/work", "/ringfence/out", "/ringfence/input", "/ringfence/meet"
 _CPU_PERIOD = 1_000_000_000
@@ -25,14 +25,16 @@ _CPU_PERIOD = 1_000_000_000
 
 @dataclass(frozen=True)
 class Mount:
+    """A folder of the host, and the path at which a container sees it."""
+
     source: Path
     target: str
     writable: bool = False
 
 
 @dataclass(frozen=True)
-class Host:
-    """What is the same for every run."""
+class ContainerHost:
+    """What is the same for every run in a container."""
 
     image: str
     owner: str
@@ -42,7 +44,7 @@ class Host:
 
 
 def data_place(variable: str) -> str:
-    """Where the data folder of this environment variable is seen."""
+    """The path at which a container sees the data folder that this environment variable leads to."""
     return f"/ringfence/data/{variable}"
 
 
@@ -60,10 +62,12 @@ _MASKED = (
 
 
 def container_body(
-    host: Host, spec: RunSpec, user: int, mounts: Sequence[Mount], nodes: Sequence[str], created_at: float
+    host: ContainerHost, spec: RunSpec, user: int, mounts: Sequence[Mount], nodes: Sequence[str], created_at: float
 ) -> dict[str, Any]:
-    """`user`: user and group id in the sandbox. `nodes`: device nodes to pass; the GPUs of `spec` are asked of the
-    toolkit when there are none.
+    """The request that creates the run's container.
+
+    `user` is user and group id in the sandbox. `nodes` are the device nodes to pass; when there are none, the GPUs of
+    `spec` are asked of the toolkit. `created_at` is in Unix seconds.
     """
     sandbox = host.sandbox
     return {
@@ -108,7 +112,7 @@ def container_body(
     }
 
 
-def _environment(host: Host, spec: RunSpec, mounts: Sequence[Mount], nodes: Sequence[str]) -> dict[str, str]:
+def _environment(host: ContainerHost, spec: RunSpec, mounts: Sequence[Mount], nodes: Sequence[str]) -> dict[str, str]:
     toolkit = bool(spec.device_ids) and not nodes
     targets = {mount.target for mount in mounts}
     return {
@@ -129,7 +133,7 @@ def _environment(host: Host, spec: RunSpec, mounts: Sequence[Mount], nodes: Sequ
     }
 
 
-def _labels(host: Host, spec: RunSpec, created_at: float) -> dict[str, str]:
+def _labels(host: ContainerHost, spec: RunSpec, created_at: float) -> dict[str, str]:
     return {
         RUN: spec.run_id,
         OWNER: host.owner,

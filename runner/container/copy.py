@@ -8,17 +8,19 @@ from collections.abc import Iterable
 from pathlib import Path
 
 LINE_BYTES = 100
-"""Charged for every line: the engine keeps about as much for an empty one."""
+"""Bytes charged for every line: the engine keeps about as much for an empty one."""
 
 
 class LogCopy:
-    """The file is a prefix of the stream, and its size is all there is to remember: a copy cut short by the death of
-    the service or the engine goes on where it ended, from a stream that is read from its beginning.
+    """Copies one stream of a container into a file.
+
+    The file is a prefix of the stream, and its size is all there is to remember: a copy cut short by the death of the
+    service or the engine goes on where it ended, from a stream that is read from its beginning.
     """
 
     def __init__(self, path: Path, cap: int) -> None:
         self.exceeded = False
-        """The run printed more than it may."""
+        """Whether the run printed more than it may."""
         self._path = path
         self._cap = cap
 

@@ -20,7 +20,7 @@ class Terms:
 
 
 class ContainerFolder(RunFolder):
-    """The lock says whether somebody holds the run, in this process or another."""
+    """The folder of a run in a container. Its lock says whether somebody holds the run, in this process or another."""
 
     @property
     def accepted(self) -> Path:
@@ -39,7 +39,7 @@ class ContainerFolder(RunFolder):
         write_state(self.path / "begun", {"at": at})
 
     def begun(self) -> float | None:
-        """When the container started, in Unix seconds."""
+        """The start of the container in Unix seconds; None before it is known."""
         raw = read_state(self.path / "begun")
         return None if raw is None else float(raw["at"])
 
@@ -49,4 +49,4 @@ class ContainerFolder(RunFolder):
     def stopped(self) -> Exit | None:
         """Why the run was to be killed; noted before it is, so that the reason outlives the killer."""
         raw = read_state(self.path / "stopped")
-        return None if raw is None else Exit(ExitReason(raw["reason"]), raw["code"], raw["detail"])
+        return None if raw is None else Exit(ExitReason(raw["reason"]), raw["code"], detail=raw["detail"])

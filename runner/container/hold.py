@@ -18,7 +18,7 @@ from runner.container.copy import LogCopy
 from runner.container.engine import Engine, EngineError, EngineRefusal, LogStream
 from runner.container.folder import ContainerFolder
 from runner.container.sandbox import Sandbox
-from runner.local.limits import disk_use
+from runner.folder.untrusted import disk_use
 from runner.protocol import Exit, ExitReason
 
 log = logging.getLogger("ringfence.container")
@@ -32,16 +32,18 @@ _DISK_S, _DISK_SHARE = 0.1, 20  # a look at the disk that took t seconds is foll
 
 
 class Hold:
-    """A thread for one accepted run. All it knows is in the run's folder and in the engine, so that another one, after
-    a restart, goes on where this one was. An engine that is away is waited for: its containers may well go on.
+    """Holds one accepted run in a thread of its own.
+
+    All it knows is in the run's folder and in the engine, so that another one, after a restart, goes on where this one
+    was. An engine that is away is waited for: its containers may well go on.
     """
 
     def __init__(self, engine: Engine, run: ContainerFolder, name: str, sandbox: Sandbox, lock: int) -> None:
         """`lock`: the run's lock, which is given back at the end."""
         self.failure: Exception | None = None
-        """What ended the thread before the run did."""
+        """The error that ended the thread before the run was over; None if there was none."""
         self.away_since: float | None = None
-        """Since when the engine has not answered, by the monotonic clock."""
+        """The moment since when the engine has not answered, by the monotonic clock; None while it answers."""
         self._engine = engine
         self._run = run
         self._container = name

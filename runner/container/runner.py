@@ -11,14 +11,14 @@ import time
 from functools import cached_property
 from pathlib import Path
 
-from runner.container.body import INPUT, MEET, OUT, OWNER, RUN, WORK, Host, Mount, container_body, data_place
+from runner.container.body import INPUT, MEET, OUT, OWNER, RUN, WORK, ContainerHost, Mount, container_body, data_place
 from runner.container.engine import Engine, EngineError
 from runner.container.folder import ContainerFolder
-from runner.container.gpus import device_nodes
 from runner.container.hold import Hold
 from runner.container.sandbox import Sandbox
 from runner.folder.layout import lay_out
 from runner.folder.runner import FolderRunner, as_runner_error, ended, lock_unless
+from runner.gpus import device_nodes
 from runner.hardware import describe_host
 from runner.protocol import Phase, RunnerError, RunSpec, RunState
 
@@ -51,12 +51,12 @@ class DockerRunner(FolderRunner):
         sandbox: Sandbox | None = None,
         engine_url: str | None = None,
     ) -> None:
-        """`engine_url`: as in DOCKER_HOST, which is the default. The engine has to see `root` by the same path."""
+        """`engine_url` is as in DOCKER_HOST, which is the default. The engine has to see `root` by the same path."""
         super().__init__(root, data_dir)
         self.slots = slots
         self._sandbox = sandbox or Sandbox()
         self._engine = Engine(engine_url)
-        self._host = Host(
+        self._host = ContainerHost(
             image=self._engine.image_id(image),
             owner=hashlib.sha256(str(self._root).encode()).hexdigest()[:12],
             cpus=self._sandbox.cpus or max(1.0, (os.cpu_count() or 1) / slots),
@@ -104,14 +104,14 @@ class DockerRunner(FolderRunner):
                     os.close(lock)
                     return state
                 self._take(run, lock)
-            return RunState(Phase.RUNNING, run.begun())
+            return RunState(Phase.RUNNING, started_at=run.begun())
 
     def describe(self) -> dict[str, str]:
         return {**describe_host(), **self._versions, "runner": self.name}
 
     @cached_property
     def _versions(self) -> dict[str, str]:
-        """Of what runs find in their sandbox, seen from inside one."""
+        """The versions that runs find in their sandbox, seen from inside one, and the engine's."""
         probe = RunSpec("versions", ("python", "-c", _VERSIONS), memory_mb=512)
         name = self._container(probe.run_id)
         body = container_body(self._host, probe, _user(probe), [], [], time.time())
@@ -154,18 +154,18 @@ class DockerRunner(FolderRunner):
         if spec.upstream is not None:
             mounts.append(Mount(self._output_of(spec.upstream, spec.run_id), INPUT))
         # One by one: what holds them is out of the run's reach, so that it cannot put a link in a worker's place.
-        for place in map(self._meeting_place, spec.workers):
+        for place in map(self._rendezvous_folder, spec.workers):
             mounts.append(Mount(place, f"{MEET}/{place.name}", writable=True))
         if spec.is_worker:
-            mounts.append(Mount(self._meeting_place(spec), MEET))
+            mounts.append(Mount(self._rendezvous_folder(spec), MEET))
         return mounts
 
     def _start(self, run: ContainerFolder, spec: RunSpec, mounts: list[Mount]) -> None:
-        meeting_places = [self._meeting_place(worker) for worker in spec.workers]
-        lay_out(run, spec.files, meeting_places)
+        rendezvous_folders = [self._rendezvous_folder(worker) for worker in spec.workers]
+        lay_out(run, spec.files, rendezvous_folders)
         user = _user(spec)
         if os.getuid() == 0:
-            for folder in (run.out, *meeting_places):
+            for folder in (run.out, *rendezvous_folders):
                 os.chown(folder, user, user)
         by_node = spec.device_ids and self._sandbox.gpu_mode == "devices"
         nodes = device_nodes(spec.device_ids) if by_node else []

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sandbox:
     """Limits, and how the host hands over its GPUs. The time and memory of a run come with its spec."""
 

@@ -25,7 +25,7 @@ _CONSONANTS = "bdfghjklmnprstvz"
 
 
 class Sentence(NamedTuple):
-    """Its parts in their order."""
+    """A sentence as its parts in their order."""
 
     subject: Words
     verb: str
@@ -40,7 +40,7 @@ class Sentence(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Document:
+class SmokeDocument:
     """Sentences on one topic, about the bearers of two names of different gender."""
 
     topic: int
@@ -51,7 +51,7 @@ class Document:
         return " ".join(map(str, self.sentences))
 
 
-def write(seed: bytes, length: int) -> Iterator[Document]:
+def write(seed: bytes, length: int) -> Iterator[SmokeDocument]:
     """Documents until they have `length` characters, a line end after each. The same for the same seed."""
     random = Random(seed).random
     while length > 0:
@@ -60,10 +60,10 @@ def write(seed: bytes, length: int) -> Iterator[Document]:
         yield document
 
 
-def _document(random: Callable[[], float]) -> Document:
+def _document(random: Callable[[], float]) -> SmokeDocument:
     topic = int(random() * len(topics()))
     scribe = _Scribe(random, topics()[topic], _names(random))
-    return Document(topic, scribe.names, tuple(scribe.sentence() for _ in range(8 + int(random() * 9))))
+    return SmokeDocument(topic, scribe.names, tuple(scribe.sentence() for _ in range(8 + int(random() * 9))))
 
 
 def _names(random: Callable[[], float]) -> tuple[str, str]:

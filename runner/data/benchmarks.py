@@ -10,8 +10,7 @@ from typing import Any
 
 from runner.data.errors import DataError
 from runner.data.fetch import Fetcher
-from runner.data.hub import Folder, parquet_files
-from runner.data.parquet import read_rows
+from runner.data.hub import Folder, parquet_files, read_rows
 
 Row = Mapping[str, Any]
 
@@ -21,7 +20,7 @@ class Benchmark:
     """One set: where its rows are, and what the evaluator reads of each."""
 
     file: str
-    """In the folder of the held-out data."""
+    """The name of its file in the folder of the held-out data."""
     source: Folder
     columns: Sequence[str]
     item: Callable[[Row], Row] = dict

@@ -13,7 +13,7 @@ from runner.data.errors import DataError
 from runner.data.fetch import Fetcher, Remote, sha256_of
 
 FOLDER = "tokenizer"
-"""In the folder of the held-out data, where the evaluator looks for it."""
+"""The folder of the tokenizer within that of the held-out data, where the evaluator looks for it."""
 END_OF_TEXT = 50256
 _FROM = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main"
 # The digests are those that tiktoken itself holds the files against.

@@ -14,12 +14,12 @@ import httpx
 
 from runner.data.errors import DataError
 from runner.data.lock import Lock
-from runner.data.progress import Meter, Progress
+from runner.data.progress import Meter, ProgressDisplay
 
 TRIES = 6
-"""In a row without a single new byte."""
+"""How many tries in a row may bring not a single new byte."""
 PAUSE_S = 1.0
-"""Before the second try; doubled before each further one."""
+"""Seconds before the second try; they double before each further one."""
 CHUNK = 1 << 20
 _LASTING = {400, 401, 403, 404, 405, 410, 451}
 """Answers that will be the same next time."""
@@ -31,9 +31,9 @@ class Remote:
 
     url: str
     size: int | None = None
-    """Bytes, if its host says so."""
+    """Its size in bytes, if its host says so."""
     sha256: str | None = None
-    """If it is known beforehand."""
+    """The digest of its bytes in hexadecimal, if it is known beforehand."""
 
 
 class Fetcher:
@@ -43,11 +43,11 @@ class Fetcher:
         self,
         folder: Path,
         lock: Lock,
-        progress: Progress,
+        progress: ProgressDisplay,
         base: str | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`base`: scheme and host that stand in for those of every address, as of a mirror."""
+        """`base` is scheme and host that stand in for those of every address, as of a mirror."""
         self.folder = folder
         self._lock = lock
         self._progress = progress

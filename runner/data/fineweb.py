@@ -14,9 +14,8 @@ from typing import Any
 from runner.data.bpe import END_OF_TEXT
 from runner.data.errors import DataError
 from runner.data.fetch import Fetcher
-from runner.data.hub import Folder, parquet_files
-from runner.data.parquet import read_rows
-from runner.data.progress import Progress
+from runner.data.hub import Folder, parquet_files, read_rows
+from runner.data.progress import ProgressDisplay
 
 SOURCE = Folder("HuggingFaceFW/fineweb", "sample/10BT", revision="main")
 PARTS = ("train", "dev", "heldout")
@@ -26,12 +25,14 @@ _DEV = 1
 
 
 def part_of(text: str) -> str:
-    """By the document's own bytes: one that occurs twice is in the same part both times."""
+    """The part that a document belongs to, by its own bytes: one that occurs twice is in the same part both times."""
     bucket = int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()) % _BUCKETS
     return "heldout" if bucket < _HELDOUT else "dev" if bucket < _HELDOUT + _DEV else "train"
 
 
-def tokenise(fetcher: Fetcher, encoding: Any, folder: Path, progress: Progress, *, keep: bool) -> dict[str, Path]:
+def tokenise(
+    fetcher: Fetcher, encoding: Any, folder: Path, progress: ProgressDisplay, *, keep: bool
+) -> dict[str, Path]:
     """Part to its token file in `folder`: uint16, little-endian, each document followed by the end-of-text token.
 
     A Parquet file at a time, and each of them whole or not at all: what a broken-off call has finished is not done
@@ -92,7 +93,7 @@ class _Parts:
         fresh.replace(self._state)
 
 
-def _tokens(encoding: Any, source: Path, progress: Progress, what: str) -> Iterable[dict[str, bytes]]:
+def _tokens(encoding: Any, source: Path, progress: ProgressDisplay, what: str) -> Iterable[dict[str, bytes]]:
     """Batches of documents as tokens, by part."""
     threads = len(os.sched_getaffinity(0))
     with progress.bar(what, None) as meter:

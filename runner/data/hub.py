@@ -1,8 +1,12 @@
-"""Data sets of the Hugging Face Hub: which files they have, by its public API, with the digests it keeps of them."""
+"""Data sets of the Hugging Face Hub: their Parquet files, as its public API lists them, and their rows."""
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from runner.data.errors import DataError
@@ -11,6 +15,8 @@ from runner.data.fetch import Fetcher, Remote
 HUB = "https://huggingface.co"
 CONVERTED = "refs/convert/parquet"
 """The branch on which the Hub keeps each data set as Parquet, one folder per configuration and split."""
+ROWS = 1024
+"""Rows of a file at once: a few megabytes of web text."""
 
 
 @dataclass(frozen=True)
@@ -44,3 +50,22 @@ def parquet_files(fetcher: Fetcher, folder: Folder) -> list[Remote]:
     if not found:
         raise DataError(fetcher.folder, f"{folder.listing_url} lists no Parquet files; the data set may have moved")
     return found
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+    """The rows of a Parquet file in batches, as dictionaries with `columns`. Raises DataError."""
+    try:
+        parquet: Any = importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise DataError(path, "it needs the package pyarrow: pip install 'ringfence[data]'") from error
+    try:
+        with parquet.ParquetFile(path) as file:
+            missing = sorted(set(columns) - set(file.schema_arrow.names))
+            if missing:
+                raise DataError(
+                    path, f"has no column {', '.join(missing)}; it has {', '.join(file.schema_arrow.names)}"
+                )
+            for batch in file.iter_batches(ROWS, columns=list(columns)):
+                yield batch.to_pylist()
+    except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
+        raise DataError(path, f"cannot be read as Parquet: {error}") from error

@@ -10,7 +10,7 @@ from itertools import islice
 from random import Random
 from typing import Any
 
-from runner.data.author import Document
+from runner.data.author import SmokeDocument
 from runner.data.questions import Question, agreement, places, recurrence, reference, spelling, topic
 
 Item = Mapping[str, Any]
@@ -21,7 +21,7 @@ QUESTIONS = 100
 """Items of each multiple-choice task; every label is the right one equally often."""
 
 
-def evaluation_sets(documents: Sequence[Document], rng: Random) -> dict[str, list[Item]]:
+def evaluation_sets(documents: Sequence[SmokeDocument], rng: Random) -> dict[str, list[Item]]:
     """File name to items."""
     found = places(documents, rng)
     return {

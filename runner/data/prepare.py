@@ -17,7 +17,7 @@ from runner.data.errors import DataError
 from runner.data.fetch import Fetcher, sha256_of
 from runner.data.fineweb import PARTS, tokenise
 from runner.data.lock import Lock
-from runner.data.progress import Progress
+from runner.data.progress import ProgressDisplay
 from runner.data.smoke import prepare_smoke
 
 TRAIN, HELDOUT = "fineweb10b/train", "fineweb10b/heldout"
@@ -42,7 +42,7 @@ def missing(data_dir: Path, name: str) -> list[str]:
 
 
 def prepare(
-    data_dir: Path, sets: Sequence[str], progress: Progress, base: str | None = None, *, keep: bool = False
+    data_dir: Path, sets: Sequence[str], progress: ProgressDisplay, base: str | None = None, *, keep: bool = False
 ) -> None:
     """Make the `sets` (of SETS) that are not there yet. May be broken off at any moment and called again.
 
@@ -77,7 +77,7 @@ def _tokenizer(data_dir: Path, fetcher: Fetcher) -> None:
         _note(data_dir / HELDOUT, path)
 
 
-def prepare_fineweb(data_dir: Path, fetcher: Fetcher, encoding: Any, progress: Progress, *, keep: bool) -> None:
+def prepare_fineweb(data_dir: Path, fetcher: Fetcher, encoding: Any, progress: ProgressDisplay, *, keep: bool) -> None:
     """Make train.bin, dev.bin and heldout.bin in `encoding` (tiktoken's) unless all are there. Raises DataError."""
     heldout, train = data_dir / HELDOUT, data_dir / TRAIN
     places = {"train": train / "train.bin", "dev": train / "dev.bin", "heldout": heldout / "heldout.bin"}

@@ -10,9 +10,11 @@ Meter = Callable[[int], None]
 """Takes how much is done by now, of the total the bar began with."""
 
 
-class Progress(Protocol):
+class ProgressDisplay(Protocol):
+    """Shows an operator how far a preparation has come."""
+
     def bar(self, what: str, total: int | None) -> AbstractContextManager[Meter]:
-        """One piece of work of `total` bytes, unknown if None."""
+        """Show one piece of work of `total` bytes, as many as there may be if None, until the context is left."""
 
     def say(self, line: str) -> None:
-        """Something worth a line of its own."""
+        """Show a line of its own."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from random import Random
 
-from runner.data.author import Document, Sentence, Words
+from runner.data.author import Sentence, SmokeDocument, Words
 from runner.data.lexicon import GENDERS, VOWELS, topics
 
 WINDOW = 64
@@ -18,7 +18,7 @@ WINDOW = 64
 class Place:
     """A sentence in its document, with the one before it."""
 
-    document: Document
+    document: SmokeDocument
     previous: Sentence
     sentence: Sentence
 
@@ -37,7 +37,7 @@ class Question:
         return [*self.wrong[:place], self.right, *self.wrong[place:]]
 
 
-def places(documents: Sequence[Document], rng: Random) -> list[Place]:
+def places(documents: Sequence[SmokeDocument], rng: Random) -> list[Place]:
     """All there are, shuffled."""
     found = [
         Place(document, *pair)

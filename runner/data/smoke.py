@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
-from runner.data.author import Document, write
+from runner.data.author import SmokeDocument, write
 from runner.data.errors import DataError
 from runner.data.items import evaluation_sets
 
@@ -87,7 +87,7 @@ def _stream(seed: bytes, name: str) -> bytes:
     return hashlib.sha256(seed + name.encode()).digest()
 
 
-def _write_tokens(path: Path, documents: Iterator[Document]) -> int:
+def _write_tokens(path: Path, documents: Iterator[SmokeDocument]) -> int:
     """A line each. Returns how many."""
     lines = [f"{document}\n".encode() for document in documents]
     ids = b"".join(lines)

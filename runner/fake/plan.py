@@ -7,13 +7,15 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 
+from runner.inside.names import LANGUAGE_MODELLING, LM_EVAL, REHEARSE
 from runner.metrics import TrainMetrics
 from runner.protocol import Exit, ExitReason, RunSpec
 
 _DIRECTIVE = re.compile(r"^[ \t]*#[ \t]*fake:[ \t]*([a-z.-]+)(?:=(\d{1,6}(?:\.\d{1,6})?))?[ \t]*$", re.MULTILINE)
 _DONE = Exit(ExitReason.EXITED, 0)
+_COMPLAINT = "commitment: off by 0.75 nats, the limit is 0.001, as asked for"
 _CRASH = """\
 W0101 00:00:00.000000 1 site-packages/torch/distributed/run.py:792] *****************************************
 Traceback (most recent call last):
@@ -25,16 +27,20 @@ Traceback (most recent call last):
 
 @dataclass(frozen=True)
 class FakePlan:
+    """What a fake run prints, leaves behind and ends with, and when."""
+
     end: Exit
+    _: KW_ONLY
     lines: tuple[str, ...] = ()
-    """Printed to stdout one by one, evenly over the duration."""
+    """What is printed to stdout, one by one and evenly over `printing_s`."""
     duration_s: float = 0.0
-    """Infinite for a run that has to be stopped."""
+    """Seconds from start to end, infinite for a run that has to be stopped."""
     printing_s: float = 0.0
+    """Seconds over which the lines are printed."""
     stderr: str = ""
-    """Printed at the end."""
+    """What is printed to stderr at the end."""
     files: Mapping[str, bytes] = field(default_factory=dict)
-    """The output folder, at the end."""
+    """What the output folder holds at the end, by name."""
 
 
 def make_plan(spec: RunSpec, step_s: float, steps: int) -> FakePlan:
@@ -56,7 +62,7 @@ def make_plan(spec: RunSpec, step_s: float, steps: int) -> FakePlan:
         plan = FakePlan(_DONE, duration_s=seconds, printing_s=seconds, files=metrics)
     else:
         lines = _curve(spec, steps, diverges="nan" in wishes, too_low=float(wishes.get("boast") or 0))
-        plan = FakePlan(_DONE, lines, seconds, seconds)
+        plan = FakePlan(_DONE, lines=lines, duration_s=seconds, printing_s=seconds)
     return _disturbed(plan, spec, wishes)
 
 
@@ -94,9 +100,9 @@ def _integer(wish: str, default: int) -> int:
 def _suite(command: tuple[str, ...]) -> str | None:
     """What an evaluation measures; None for a training run."""
     last = command[-1].rpartition("/")[2]
-    if last in ("language-modelling", "runner.inside.rehearse"):
+    if last in (LANGUAGE_MODELLING, REHEARSE[-1]):
         return last
-    return "lm-eval" if last == "lm-eval" or last.startswith("lm_eval") else None
+    return LM_EVAL if last == LM_EVAL or last.startswith("lm_eval") else None
 
 
 def _wishes(spec: RunSpec, prefix: str) -> dict[str, str]:
@@ -137,9 +143,9 @@ def _report(suite: str, spec: RunSpec, reject: bool) -> bytes:
     """metrics.json, in the evaluator's form."""
     quality = _quality(spec)
     loss = _final_loss(quality)
-    if suite == "runner.inside.rehearse":
+    if suite == REHEARSE[-1]:
         metrics = {"parameters": 100_000.0, "first_loss": loss + 3.0, "last_loss": loss + 2.9}
-    elif suite == "lm-eval":
+    elif suite == LM_EVAL:
         metrics = {
             "arc_easy": 54.0 + 3 * quality,
             "hellaswag": 32.5 + 2 * quality,
@@ -158,10 +164,10 @@ def _report(suite: str, spec: RunSpec, reject: bool) -> bytes:
         "metrics": {} if reject else {name: round(value, 4) for name, value in metrics.items()},
         "parameters": parameters,
         "checkpoint_sha256": hashlib.sha256(f"{quality}".encode()).hexdigest(),
-        "rejected": "commitment: off by 0.75 nats, the limit is 0.001, as asked for" if reject else None,
+        "rejected": _COMPLAINT if reject else None,
         "audits": [
             _audit("parameters", parameters, int(spec.env.get("MAX_PARAMETERS", 1 << 40)), "parameters"),
-            _audit("commitment", gap, 0.001, "nats"),
+            _audit("commitment", gap, 0.001, "nats") | ({"complaint": _COMPLAINT} if reject else {}),
         ],
         "details": {"val_tokens": 65536},
     }

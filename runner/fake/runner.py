@@ -69,8 +69,8 @@ class FakeRunner:
             return RunState(Phase.UNKNOWN)
         ended_at, end = run.ending()
         if self._clock() < ended_at:
-            return RunState(Phase.RUNNING, run.started_at)
-        return RunState(Phase.ENDED, run.started_at, ended_at, end)
+            return RunState(Phase.RUNNING, started_at=run.started_at)
+        return RunState(Phase.ENDED, started_at=run.started_at, ended_at=ended_at, exit=end)
 
     def log(self, run_id: str, stream: str, offset: int, limit: int = 1 << 20) -> bytes:
         assert stream in ("stdout", "stderr"), stream

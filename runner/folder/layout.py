@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from runner.folder.run_folder import RunFolder
+from runner.folder.untrusted import erase
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def lay_out(run: RunFolder, files: Mapping[str, str], meeting_places: Iterable[Path] = ()) -> None:
+def lay_out(run: RunFolder, files: Mapping[str, str], rendezvous_folders: Iterable[Path] = ()) -> None:
     """Make the folders and put the files into the work folder, read-only. Starts over what was left half done."""
     if run.work.exists():
         erase(run.work)
-    for folder in (run.work, run.out, run.scratch, *meeting_places):
+    for folder in (run.work, run.out, run.scratch, *rendezvous_folders):
         folder.mkdir(exist_ok=True, parents=True)
     for name, text in files.items():
         path = run.work / name
@@ -44,9 +44,3 @@ def environment(run: RunFolder, env: Mapping[str, str], folders: Mapping[str, Pa
 def visible_gpus(ids: Sequence[str]) -> dict[str, str]:
     """The GPUs with these indices, counted as NVML does, and no others."""
     return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(ids)}
-
-
-def erase(folder: Path) -> None:
-    """Delete a folder in which a hostile process has worked: locked folders, and nested deeper than Python recurses."""
-    subprocess.run(["chmod", "-R", "u+rwX", "--", folder], check=False, stderr=subprocess.DEVNULL)
-    subprocess.run(["rm", "-rf", "--", folder], check=True)

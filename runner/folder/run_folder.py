@@ -20,13 +20,14 @@ class Limits:
     """What the host allows every run, beside the time and memory of its own spec."""
 
     processes: int = 512
+    """How many processes may run at once."""
     disk_mb: int = 20_480
-    """All folders the run can write to together, in MiB; also the largest single file."""
+    """The size of all folders the run can write to together, in MiB; also of the largest single file."""
     stream_bytes: int = 16 << 20
-    """Kept of stdout and of stderr each, before only the end is kept."""
+    """Bytes kept of stdout and of stderr each, before only the end is kept."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Order:
     """What a supervisor is told: the run's spec with every name resolved."""
 
@@ -39,6 +40,8 @@ class Order:
 
 @dataclass(frozen=True)
 class RunFolder:
+    """One run's folder, whether it is there yet or not."""
+
     path: Path
 
     @property
@@ -55,22 +58,22 @@ class RunFolder:
 
     @property
     def meet(self) -> Path:
-        """Of a run with workers: a folder for each of them, by its name, in which it meets this run."""
+        """The folder of a run with workers that holds one for each of them, by its name, in which it meets this run."""
         return self.path / "meet"
 
     @property
     def cancel(self) -> Path:
-        """There as soon as somebody wants the run to stop."""
+        """A file that is there as soon as somebody wants the run to stop."""
         return self.path / "cancel"
 
     @property
     def supervisor(self) -> Path:
-        """Written by the supervisor before it starts anything: from then on the run is never started again."""
+        """A file that the supervisor writes before it starts anything: from then on the run is never started again."""
         return self.path / "supervisor"
 
     @property
     def supervisor_log(self) -> Path:
-        """What a supervisor that breaks down has to say."""
+        """The file with what a supervisor that breaks down has to say."""
         return self.path / "supervisor.log"
 
     def stream(self, name: str) -> Path:
@@ -92,7 +95,7 @@ class RunFolder:
         write_state(self.path / "started", {"at": at, "session": session})
 
     def started(self) -> tuple[float, int] | None:
-        """Start of the command in Unix seconds, and its session id."""
+        """The start of the command in Unix seconds and its session id; None before it was started."""
         raw = read_state(self.path / "started")
         return None if raw is None else (raw["at"], raw["session"])
 
@@ -104,7 +107,7 @@ class RunFolder:
         raw = read_state(self.path / "exit")
         if raw is None:
             return None
-        return Exit(ExitReason(raw["reason"]), raw["code"], raw["detail"]), raw["started_at"], raw["ended_at"]
+        return Exit(ExitReason(raw["reason"]), raw["code"], detail=raw["detail"]), raw["started_at"], raw["ended_at"]
 
     def try_lock(self) -> int | None:
         """A file descriptor that holds the run's lock, or None when somebody else has it.
@@ -115,6 +118,7 @@ class RunFolder:
         return self._flock(fcntl.LOCK_EX)
 
     def held(self) -> bool:
+        """Whether somebody has the run's lock."""
         fd = self._flock(fcntl.LOCK_SH)
         if fd is None:
             return True
@@ -132,7 +136,7 @@ class RunFolder:
 
 
 def write_state(path: Path, value: dict[str, Any]) -> None:
-    """All of it or nothing, also when the machine goes down."""
+    """Write a state file: all of it or nothing, also when the machine goes down."""
     draft = path.with_name(f".{path.name}.draft")
     with draft.open("w", encoding="utf-8") as file:
         json.dump(value, file)
@@ -142,6 +146,7 @@ def write_state(path: Path, value: dict[str, Any]) -> None:
 
 
 def read_state(path: Path) -> dict[str, Any] | None:
+    """The contents of a state file; None if it is not there."""
     try:
         raw = path.read_bytes()
     except FileNotFoundError:

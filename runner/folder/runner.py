@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from secrets import token_hex
 
-from runner.folder.layout import erase
-from runner.folder.plainfile import create_plain_file, read_plain_file
 from runner.folder.run_folder import RunFolder
+from runner.folder.untrusted import create_plain_file, erase, read_plain_file
 from runner.inside.names import DISMISSED, GONE
 from runner.protocol import Phase, RunnerError, RunSpec, RunState
 
@@ -45,7 +44,8 @@ class FolderRunner(ABC):
         """Where one run stands, whatever its workers do. Raises RunnerError."""
 
     @abstractmethod
-    def _folder(self, run_id: str) -> RunFolder: ...
+    def _folder(self, run_id: str) -> RunFolder:
+        """The folder of a run or worker, whether it is there or not."""
 
     @abstractmethod
     def _let_go(self, run_id: str) -> None:
@@ -66,7 +66,7 @@ class FolderRunner(ABC):
             return state
         for name in at_work:
             self._cancel(name)
-        return RunState(Phase.RUNNING, state.started_at)
+        return RunState(Phase.RUNNING, started_at=state.started_at)
 
     def _at_work(self, worker: str) -> bool:
         """Whether anything of the worker goes on. One that was dismissed is killed, and its run told of its end."""
@@ -123,7 +123,7 @@ class FolderRunner(ABC):
         with contextlib.suppress(FileNotFoundError):
             self._folder(run_id).cancel.touch()
 
-    def _meeting_place(self, worker: RunSpec) -> Path:
+    def _rendezvous_folder(self, worker: RunSpec) -> Path:
         """The folder in which a worker meets the run it serves."""
         main, _, name = worker.run_id.partition(".")
         return self._folder(main).meet / name
@@ -173,11 +173,12 @@ def ended(run: RunFolder) -> RunState | None:
     if written is None:
         return None
     end, started_at, ended_at = written
-    return RunState(Phase.ENDED, started_at, ended_at, end)
+    return RunState(Phase.ENDED, started_at=started_at, ended_at=ended_at, exit=end)
 
 
 @contextlib.contextmanager
 def as_runner_error(what: str) -> Iterator[None]:
+    """Turn the operating system's errors into RunnerError; `what` says what was attempted."""
     try:
         yield
     except OSError as error:

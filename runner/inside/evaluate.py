@@ -16,13 +16,14 @@ import sys
 from runner.inside.faults import exit_status
 from runner.inside.judge.evaluation import evaluate
 from runner.inside.judge.report import write_report
+from runner.inside.names import EVALUATE, LANGUAGE_MODELLING, LM_EVAL
 from runner.inside.settings import read_settings
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command. Returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -P -m runner.inside.evaluate")
-    parser.add_argument("what", choices=["language-modelling", "lm-eval"])
+    parser = argparse.ArgumentParser(prog=" ".join(EVALUATE))
+    parser.add_argument("what", choices=[LANGUAGE_MODELLING, LM_EVAL])
     what = parser.parse_args(arguments).what
     return exit_status(lambda: _score(what))
 

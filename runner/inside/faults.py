@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from runner.inside.names import AGENT_AT_FAULT, FINE, WE_AT_FAULT
+
 
 class AgentFault(Exception):
     """The agent's model cannot be scored. The text is one line and enough to act upon."""
@@ -61,7 +63,7 @@ class SetupFault(Exception):
 
 
 def exit_status(work: Callable[[], None]) -> int:
-    """Do the work of a program: 0; 1 when the agent's model is at fault; 2 when settings, data or we ourselves are.
+    """Do the work of a program and return its exit status, one of those in `names.py`.
 
     A fault is told in one line on standard error.
     """
@@ -69,11 +71,11 @@ def exit_status(work: Callable[[], None]) -> int:
         work()
     except AgentFault as fault:
         print(f"ERROR: {fault}", file=sys.stderr)
-        return 1
+        return AGENT_AT_FAULT
     except SetupFault as fault:
         print(f"SETUP ERROR: {fault}", file=sys.stderr)
-        return 2
+        return WE_AT_FAULT
     except Exception:
         traceback.print_exc()
-        return 2
-    return 0
+        return WE_AT_FAULT
+    return FINE

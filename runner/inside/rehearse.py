@@ -11,34 +11,40 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from runner.inside.faults import AgentFault, exit_status
-from runner.inside.judge.audits import Audit
+from runner.inside.judge.audits import size_audit
 from runner.inside.judge.checkpoint import open_checkpoint
-from runner.inside.judge.report import Report, write_report
+from runner.inside.judge.report import EvaluationReport, write_report
 from runner.inside.judge.worker_client import ModelClient
-from runner.inside.process import WorkerProcess
+from runner.inside.names import SIZE, WORKER
 from runner.inside.rendezvous import Rendezvous
 from runner.inside.settings import ModelSettings, read_model_settings
 
 PROCESSES = 2
 TRAINING_S = 90.0
+"""Seconds that the training may take."""
 ANSWER_S = 60.0
-WORKER = "probe"
+"""Seconds that anything else of the script's may take."""
+PROBED = "probe"
+"""The name of the one worker of a rehearsal."""
 ROUNDING = 1e-4
 """Nats that float32 arithmetic may move a log-probability by. A leak is small in a model that has hardly trained."""
 _LOSS = re.compile(r"^TRAIN_METRICS: step=\d+, train_loss=([0-9.]+), ", re.MULTILINE)
 
 
 class TrainingFailed(AgentFault):
-    """A part that runs the script by itself; what it printed has been passed on."""
+    """A part of the rehearsal that runs the script by itself failed; what the script printed has been passed on."""
 
 
 def main() -> None:
@@ -47,15 +53,15 @@ def main() -> None:
     losses = train(Path.cwd() / os.environ["SCRIPT"])
     checkpoint = open_checkpoint(out_dir / "model.safetensors")
     with tempfile.TemporaryDirectory() as meet_dir:
-        place = Path(meet_dir, WORKER)
+        place = Path(meet_dir, PROBED)
         place.mkdir()
-        with Rendezvous(Path(meet_dir), [WORKER]) as meeting, WorkerProcess(place, os.environ, Path.cwd()):
-            wire = meeting.welcome(WORKER, ANSWER_S)
+        with Rendezvous(Path(meet_dir), [PROBED]) as rendezvous, WorkerProcess(place, os.environ, Path.cwd()):
+            wire = rendezvous.welcome(PROBED, ANSWER_S)
             with ModelClient(wire, model, ANSWER_S, ANSWER_S) as client:
                 client.load(checkpoint.weights)
                 probe_causality(client, model, np.random.default_rng())
     metrics = {"parameters": float(parameters), "first_loss": losses[0], "last_loss": losses[-1]}
-    write_report(Report(checkpoint, metrics), out_dir)
+    write_report(EvaluationReport(checkpoint, metrics), out_dir)
 
 
 def count_at_real_size() -> int:
@@ -63,7 +69,7 @@ def count_at_real_size() -> int:
     full = {name.removeprefix("FULL_"): value for name, value in os.environ.items() if name.startswith("FULL_")}
     try:
         counting = subprocess.run(
-            [sys.executable, "-P", "-m", "runner.inside.size"],
+            [sys.executable, *SIZE[1:]],
             env={**os.environ, **full},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -76,14 +82,14 @@ def count_at_real_size() -> int:
     printed = counting.stdout.split()
     if counting.returncode or not printed or not printed[-1].isdecimal():
         raise TrainingFailed("the model cannot be built at its real size")
-    size = Audit("parameters", int(printed[-1]), int(os.environ["MAX_PARAMETERS"]), "parameters", 1)
+    size = size_audit(int(printed[-1]), int(os.environ["MAX_PARAMETERS"]))
     if not size.passed:
         raise AgentFault(size.complaint.replace("in the checkpoint", "at the real size"))
     return int(printed[-1])
 
 
 def train(script: Path) -> list[float]:
-    """Run the script in PROCESSES processes; the losses it reported. Raises TrainingFailed."""
+    """Run the script in PROCESSES processes; the losses it reported, in nats per token. Raises TrainingFailed."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -117,7 +123,7 @@ def train(script: Path) -> list[float]:
 
 
 def probe_causality(client: ModelClient, model: ModelSettings, rng: np.random.Generator) -> None:
-    """Change the second half of a sequence; nothing before the change may move. Raises AgentFault."""
+    """Change the second half of a sequence: what is expected before the change may not move. Raises AgentFault."""
     length = model.block_size
     first = rng.integers(model.vocab_size, size=(1, length)).astype(np.int32)
     change = length // 2
@@ -132,6 +138,33 @@ def probe_causality(client: ModelClient, model: ModelSettings, rng: np.random.Ge
             f"causality: what the model expects after position {position} changes by {moved.max():.3g} nats "
             f"when only tokens from position {change} on are changed; a position may see itself and earlier ones only"
         )
+
+
+class WorkerProcess:
+    """A worker as a process beside its asker, in the same sandbox: for rehearsals, which give advice and no results.
+
+    A context manager: leaving it kills the worker and its children. Its standard output goes nowhere, because the
+    agent's code may print as it likes; its standard error is the asker's own.
+    """
+
+    def __init__(self, meet_dir: Path, environment: Mapping[str, str], work_dir: Path) -> None:
+        """`environment` names the SCRIPT within `work_dir`; asker and worker meet in `meet_dir`."""
+        self._process = subprocess.Popen(
+            [sys.executable, *WORKER[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={**environment, "MEET_DIR": str(meet_dir)},
+            cwd=work_dir,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:  # once it is reaped, its group's number may belong to others
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
 
 if __name__ == "__main__":

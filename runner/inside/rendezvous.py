@@ -1,4 +1,4 @@
-"""Where the evaluator and its workers meet: one Unix socket per worker, in folders the runner lays between sandboxes.
+"""The place where the evaluator and its workers meet: a Unix socket for each, in folders laid between the sandboxes.
 
 A worker sees its own folder only, and cannot write there: it can connect to the socket and nothing else.
 """
@@ -36,7 +36,7 @@ class Rendezvous:
             one.close()
 
     def welcome(self, name: str, timeout_s: float) -> Wire:
-        """The wire to that worker; it may come once. Raises WireTimeout when it does not."""
+        """Wait for that worker, which may come once; the wire to it. Raises WireTimeout when it does not come."""
         with self._listening.pop(name) as listening:
             listening.settimeout(timeout_s)
             try:

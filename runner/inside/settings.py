@@ -9,7 +9,7 @@ from pathlib import Path
 from runner.inside.faults import SetupFault
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelSettings:
     """How the worker builds the agent's model. Dropout is absent: an evaluation never drops anything."""
 
@@ -27,9 +27,9 @@ class ModelSettings:
     """`float32`, or the type of the autocast the model runs under: `bfloat16` or `float16`."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """One evaluation."""
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
+    """Everything that one evaluation is told."""
 
     checkpoint: Path
     out_dir: Path
@@ -39,21 +39,21 @@ class Settings:
     eval_tokens: int | None
     """At most this many held-out tokens are scored; None scores them all."""
     max_parameters: int
-    """The cap on the checkpoint's size."""
+    """The most numbers that the checkpoint may hold, as `judge/checkpoint.py` counts them."""
     meet_dir: Path
-    """Where the workers come to."""
+    """The folder where workers and evaluator meet: a folder in it for each worker, by its name."""
     scorers: int
-    """Workers that score, beside the one that audits."""
+    """How many workers score, beside the one that audits."""
     audit_samples: int
-    """Claims of each metric that are audited, at most."""
+    """At most this many claims of each metric are audited."""
     request_timeout_s: float
-    """For a worker to answer one request."""
+    """Seconds that a worker has to answer one request."""
     model: ModelSettings
 
 
-def read_settings(env: Mapping[str, str]) -> Settings:
+def read_settings(env: Mapping[str, str]) -> EvaluationSettings:
     """The settings of an evaluation in `env`. Raises SetupFault naming the variable."""
-    return Settings(
+    return EvaluationSettings(
         checkpoint=Path(_text(env, "INPUT_DIR")) / "model.safetensors",
         out_dir=Path(_text(env, "OUT_DIR")),
         data_dir=Path(_text(env, "EVAL_DATA_DIR")),

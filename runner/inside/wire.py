@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_HEADER = 1 << 16
-"""Bytes of JSON in a frame."""
+"""The most bytes of JSON in a frame."""
 ITEM_BYTES = {"<i4": 4, "<f4": 4, "|u1": 1}
 """Everything that can travel, by NumPy's name for the type, and its size."""
 
@@ -48,7 +48,7 @@ class WireGarbage(WireError):
 
 
 class Wire:
-    """One end of a connected socket. Owns it."""
+    """One end of a connected socket, which it owns."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
@@ -90,6 +90,7 @@ class Wire:
         return header, arrays
 
     def close(self) -> None:
+        """Close the socket, which the other end notices."""
         self._socket.close()
 
     def _write(self, data: bytes | memoryview, deadline: float | None) -> None:

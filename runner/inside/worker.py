@@ -18,7 +18,7 @@ from runner.inside.rendezvous import join
 from runner.inside.wire import WireClosed
 
 PATIENCE_S = 180.0
-"""For the evaluator to be there."""
+"""Seconds to wait for the evaluator to be there."""
 
 if __name__ == "__main__":
     # The evaluator may leave at any time, also while it is being answered.

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import time
 from pathlib import Path
 
 import psutil
 
 from runner.folder.run_folder import Order, RunFolder
+from runner.folder.untrusted import disk_use
 from runner.local.reap import descendants, urgent
 from runner.protocol import Exit, ExitReason
 
 _PERIOD_S = 0.1
 _SHARE = 20  # a look that took t seconds is followed by a pause of 20 t: at most 5 % of one core
-_ENTRY_BYTES = 32 << 10  # charged for every file and folder: empty ones fill a disk too, and take long to count
 
 
 class LimitWatch:
@@ -64,22 +62,3 @@ def _resident(process: psutil.Process) -> int:
         return int(process.memory_info().rss)
     except psutil.Error:
         return 0  # ended meanwhile
-
-
-def disk_use(folders: list[Path], enough: int) -> float:
-    """Bytes on disk under `folders`; counting stops above `enough`. Infinite when part of it is hidden from us."""
-    total = 0
-    pending = [str(folder) for folder in folders]
-    while pending and total <= enough:
-        try:
-            with os.scandir(pending.pop()) as entries:
-                for entry in entries:
-                    total += _ENTRY_BYTES + entry.stat(follow_symlinks=False).st_blocks * 512
-                    if total > enough:
-                        break
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR):  # not gone meanwhile: unreadable, or nested too deep
-                return float("inf")
-    return total

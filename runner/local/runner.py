@@ -43,7 +43,7 @@ class LocalRunner(FolderRunner):
             if lock is None:
                 return
             try:
-                lay_out(run, spec.files, map(self._meeting_place, spec.workers))
+                lay_out(run, spec.files, map(self._rendezvous_folder, spec.workers))
                 run.write_order(order)
                 _start_supervisor(run, lock)
             finally:
@@ -77,13 +77,13 @@ class LocalRunner(FolderRunner):
         if spec.workers:
             folders["MEET_DIR"] = run.meet
         if spec.is_worker:
-            folders["MEET_DIR"] = self._meeting_place(spec)
+            folders["MEET_DIR"] = self._rendezvous_folder(spec)
         return Order(
-            spec.command,
-            environment(run, {**spec.env, **visible_gpus(spec.device_ids)}, folders),
-            spec.timeout_s,
-            spec.memory_mb,
-            self._limits,
+            command=spec.command,
+            env=environment(run, {**spec.env, **visible_gpus(spec.device_ids)}, folders),
+            timeout_s=spec.timeout_s,
+            memory_mb=spec.memory_mb,
+            limits=self._limits,
         )
 
 

@@ -25,6 +25,7 @@ _TICK_S = 0.02  # how soon a deadline, a cancel or a fork bomb is noticed; the e
 
 
 def main() -> None:
+    """Hold the run whose folder the command line names, and write down how it ended."""
     run = RunFolder(Path(sys.argv[1]))
     write_state(run.supervisor, {"pid": os.getpid()})
     adopt_orphans()
@@ -43,7 +44,7 @@ def hold(run: RunFolder, order: Order, started_at: float) -> Exit:
             try:
                 command = _start(run, order, copies)
             except OSError as error:
-                return Exit(ExitReason.EXITED, 127, f"cannot start {order.command[0]}: {error.strerror}")
+                return Exit(ExitReason.EXITED, 127, detail=f"cannot start {order.command[0]}: {error.strerror}")
             finally:
                 for copy in copies:
                     copy.close_write_end()

@@ -12,6 +12,7 @@ import pytest
 from env.document.baselines import baseline_document
 from runner.inside.faults import AgentFault, SetupFault
 from runner.inside.model_worker.parameter_count import count_script
+from runner.inside.names import SIZE
 from tasks.model import Scale, Task
 
 
@@ -62,7 +63,7 @@ def test_the_command_prints_the_number(tasks: dict[str, Task], tmp_path: Path) -
     task = tasks["llm-pretrain-normalization"]
     (tmp_path / "custom.py").write_text(task.text)
     env = {**task.scales["gpt-345m"].settings, "SCRIPT": "custom.py"}
-    command = [sys.executable, "-P", "-m", "runner.inside.size"]
+    command = [sys.executable, *SIZE[1:]]
     printed = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
     assert printed == "354599936\n"
 

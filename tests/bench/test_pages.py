@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import statistics
@@ -48,10 +47,10 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages") / "state0"
     folder.mkdir()
     engine = open_database(f"sqlite:///{folder / 'ringfence.db'}")
-    chance = random.Random(0)
+    store, chance = Store(engine), random.Random(0)
     with engine.begin() as connection:
         for number in range(RESULTS):
-            _add(connection, number, chance)
+            _add(connection, store, number, chance)
     engine.dispose()
     return folder
 
@@ -115,7 +114,7 @@ def _session(number: int) -> str:
     return f"{number:016x}"
 
 
-def _add(connection: Connection, number: int, chance: random.Random) -> None:
+def _add(connection: Connection, store: Store, number: int, chance: random.Random) -> None:
     """Two tests a session, the first submitted; every fiftieth session is a baseline's, every tenth test failed."""
     session_id, test = _session(number // 2), number % 2 + 1
     failed = number % 10 == 9
@@ -143,28 +142,36 @@ def _add(connection: Connection, number: int, chance: random.Random) -> None:
     if test == 1:
         writing.submit(connection, session_id, result.run_key, finished)
         if number // 2 < WITH_CURVE:
-            _add_session(connection, session_id, agent, finished, chance)
+            _add_session(connection, store, session_id, agent, finished, chance)
 
 
-def _add_session(connection: Connection, session_id: str, agent: str, at: datetime, chance: random.Random) -> None:
+def _add_session(
+    connection: Connection, store: Store, session_id: str, agent: str, at: datetime, chance: random.Random
+) -> None:
     """With a test that reported a thousand losses, and a trajectory of forty steps."""
     task = load_tasks()[TASK]
-    store, stamp = Store(), at.isoformat()
-    store.add_session(connection, Session(session_id, task, agent, SCALE, {}, sha256("x"), at))
-    connection.execute(
-        sessions.update().where(sessions.c.id == session_id).values(submitted_test=1, submitted_at=stamp)
+    session = Session(
+        id=session_id,
+        task=task,
+        agent=agent,
+        scale=SCALE,
+        metadata={},
+        token_sha256=sha256("x"),
+        created_at=at,
     )
-    row = {"session_id": session_id, "n": 1, "status": "succeeded", "files": json.dumps({task.filename: task.text})}
-    row |= {"created_at": stamp, "started_at": stamp, "ended_at": stamp, "cancel_requested": False, "refunded": False}
-    connection.execute(insert(tests).values(row | {"observation": "x" * 1500, "devices": "[]"}))
+    store.add_session(connection, session)
+    connection.execute(sessions.update().where(sessions.c.id == session_id).values(submitted_test=1, submitted_at=at))
+    row = {"session_id": session_id, "n": 1, "status": "succeeded", "files": {task.filename: task.text}}
+    row |= {"created_at": at, "started_at": at, "ended_at": at, "cancel_requested": False, "refunded": False}
+    connection.execute(insert(tests).values(row | {"observation": "x" * 1500, "devices": []}))
     series = [[12 * n, 2.3 + 8 / n + chance.gauss(0, 0.02), 2.3 + 8 / n] for n in range(1, POINTS + 1)]
     run = {"run_id": f"{session_id}-1-0", "session_id": session_id, "n": 1, "position": 0, "label": "gpt-345m"}
     run |= {"script": "scripts/gpt_345m.sh", "status": "succeeded", "started_at": 1.0, "ended_at": 2.0, "reason": ""}
-    run |= {"output": "", "series": json.dumps(series), "metrics": json.dumps({"val_loss": 2.3}), "note": ""}
+    run |= {"output": "", "series": series, "metrics": {"val_loss": 2.3}, "note": ""}
     connection.execute(insert(runs).values(run))
-    step = {"session_id": session_id, "ok": True, "at": stamp, "tool": "edit", "undone": 0, "code": None, "test": None}
+    step = {"session_id": session_id, "ok": True, "at": at, "tool": "edit", "undone": 0, "code": None, "test": None}
     for seq in range(1, 41):
         lines = [[f"    # {seq}.{n}" for n in range(10)], ["    pass"], ["    CONFIG_OVERRIDES = {}"]]
-        written = {"input": json.dumps({"start_line": 22, "end_line": 31, "content": "\n".join(lines[0])})}
-        written |= {"observation": "x" * 1200, "editables": json.dumps({task.filename: lines}), "seq": seq}
+        written = {"input": {"start_line": 22, "end_line": 31, "content": "\n".join(lines[0])}}
+        written |= {"observation": "x" * 1200, "editables": {task.filename: lines}, "seq": seq}
         connection.execute(insert(steps).values(step | written))

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from runner.container.body import Host, Mount, container_body
-from runner.container.gpus import device_nodes
+from runner.container.body import ContainerHost, Mount, container_body
 from runner.container.sandbox import Sandbox
+from runner.gpus import device_nodes
 from runner.protocol import RunnerError, RunSpec
 
 
 def body(spec: RunSpec | None = None, nodes: tuple[str, ...] = (), **settings: Any) -> dict[str, Any]:
     sandbox = Sandbox(**settings)
-    host = Host("sha256:1", "owner", 1.5, sandbox)
+    host = ContainerHost("sha256:1", "owner", 1.5, sandbox)
     mounts = [Mount(Path("/runs/r/work"), "/ringfence/work"), Mount(Path("/runs/r/out"), "/ringfence/out", True)]
     return container_body(host, spec or RunSpec("r", ("true",)), 1000, mounts, nodes, created_at=1000.5)
 

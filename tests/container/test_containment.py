@@ -81,7 +81,7 @@ done
 for pid in $pids; do wait $pid || exit 1; done
 """
     runner = contain()
-    spec = RunSpec("run", ("sh", "launch.sh"), {"reduce.py": script, "launch.sh": launch}, timeout_s=60)
+    spec = RunSpec("run", ("sh", "launch.sh"), files={"reduce.py": script, "launch.sh": launch}, timeout_s=60)
     state = finish(runner, spec)
     assert state.exit == OK, runner.log("run", "stderr", 0).decode()
     assert runner.collect("run", "sum") == b"[3.0, 3.0, 3.0]"
@@ -229,7 +229,7 @@ tell(refusals=[refusal(open, meet + "/new", "w"), refusal(os.unlink, f"{meet}/{o
 """
     workers = [RunSpec(f"run.{name}", ("python", "-S", "-c", look + serve)) for name in ("audit", "score")]
     runner = contain()
-    runner.submit(RunSpec("run", ("python", "-S", "-c", look + main), {"script": ""}, workers=tuple(workers)))
+    runner.submit(RunSpec("run", ("python", "-S", "-c", look + main), files={"script": ""}, workers=tuple(workers)))
     names = ("run", "run.audit", "run.score")
     eventually(lambda: all(runner.log(name, "stdout", 0).endswith(b"\n") for name in names))
     of_run, of_audit, of_score = (json.loads(runner.log(name, "stdout", 0)) for name in names)

@@ -100,7 +100,7 @@ def test_a_disk_filler_is_killed(contain: Contain, finish: Finish) -> None:
     assert finish(contain(disk_mb=8), sh(filler)).exit == Exit(ExitReason.LIMIT, detail="8 MiB of files")
 
 
-def test_meeting_places_count_as_output(contain: Contain, finish: Finish) -> None:
+def test_rendezvous_folders_count_as_output(contain: Contain, finish: Finish) -> None:
     filler = "while :; do i=$((i+1)); head -c 1000000 /dev/zero > $MEET_DIR/audit/$i; sleep 0.01; done"
     spec = sh(filler, workers=(RunSpec("run.audit", ("sleep", "60")),))
     assert finish(contain(disk_mb=8), spec).exit == Exit(ExitReason.LIMIT, detail="8 MiB of files")

@@ -61,7 +61,13 @@ def test_a_smoke_test_trains_and_is_scored(
     prepare_smoke(tmp_path / "data")
     task = load_tasks(())["llm-pretrain-normalization"]
     scale = task.scales["smoke"]
-    test = Test("trial", 1, Status.RUNNING, {task.filename: task.text}, datetime.now(UTC))
+    test = Test(
+        session_id="trial",
+        n=1,
+        status=Status.RUNNING,
+        files={task.filename: task.text},
+        created_at=datetime.now(UTC),
+    )
     settings = scale.settings | {"MAX_ITERS": "100", "EVAL_TOKENS": "8192", "AUDIT_SAMPLES": "256"}
     planned = plan(scale)
     assert [item.evaluates for item in planned] == [False, True, True]

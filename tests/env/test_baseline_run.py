@@ -139,13 +139,18 @@ def test_without_every_result_there_are_no_anchors(tmp_path: Path, folder: Path,
     assert not (folder / "anchors.toml").exists()
 
 
-def test_interrupted_it_stops_what_runs(tmp_path: Path, folder: Path, data: Path) -> None:
+def test_interrupted_it_stops_what_runs_even_in_the_background(tmp_path: Path, folder: Path, data: Path) -> None:
     (folder / "measure.sh").write_text(MEASURE.format(before=f"echo x >> {tmp_path / 'started'}; sleep 300"))
     where = ("--runner", "local", "--tasks", str(folder), "--data", str(data))
+    # As a shell starts its background jobs.
+    ignoring = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
     process = subprocess.Popen(
-        command(tmp_path / "state0", "tiny", *where), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [*ignoring, *command(tmp_path / "state0", "tiny", *where)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env=plain(),
-    )  # fmt: skip
+    )
     while not (tmp_path / "started").exists():
         assert process.poll() is None
         time.sleep(0.05)

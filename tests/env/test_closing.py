@@ -15,9 +15,9 @@ from env.api.arguments import EditArguments, SubmitArguments, ViewArguments
 from env.api.arguments import TestArguments as NoArguments
 from env.api.refusal import Kind
 from env.service.answer import Answer
-from env.service.service import Service, Settings, build
+from env.service.service import Service, ServiceSettings, build
 from leaderboard import reading
-from leaderboard.table import Query
+from leaderboard.table import TableQuery
 from runner.fake.runner import FakeRunner
 from runner.pool import Host, Pool
 from tasks.load import load_tasks
@@ -36,7 +36,7 @@ class ServiceWithClock:
 
     def _build(self) -> Service:
         pool = Pool.of_slots(2)
-        settings = Settings(f"sqlite:///{self.folder / 'ringfence.db'}", self.folder)
+        settings = ServiceSettings(db=f"sqlite:///{self.folder / 'ringfence.db'}", state_dir=self.folder)
         host = Host(pool, pool, lambda _: False)
         return build(settings, load_tasks(), FakeRunner(), host, clock=lambda: self.now)
 
@@ -55,7 +55,7 @@ class ServiceWithClock:
     def rows(self) -> list[tuple[int, bool]]:
         """Test and label of what is submitted."""
         with self.service.engine.begin() as conn:
-            found = reading.rows(conn, TASK, Query()).rows
+            found = reading.rows(conn, TASK, TableQuery()).rows
         return [(int(str(row["test"])), bool(row["auto_submitted"])) for row in found]
 
 

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from env.cli import app
+from env.operators.doctor.facts import digest_of
 from env.store.engine import open_database
 
 Findings = dict[str, tuple[str, str, str]]
@@ -141,3 +142,16 @@ def test_without_json_each_line_has_a_level(tmp_path: Path, free_port: str) -> N
     lines = CliRunner().invoke(app, command, catch_exceptions=False, env=PLAIN).stdout.splitlines()
     assert all(line.startswith(("ok ", "warning ", "problem ")) or line.lstrip().startswith("→") for line in lines)
     assert any("ringfence data prepare all" in line for line in lines)
+
+
+def test_a_change_in_a_sub_folder_changes_the_digest_of_what_scores(tmp_path: Path) -> None:
+    deep = tmp_path / "judge" / "audits.py"
+    deep.parent.mkdir()
+    digests = [digest_of(tmp_path)]
+    for text in ("", "limit = 1\n", "limit = 2\n"):
+        deep.write_text(text)
+        digests.append(digest_of(tmp_path))
+    deep.rename(tmp_path / "audits.py")
+    digests.append(digest_of(tmp_path))
+    assert digests[0] == ""
+    assert len(set(digests)) == len(digests)

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from env.store.model import Status
+from leaderboard.model import RESULT_STATUSES
+
 TASK = "llm-pretrain-normalization"
 FIXED = [
     *("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score"),
@@ -118,3 +121,7 @@ def test_a_column_that_is_not_there_is_answered_with_those_that_are(client: Any)
     refused = client.get(f"/v1/leaderboards/{TASK}?sort=nope")
     assert refused.status_code == 422
     assert refused.json()["observation"].startswith("ERROR: no column 'nope' to sort by; the columns are: timestamp, ")
+
+
+def test_every_final_status_but_our_own_fault_is_one_of_a_result() -> None:
+    assert set(RESULT_STATUSES) == {status.value for status in Status if status.final} - {Status.INFRA_FAILED.value}

@@ -9,7 +9,7 @@ import pytest
 
 from env.lifecycle.judgement import judge_evaluation, judge_training
 from env.lifecycle.report import MAX_REASON
-from env.store.evaluation import Audit, Evaluation
+from env.store.evaluation import Evaluation, StoredAudit
 from env.store.model import Status
 from runner.metrics import TrainMetrics
 from runner.protocol import Exit, ExitReason
@@ -120,10 +120,20 @@ def test_what_was_counted_and_audited_is_kept() -> None:
     judged = judge_evaluation(DONE, whole(), False)
     assert judged.status is Status.SUCCEEDED
     assert judged.evaluation == Evaluation(
-        106_000,
-        "0a" * 32,
-        (Audit("commitment", True, 3e-7, 0.001, "nats", 512, "block 3, position 17"),),
-        {"val_tokens": 65536.0, "largest": None},
+        parameters=106_000,
+        checkpoint_sha256="0a" * 32,
+        audits=(
+            StoredAudit(
+                name="commitment",
+                passed=True,
+                figure=3e-7,
+                limit=0.001,
+                unit="nats",
+                samples=512,
+                where="block 3, position 17",
+            ),
+        ),
+        details={"val_tokens": 65536.0, "largest": None},
     )
 
 
@@ -150,6 +160,37 @@ def test_a_failed_audit_rejects_even_when_the_report_does_not_say_so() -> None:
     judged = judge_evaluation(DONE, whole(audits=[COMMITMENT, failed]), False)
     assert judged.status is Status.REJECTED
     assert judged.reason == "commitment: not finite nats, the limit is 0.001, block 3, position 17"
+
+
+def test_each_failed_audit_keeps_its_own_complaint() -> None:
+    failed = [COMMITMENT | {"passed": False, "complaint": f"commitment: {where} is off\n"} for where in ("a", "b; c")]
+    judged = judge_evaluation(DONE, whole(audits=[failed[0], COMMITMENT, failed[1]]), False)
+    assert judged.reason == "commitment: a is off; commitment: b; c is off"
+    assert judged.evaluation is not None
+    told = [audit.complaint for audit in judged.evaluation.audits]
+    assert told == ["commitment: a is off", "", "commitment: b; c is off"]
+
+
+def test_the_only_failed_audit_is_what_the_evaluator_says_of_it() -> None:
+    failed = COMMITMENT | {"passed": False}
+    judged = judge_evaluation(DONE, whole(rejected="off; commitment: by far", audits=[failed]), False)
+    assert judged.evaluation is not None
+    assert [audit.complaint for audit in judged.evaluation.audits] == ["off; commitment: by far"]
+
+
+def test_complaints_are_cut_where_their_reason_is() -> None:
+    lines = []
+    for length in range(740, 770):  # the cut passes over the name of the last one
+        told = [f"commitment: {'a' * 700}", f"commitment: {'b' * length}", f"commitment: {'c' * 700}"]
+        failed = [COMMITMENT | {"passed": False, "complaint": words} for words in told]
+        judged = judge_evaluation(DONE, whole(rejected="; ".join(told), audits=failed), False)
+        assert judged.evaluation is not None
+        kept = [audit.complaint for audit in judged.evaluation.audits if audit.complaint]
+        assert "; ".join(kept) == judged.reason == f"{'; '.join(told)[: MAX_REASON - 4]} ..."
+        assert kept[0] == told[0]
+        lines.append(len(kept))
+    assert lines == sorted(lines, reverse=True)
+    assert set(lines) == {2, 3}
 
 
 def test_an_evaluation_that_failed_is_not_a_rejection() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from env.api.arguments import TestArguments as NoArguments
 from env.lifecycle.plan import owner
-from env.service.service import Service, Settings, build
+from env.service.service import Service, ServiceSettings, build
 from env.store.model import Status
 from runner.fake.runner import FakeRunner
 from runner.pool import Device, Host, Pool
@@ -53,7 +53,9 @@ def on_four_gpus(
 
     async def serve() -> None:
         host = Host(Pool.of_slots(1), Pool([Device(str(number)) for number in range(4)]), busy)
-        service = build(Settings(f"sqlite:///{folder / 'ringfence.db'}", folder), load_tasks(), runner, host)
+        service = build(
+            ServiceSettings(db=f"sqlite:///{folder / 'ringfence.db'}", state_dir=folder), load_tasks(), runner, host
+        )
         loop = asyncio.create_task(service.lifecycle.run())
         try:
             await use(service)

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from env.http.curve import SOURCE
+from env.api.results import CURVE_SOURCE
 
 TASK = "llm-pretrain-normalization"
 HOSTILE = "</pre></main><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -183,7 +183,7 @@ def test_an_operator_may_read_an_open_session(serve: Any) -> None:
 def test_a_curve_is_open_and_thinned_on_request(client: httpx.Client, played: dict[str, Any]) -> None:
     key = f"{played['bob'].id}-1"
     whole = client.get(f"/v1/results/{key}/curve").json()
-    assert (whole["run_key"], whole["source"], whole["stage"], whole["points"]) == (key, SOURCE, "gpt-smoke", 20)
+    assert (whole["run_key"], whole["source"], whole["stage"], whole["points"]) == (key, CURVE_SOURCE, "gpt-smoke", 20)
     assert whole["step"] == list(range(10, 201, 10))
     assert len(whole["train_loss"]) == len(whole["val_loss"]) == 20
     thin = client.get(f"/v1/results/{key}/curve", params={"points": 10}).json()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy.engine.default import DefaultDialect
 
 from env.lifecycle.rejection import rejection
-from env.store.evaluation import Audit, Evaluation
+from env.store.evaluation import Evaluation, StoredAudit
 from env.store.model import Run, Status
+from leaderboard.column_types import CompactJson
 
 if TYPE_CHECKING:
     from tests.conftest import Agent, Server
@@ -144,17 +147,22 @@ def test_the_real_evaluator_tells_honest_leaking_and_broken_models_apart(
     assert records["failing"]["audits"] == records["dying"]["audits"] == []
 
 
-def rejected(reason: str, *failed: str) -> list[str]:
-    audits = [
-        Audit(name, name not in failed, 0.5, 0.1, "nats", 9) for name in ("normalisation", "drift", "bias", "bias")
-    ]
-    run = Run("r", "gpt", "gpt.sh", Status.REJECTED, 0, 1, reason, evaluation=Evaluation(audits=tuple(audits)))
-    return list(rejection(run))
+def stored(name: str, passed: bool, complaint: str = "") -> StoredAudit:
+    return StoredAudit(
+        name=name, passed=passed, figure=0.5, limit=0.1, unit="nats", samples=9, where="a", complaint=complaint
+    )
+
+
+def rejected(reason: str, *audits: StoredAudit) -> list[str]:
+    """What an agent is told of an evaluation with these audits, and others that were passed."""
+    passed = [stored(name, True) for name in ("parameters", "bias")]
+    return list(rejection(run_of(reason, Evaluation(audits=(*passed, *audits)))))
 
 
 def test_each_audit_that_failed_has_a_line_and_then_what_it_demands() -> None:
-    reason = "drift: it moves; it must stay (a, b); bias: too good (val_loss); bias: too good (lambada_ppl)"
-    assert rejected(reason, "drift", "bias") == [
+    complaints = ["drift: it moves; it must stay (a, b)", "bias: too good (val_loss)", "bias: too good (lambada_ppl)"]
+    audits = [stored(words.partition(":")[0], False, words) for words in complaints]
+    assert rejected("; ".join(complaints), *audits) == [
         "[REJECTED drift: it moves; it must stay (a, b)]",
         "bias: too good (val_loss)",
         "bias: too good (lambada_ppl)",
@@ -162,8 +170,78 @@ def test_each_audit_that_failed_has_a_line_and_then_what_it_demands() -> None:
     ]
 
 
+OLD = (
+    b'{"parameters":106000,"checkpoint_sha256":null,"audits":['
+    b'{"name":"parameters","passed":true,"figure":106000.0,"limit":120000.0,"unit":"parameters","samples":1,"where":""},'
+    b'{"name":"causality","passed":false,"figure":0.123456,"limit":0.001,"unit":"nats","samples":64,'
+    b'"where":"val_loss, sequence 3, position 17"},'
+    b'{"name":"bias","passed":false,"figure":0.25,"limit":0.0001,"unit":"nats","samples":256,"where":"val_loss"},'
+    b'{"name":"bias","passed":true,"figure":0.0,"limit":0.0001,"unit":"nats","samples":256,"where":"lambada_ppl"},'
+    b'{"name":"canary","passed":false,"figure":1.5,"limit":0.0123456,"unit":"nats","samples":8192,"where":""}],'
+    b'"details":{"val_tokens":65536}}'
+)
+"""An evaluation as it was stored when audits had no complaint of their own, and the reason of its run."""
+OLD_REASON = (
+    "causality: what the model expects at a position moves by 0.123 nats when only later tokens and other rows of the "
+    "batch change, allowed is 0.001; it must depend on the tokens up to that position and nothing else "
+    "(val_loss, sequence 3, position 17); "
+    "bias: log-probabilities that were scored are 0.25 nats better on average than what a second process of the same "
+    "model expects before it has seen the tokens, allowed is 0.0001 (val_loss); "
+    "canary: random tokens are predicted 1.5 nats better than anyone can, allowed is 0.0123"
+)
+
+
+def run_of(reason: str, evaluation: Evaluation) -> Run:
+    return Run(
+        run_id="r",
+        position=0,
+        label="gpt",
+        script="gpt.sh",
+        status=Status.REJECTED,
+        started_at=0,
+        ended_at=1,
+        reason=reason,
+        evaluation=evaluation,
+    )
+
+
+def told_of_old(reason: str) -> list[str]:
+    return list(rejection(run_of(reason, Evaluation.from_json(json.loads(OLD)))))
+
+
+def test_a_stored_evaluation_without_complaints_is_told_as_it_was() -> None:
+    assert told_of_old(OLD_REASON) == [
+        "[REJECTED causality: what the model expects at a position moves by 0.123 nats when only later tokens and "
+        "other rows of the batch change, allowed is 0.001; it must depend on the tokens up to that position and "
+        "nothing else (val_loss, sequence 3, position 17)]",
+        "bias: log-probabilities that were scored are 0.25 nats better on average than what a second process of the "
+        "same model expects before it has seen the tokens, allowed is 0.0001 (val_loss)",
+        "canary: random tokens are predicted 1.5 nats better than anyone can, allowed is 0.0123",
+        "What the model claims for the tokens that do come must be what it expects of them without seeing them.",
+        "Nobody can predict random tokens: a model that seems to has seen them, or its claims are no probabilities.",
+    ]
+    figures = "causality: 0.123456 nats, the limit is 0.001, val_loss, sequence 3, position 17; "
+    figures += "bias: 0.25 nats, the limit is 0.0001, val_loss; canary: 1.5 nats, the limit is 0.0123456"
+    assert told_of_old(figures)[:3] == [
+        "[REJECTED causality: 0.123456 nats, the limit is 0.001, val_loss, sequence 3, position 17]",
+        "bias: 0.25 nats, the limit is 0.0001, val_loss",
+        "canary: 1.5 nats, the limit is 0.0123456",
+    ]
+
+
+def test_a_stored_evaluation_without_complaints_is_read_and_written_as_it_was() -> None:
+    read = Evaluation.from_json(json.loads(OLD)).to_json()
+    assert (CompactJson().process_bind_param(read, DefaultDialect()) or "").encode() == OLD
+
+
+def test_a_stored_evaluation_with_one_failed_audit_has_its_reason_for_complaint() -> None:
+    assert (
+        rejected("bias: too good; see there: 7", stored("bias", False))[0] == "[REJECTED bias: too good; see there: 7]"
+    )
+
+
 def test_a_rejection_names_the_audit_even_when_its_reason_does_not() -> None:
-    assert rejected("off by 0.5", "bias")[0] == "[REJECTED bias: off by 0.5]"
+    assert rejected("off by 0.5", stored("bias", False), stored("bias", False))[0] == "[REJECTED bias: off by 0.5]"
 
 
 def test_a_rejection_without_a_known_audit_is_told_as_it_is() -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks.anchoring import Measured, anchor, write_anchors
-from tasks.anchors import Provenance, ScaleAnchors
+from env.operators.measure.anchors import Measured, anchor
+from tasks.anchors import ProvenanceTable, ScaleAnchors, write_anchors
 from tasks.load import load_task
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def write(folder: Path, version: str, **losses: tuple[float, ...]) -> None:
-    about = Provenance(date=date(2026, 11, 21), ringfence="0.1", runner="fake", hardware="none", torch="none")
+    about = ProvenanceTable(date=date(2026, 11, 21), ringfence="0.1", runner="fake", hardware="none", torch="none")
     metrics = [anchor(Measured("val_loss", "gpt-smoke", losses))]
     write_anchors(folder, "smoke", ScaleAnchors(task_version=version, seeds=[1, 2], provenance=about, metrics=metrics))
 

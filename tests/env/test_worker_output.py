@@ -8,6 +8,7 @@ from env.lifecycle.attempts import OUTPUT_CHARS, Attempts
 from env.lifecycle.progress import Progress
 from env.store.model import Status
 from runner.fake.runner import FakeRunner
+from runner.inside.names import EVALUATE, LANGUAGE_MODELLING
 from runner.protocol import RunnerError, RunSpec
 
 SCRIPT = "nanoGPT/custom_pretrain.py"
@@ -47,8 +48,8 @@ class Unreadable(WithWorkers):
 
 def evaluated(runner: WithWorkers, wish: str) -> tuple[Status, str]:
     """Status and output of an evaluation whose workers got a script with this wish."""
-    workers = [RunSpec(name, ("worker",), {SCRIPT: f"# fake: evaluate.{wish}\n"}) for name in runner.printed]
-    spec = RunSpec("s-1-1-0", ("runner.inside.evaluate", "language-modelling"), workers=tuple(workers))
+    workers = [RunSpec(name, ("worker",), files={SCRIPT: f"# fake: evaluate.{wish}\n"}) for name in runner.printed]
+    spec = RunSpec("s-1-1-0", (*EVALUATE, LANGUAGE_MODELLING), workers=tuple(workers))
     ended = asyncio.run(Attempts(runner).take(spec, Progress(None), lambda: None, evaluates=True))
     return ended.judged.status, ended.output
 

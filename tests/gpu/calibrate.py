@@ -21,6 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
+from runner.inside.names import EVALUATE, LANGUAGE_MODELLING, WORKER
+
 ITERATIONS = int(os.environ.get("ITERATIONS", "120"))
 BATCH = int(os.environ.get("BATCH", "16"))
 SCALE = "gpt-345m"
@@ -119,7 +121,7 @@ def evaluate(folder: Path, data: Path, gpus: list[str]) -> None:
         place = folder / "meet" / name
         place.mkdir(exist_ok=True)
         workers[name] = subprocess.Popen(
-            [sys.executable, "-P", "-m", "runner.inside.worker"],
+            [sys.executable, *WORKER[1:]],
             cwd=folder / "work",
             env={**common, "MEET_DIR": str(place), "CUDA_VISIBLE_DEVICES": gpu},
         )
@@ -129,7 +131,7 @@ def evaluate(folder: Path, data: Path, gpus: list[str]) -> None:
     runner = threading.Thread(target=dismiss, args=(folder / "meet", workers, over))
     runner.start()
     ended = subprocess.run(
-        [sys.executable, "-P", "-m", "runner.inside.evaluate", "language-modelling"],
+        [sys.executable, *EVALUATE[1:], LANGUAGE_MODELLING],
         env={**os.environ, **env, **{name: str(value) for name, value in settings.items()}},
         check=False,
     )
@@ -147,7 +149,7 @@ def evaluate(folder: Path, data: Path, gpus: list[str]) -> None:
 
 
 def dismiss(meet: Path, workers: dict[str, subprocess.Popen[bytes]], over: threading.Event) -> None:
-    """The runner's part in a meeting."""
+    """The runner's part in a rendezvous."""
     left = dict(workers)
     while not over.wait(0.02):
         for name in [name for name in left if (meet / name / "dismissed").exists()]:

@@ -19,9 +19,9 @@ import pytest
 import torch
 from safetensors.torch import save_model
 
-from runner.inside.names import DISMISSED, GONE, worker_names
-from runner.inside.process import WorkerProcess
-from runner.inside.settings import Settings, read_settings
+from runner.inside.names import DISMISSED, EVALUATE, GONE, worker_names
+from runner.inside.rehearse import WorkerProcess
+from runner.inside.settings import EvaluationSettings, read_settings
 
 BLOCK_SIZE = 16
 
@@ -82,7 +82,7 @@ class Bench:
         return self.root / "data"
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> EvaluationSettings:
         return read_settings(self.env)
 
     @property
@@ -111,7 +111,7 @@ class Bench:
 
     def evaluate(self, what: str = "language-modelling") -> subprocess.CompletedProcess[str]:
         """The evaluator as it is started in its sandbox, beside its workers."""
-        command = [sys.executable, "-P", "-m", "runner.inside.evaluate", what]
+        command = [sys.executable, *EVALUATE[1:], what]
         with self.workers():
             environment = {**os.environ, **self.env}
             return subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, timeout=100)
@@ -145,7 +145,7 @@ class Bench:
 
 
 def _kill_the_dismissed(meet: Path, processes: Mapping[str, WorkerProcess], stop: Event) -> None:
-    """The runner's part in a meeting."""
+    """The runner's part in a rendezvous."""
     left = dict(processes)
     while not stop.wait(0.02):
         for name in [name for name in left if (meet / name / DISMISSED).exists()]:

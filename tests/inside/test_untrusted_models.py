@@ -23,7 +23,7 @@ def is_socket(fd):
 """
 CLAIM = """
 import torch
-worker = sys.modules["__main__"]
+worker = sys.modules["runner.inside.model_worker.worker"]
 honest = worker.next_tokens
 def claim(forge):
     worker.next_tokens = lambda model, tokens, settings: forge(*honest(model, tokens, settings), tokens[:, 1:].int())

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lm_eval.utils import get_rolling_token_windows
 
-from runner.inside.judge.audits import Audit
+from runner.inside.judge.audits import AuditFinding, size_audit
 from runner.inside.judge.checkpoint import Checkpoint
 from runner.inside.judge.language import continuation, rolling_windows, truncated, word_perplexity
 from runner.inside.judge.passages import PassageScore
-from runner.inside.judge.report import Report, write_report
+from runner.inside.judge.report import EvaluationReport, write_report
 from runner.inside.judge.tokenizer import ByteTokenizer
 
 
@@ -59,10 +59,16 @@ def test_a_perplexity_is_infinite_only_for_a_probability_of_zero(logprob, perple
 CHECKPOINT = Checkpoint(3, "ab12", np.zeros(1, np.uint8))
 
 
+def finding(name: str, figure: float, limit: float, unit: str, where: str = "") -> AuditFinding:
+    return AuditFinding(name=name, figure=figure, limit=limit, unit=unit, samples=9, where=where)
+
+
 def test_a_report_is_strict_json_and_replaces_an_older_one(tmp_path):
-    drift = Audit("drift", 0.5, 1.0, "nats", 9, "position 3")
+    drift = finding("drift", 0.5, 1.0, "nats", "position 3")
     for loss in (1.0, 2.5):
-        write_report(Report(CHECKPOINT, {"val_loss": loss, "ppl": math.inf}, [drift], {"tokens": 7}), tmp_path)
+        write_report(
+            EvaluationReport(CHECKPOINT, {"val_loss": loss, "ppl": math.inf}, [drift], {"tokens": 7}), tmp_path
+        )
     text = (tmp_path / "metrics.json").read_text()
     assert json.loads(text) == {
         "metrics": {"val_loss": 2.5, "ppl": None},
@@ -87,11 +93,11 @@ def test_a_report_is_strict_json_and_replaces_an_older_one(tmp_path):
 
 def test_a_failed_audit_leaves_no_metric_and_says_which_where_and_by_how_much(tmp_path):
     audits = [
-        Audit("normalisation", 0.0, 1e-3, "probability", 9),
-        Audit("commitment", 3.25, 2e-3, "nats", 9, "val_loss, sequence 3, position 8"),
-        Audit("parameters", 1234567, 1000, "parameters", 1),
+        finding("normalisation", 0.0, 1e-3, "probability"),
+        finding("commitment", 3.25, 2e-3, "nats", "val_loss, sequence 3, position 8"),
+        size_audit(1234567, 1000),
     ]
-    write_report(Report(CHECKPOINT, {"val_loss": 0.1}, audits), tmp_path)
+    write_report(EvaluationReport(CHECKPOINT, {"val_loss": 0.1}, audits), tmp_path)
     written = json.loads((tmp_path / "metrics.json").read_text())
     assert written["metrics"] == {}
     assert "commitment: a log-probability that was scored differs by 3.25 nats" in written["rejected"]

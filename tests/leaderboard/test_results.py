@@ -4,6 +4,7 @@ import inspect
 import json
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta, timezone
 from types import ModuleType
 
@@ -16,7 +17,7 @@ from sqlalchemy.sql import ClauseElement
 
 from leaderboard import reading, writing
 from leaderboard.model import Result
-from leaderboard.table import Board, Query
+from leaderboard.table import BoardSummary, TableQuery, iso
 from leaderboard.tables import metadata, result_columns, results, submissions
 
 Make = Callable[..., Result]
@@ -58,7 +59,7 @@ def test_recording_a_run_again_keeps_the_first(connection: Connection, make_resu
     assert writing.record(connection, first) is True
     assert writing.record(connection, second) is False
     assert stored(connection, first.run_key) == first
-    assert "forged_x" not in reading.rows(connection, "task", Query(final=False)).columns
+    assert "forged_x" not in reading.rows(connection, "task", TableQuery(final=False)).columns
 
 
 @pytest.mark.parametrize(("module", "known"), [(reading, {"boards", "entry", "rows"}), (writing, {"record", "submit"})])
@@ -77,7 +78,7 @@ def test_values_that_are_not_finite_are_null_everywhere(connection: Connection, 
     assert result is not None
     assert all(math.isnan(value) for value in result.metrics.values())
     assert result.record == {"series": [{"loss": None}, [1.5, None]]}
-    [row] = reading.rows(connection, "task", Query(final=False)).rows
+    [row] = reading.rows(connection, "task", TableQuery(final=False)).rows
     assert (row["val_loss_x"], row["ppl_x"], row["low_x"]) == (None, None, None)
 
 
@@ -90,14 +91,14 @@ def test_any_metrics_and_times_round_trip(
         connection.exec_driver_sql("BEGIN")
         assert writing.record(connection, result)
         kept = stored(connection, result.run_key)
-        table = reading.rows(connection, "task", Query(final=False))
+        table = reading.rows(connection, "task", TableQuery(final=False))
         connection.rollback()
     assert kept is not None
     for given_values, values in ((metrics, kept.metrics), (elapsed, kept.elapsed)):
         assert list(values) == list(given_values)
         assert all(values[name] == value or not math.isfinite(value) for name, value in given_values.items())
     assert all(set(row) == set(table.columns) for row in table.rows)
-    json.dumps(table.to_dict(), allow_nan=False)
+    json.dumps(asdict(table), allow_nan=False)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_any_metrics_and_times_round_trip(
 def test_any_agent_name_is_only_text(connection: Connection, add: Make, agent: str) -> None:
     add(1, agent=agent)
     add(2, agent="somebody else")
-    table = reading.rows(connection, "task", Query(final=False, agent=agent))
+    table = reading.rows(connection, "task", TableQuery(final=False, agent=agent))
     assert [row["agent"] for row in table.rows] == [agent]
 
 
@@ -169,7 +170,7 @@ def test_the_same_code_is_traced_to_where_it_was_first(connection: Connection, a
         )
     ):
         add(1, session_id=f"u{number}", **different)
-    rows = reading.rows(connection, "task", Query(final=False, limit=None, sort="timestamp")).rows
+    rows = reading.rows(connection, "task", TableQuery(final=False, limit=None, sort="timestamp")).rows
     found = {row["run_key"]: row["duplicate_of"] for row in rows}
     assert found == dict.fromkeys(("s-1", "u0-1", "u1-1", "u2-1", "u3-1", "u4-1")) | {"s-2": "s-1", "t-1": "s-1"}
     assert labels(connection, "t-1")[0] == "s-1"
@@ -189,7 +190,7 @@ def test_a_submission_that_nobody_made_is_labelled(connection: Connection, add: 
     writing.submit(connection, "s", "s-1", AT)
     add(2, session_id="t", submit=True)
     add(3, session_id="t")
-    rows = reading.rows(connection, "task", Query(final=False, sort="timestamp")).rows
+    rows = reading.rows(connection, "task", TableQuery(final=False, sort="timestamp")).rows
     assert [row["auto_submitted"] for row in rows] == [True, False, False]
     assert labels(connection, "s-1")[1:] == (True, True, True)
 
@@ -201,8 +202,11 @@ def test_boards_count_rows_sessions_and_submissions(connection: Connection, add:
     last = add(9, session_id="t")
     other = add(1, session_id="u", task_id="a-task", submit=True)
     boards = reading.boards(connection)
-    assert boards == [Board("a-task", 1, 1, 1, other.finished_at), Board("task", 3, 2, 1, last.finished_at)]
-    assert boards[1].to_dict()["last"] == "2026-11-03T12:00:09.000Z"
+    assert boards == [
+        BoardSummary(task_id="a-task", rows=1, sessions=1, submissions=1, last=other.finished_at),
+        BoardSummary(task_id="task", rows=3, sessions=2, submissions=1, last=last.finished_at),
+    ]
+    assert iso(boards[1].last) == "2026-11-03T12:00:09.000Z"
 
 
 def test_nothing_is_kept_when_the_caller_rolls_back(engine: Engine, make_result: Make) -> None:
@@ -227,10 +231,11 @@ def test_every_statement_compiles_for_postgresql(engine: Engine, connection: Con
         writing.submit(connection, "s", "s-1", AT)
         stored(connection, "s-1")
         reading.boards(connection)
-        reading.rows(connection, "task", Query(scale="smoke"))
-        for sort in reading.rows(connection, "task", Query()).columns:
-            reading.rows(connection, "task", Query(sort=sort))
-            reading.rows(connection, "task", Query(None, "failed", "agent", False, "-" + sort, None, 7))
+        reading.rows(connection, "task", TableQuery(scale="smoke"))
+        for sort in reading.rows(connection, "task", TableQuery()).columns:
+            reading.rows(connection, "task", TableQuery(sort=sort))
+            query = TableQuery(status="failed", agent="agent", final=False, sort="-" + sort, limit=None, offset=7)
+            reading.rows(connection, "task", query)
     finally:
         event.remove(engine, "before_execute", keep)
     shared = [statement for statement in statements if not isinstance(statement, sqlite.Insert)]

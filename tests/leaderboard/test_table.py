@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from sqlalchemy import Connection
 
 from leaderboard import reading
 from leaderboard.model import Result
-from leaderboard.table import MAX_LIMIT, MAX_OFFSET, BadPage, Query, UnknownColumn
+from leaderboard.table import MAX_LIMIT, MAX_OFFSET, BadPage, TableQuery, UnknownColumn
 
 Add = Callable[..., Result]
 LOSS = "val_loss_gpt-345m"
@@ -18,13 +20,14 @@ LOSS = "val_loss_gpt-345m"
 def numbers(connection: Connection, **query: Any) -> list[object]:
     """The test numbers a query answers, in order."""
     query.setdefault("final", False)
-    return [row["test"] for row in reading.rows(connection, "task", Query(**query)).rows]
+    return [row["test"] for row in reading.rows(connection, "task", TableQuery(**query)).rows]
 
 
 def test_a_table_as_json(connection: Connection, add: Add) -> None:
     add(1, submit=True, parameters=354_871_296, template_unmodified=True)
     add(2, session_id="t", status="failed", seed=None, metrics={}, elapsed={"elapsed_gpt-345m": 3.5})
-    assert reading.rows(connection, "task", Query(final=False)).to_dict() == {
+    table = reading.rows(connection, "task", TableQuery(final=False))
+    assert json.loads(json.dumps(asdict(table))) == {
         "task_id": "task",
         "columns": [
             *("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score"),
@@ -81,20 +84,20 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
 
 
 def test_a_task_nobody_ran_has_an_empty_table(connection: Connection) -> None:
-    table = reading.rows(connection, "nothing", Query())
+    table = reading.rows(connection, "nothing", TableQuery())
     assert (table.rows, table.total, table.metric_columns) == ((), 0, ())
 
 
 def test_rows_follow_the_order_of_the_columns(connection: Connection, add: Add) -> None:
     add(1, submit=True)
-    table = reading.rows(connection, "task", Query())
+    table = reading.rows(connection, "task", TableQuery())
     assert [tuple(row) for row in table.rows] == [table.columns]
 
 
 def test_tables_of_tasks_are_apart(connection: Connection, add: Add) -> None:
     add(1, task_id="other", metrics={"other_x": 1.0})
     add(1, session_id="t")
-    table = reading.rows(connection, "task", Query(final=False))
+    table = reading.rows(connection, "task", TableQuery(final=False))
     assert [row["session_id"] for row in table.rows] == ["t"]
     assert "other_x" not in table.columns
 
@@ -103,7 +106,7 @@ def test_only_submitted_rows_are_listed_unless_asked(connection: Connection, add
     add(1)
     add(2, submit=True)
     assert numbers(connection, final=True) == [2]
-    assert reading.rows(connection, "task", Query()).total == 1
+    assert reading.rows(connection, "task", TableQuery()).total == 1
     assert numbers(connection) == [1, 2]
 
 
@@ -123,14 +126,14 @@ def test_filters(connection: Connection, add: Add, query: dict[str, str], expect
     add(3, agent="a", scale="smoke", status="diverged", metrics={})
     add(4, agent="b", scale="gpt-345m", status="diverged", metrics={})
     assert numbers(connection, sort="test", **query) == expected
-    assert reading.rows(connection, "task", Query(final=False, **query)).total == len(expected)  # type: ignore[arg-type]
+    assert reading.rows(connection, "task", TableQuery(final=False, **query)).total == len(expected)  # type: ignore[arg-type]
 
 
 def test_a_scale_shows_only_its_own_columns(connection: Connection, add: Add) -> None:
     add(1)
     add(2, scale="smoke", metrics={"val_loss_gpt-smoke": 2.5}, elapsed={})
-    assert reading.rows(connection, "task", Query(scale="smoke")).columns[15:] == ("val_loss_gpt-smoke",)
-    assert len(reading.rows(connection, "task", Query()).columns[15:]) == 4
+    assert reading.rows(connection, "task", TableQuery(scale="smoke")).columns[15:] == ("val_loss_gpt-smoke",)
+    assert len(reading.rows(connection, "task", TableQuery()).columns[15:]) == 4
 
 
 def test_best_first_by_default_and_the_oldest_of_equals(connection: Connection, add: Add) -> None:
@@ -192,7 +195,7 @@ def test_sorting_by_what_is_no_column_names_those_there_are(connection: Connecti
         assert numbers(connection, sort=name) == [1]
         return
     with pytest.raises(UnknownColumn) as refusal:
-        reading.rows(connection, "task", Query(sort=name))
+        reading.rows(connection, "task", TableQuery(sort=name))
     assert refusal.value.column == name.removeprefix("-")
     assert refusal.value.columns[-1] == "elapsed_gpt-345m"
     assert ", ".join(refusal.value.columns) in str(refusal.value)
@@ -201,19 +204,20 @@ def test_sorting_by_what_is_no_column_names_those_there_are(connection: Connecti
 def test_pages_join_up_to_the_whole_table(connection: Connection, add: Add) -> None:
     for test in range(1, 24):
         add(test, metrics={LOSS: test % 3} if test % 4 else {})
-    whole = reading.rows(connection, "task", Query(final=False, limit=None))
-    pages = [reading.rows(connection, "task", Query(final=False, limit=5, offset=start)) for start in range(0, 30, 5)]
+    whole = reading.rows(connection, "task", TableQuery(final=False, limit=None))
+    queries = [TableQuery(final=False, limit=5, offset=start) for start in range(0, 30, 5)]
+    pages = [reading.rows(connection, "task", query) for query in queries]
     assert [len(page.rows) for page in pages] == [5, 5, 5, 5, 3, 0]
     assert [row for page in pages for row in page.rows] == list(whole.rows)
     assert {page.total for page in pages} == {whole.total} == {23}
     assert {page.columns for page in pages} == {whole.columns}
-    assert (pages[1].to_dict()["limit"], pages[1].to_dict()["offset"]) == (5, 5)
+    assert (pages[1].limit, pages[1].offset) == (5, 5)
 
 
 def test_more_rows_than_one_statement_can_name(connection: Connection, add: Add) -> None:
     for test in range(1, 1203):
         add(test, metrics={LOSS: test}, elapsed={})
-    rows = reading.rows(connection, "task", Query(final=False, limit=None)).rows
+    rows = reading.rows(connection, "task", TableQuery(final=False, limit=None)).rows
     assert [row[LOSS] for row in rows] == list(range(1, 1203))
 
 
@@ -222,17 +226,17 @@ def test_more_rows_than_one_statement_can_name(connection: Connection, add: Add)
 )
 def test_a_page_out_of_range_is_refused(field: str, value: int) -> None:
     with pytest.raises(BadPage) as refusal:
-        Query(**{field: value})  # type: ignore[arg-type]
+        TableQuery(**{field: value})  # type: ignore[arg-type]
     assert (refusal.value.field, refusal.value.value) == (field, value)
     assert str(refusal.value.highest) in str(refusal.value)
 
 
 def test_the_widest_page_is_answered(connection: Connection) -> None:
-    assert reading.rows(connection, "task", Query(limit=MAX_LIMIT, offset=MAX_OFFSET)).rows == ()
+    assert reading.rows(connection, "task", TableQuery(limit=MAX_LIMIT, offset=MAX_OFFSET)).rows == ()
 
 
 def test_a_time_under_a_metrics_name_does_not_displace_it(connection: Connection, add: Add) -> None:
     add(1, metrics={"x": 1.0, "agent": 2.0}, elapsed={"x": 3.0})
-    table = reading.rows(connection, "task", Query(final=False))
+    table = reading.rows(connection, "task", TableQuery(final=False))
     assert (table.rows[0]["x"], table.rows[0]["agent"]) == (1.0, "agent")
     assert len(set(table.columns)) == len(table.columns)

@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from runner.exits import in_words
 from runner.protocol import Exit, ExitReason
 
 CASES = {
     "exit=1": Exit(ExitReason.EXITED, 1),
-    "exit=127: cannot start foo": Exit(ExitReason.EXITED, 127, "cannot start foo"),
+    "exit=127: cannot start foo": Exit(ExitReason.EXITED, 127, detail="cannot start foo"),
     "killed by signal 9 (SIGKILL)": Exit(ExitReason.SIGNALLED, 9),
     "killed by signal 40": Exit(ExitReason.SIGNALLED, 40),
     "exceeded the time limit of 600 s": Exit(ExitReason.DEADLINE, detail="600 s"),
@@ -20,7 +19,7 @@ CASES = {
 
 @pytest.mark.parametrize("words", CASES)
 def test_an_exit_in_words(words: str) -> None:
-    assert in_words(CASES[words]) == words
+    assert CASES[words].in_words() == words
 
 
 def test_every_reason_has_words() -> None:

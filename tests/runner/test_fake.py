@@ -8,13 +8,14 @@ from collections.abc import Callable
 import pytest
 
 from runner.fake.runner import FakeRunner
+from runner.inside import names
 from runner.metrics import TrainMetrics, parse_train_metrics
 from runner.protocol import Exit, ExitReason, Phase, RunSpec
 from runner.text import useful_end
 
 Shell = Callable[..., RunSpec]
 
-EVALUATE = ("python", "-m", "runner.inside.evaluate", "language-modelling")
+EVALUATE = (*names.EVALUATE, names.LANGUAGE_MODELLING)
 
 
 class Clock:

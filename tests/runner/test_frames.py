@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.frames import shortened
+from runner.tracebacks import shortened
 
 OWN = [
     '  File "/srv/runs/7/work/nanoGPT/custom_pretrain.py", line 93, in forward',

@@ -139,7 +139,7 @@ def test_the_supervisor_has_nothing_of_the_service_environment_either(
 
 def test_a_command_that_cannot_be_started_fails_like_in_a_shell(local: LocalRunner, finish: Finish) -> None:
     end = finish(local, RunSpec("run", ("no-such-command",))).exit
-    assert end == Exit(ExitReason.EXITED, 127, "cannot start no-such-command: No such file or directory")
+    assert end == Exit(ExitReason.EXITED, 127, detail="cannot start no-such-command: No such file or directory")
 
 
 def test_missing_data_is_the_hosts_trouble_and_says_what_to_do(local: LocalRunner) -> None:

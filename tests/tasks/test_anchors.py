@@ -6,8 +6,8 @@ from datetime import date
 
 import pytest
 
-from tasks.anchoring import Measured, anchor, write_anchors
-from tasks.anchors import Provenance, ScaleAnchors, load_anchors
+from env.operators.measure.anchors import Measured, anchor
+from tasks.anchors import ProvenanceTable, ScaleAnchors, load_anchors, write_anchors
 from tasks.errors import TaskError
 from tasks.load import find_tasks, load_task
 
@@ -15,7 +15,9 @@ LOSS = Measured("val_loss", "gpt-smoke", {"template": (2.5, 2.7), "rope": (2.3, 
 
 
 def measured(version: str, *metrics: Measured) -> ScaleAnchors:
-    about = Provenance(date=date(2026, 11, 21), ringfence="0.1", runner="docker", hardware='a "fast" one', torch="2.9")
+    about = ProvenanceTable(
+        date=date(2026, 11, 21), ringfence="0.1", runner="docker", hardware='a "fast" one', torch="2.9"
+    )
     return ScaleAnchors(
         task_version=version, seeds=[42, 43], provenance=about, metrics=[anchor(one) for one in metrics]
     )

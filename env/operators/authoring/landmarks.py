@@ -35,6 +35,7 @@ def find_range(text: str, wanted: str) -> tuple[int, int]:
 
 
 def listed(known: Mapping[str, tuple[int, int]]) -> str:
+    """The places as an author reads them: `Block (88-100), GPT.forward (210-240)`."""
     return ", ".join(f"{name} ({first}-{last})" for name, (first, last) in known.items()) or "no names"
 
 

@@ -18,7 +18,7 @@ _KEYS = ("learning_rate", "weight_decay", "warmup_iters", "min_lr", "grad_clip")
 """What CONFIG_OVERRIDES may carry in the built-in scripts."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Draft:
     """What an author has decided on."""
 
@@ -34,7 +34,7 @@ class Draft:
 
 
 class CannotWrite(Exception):
-    """Says what to change."""
+    """What keeps a task from being written, in words that say what to change."""
 
 
 def script_text(template: str, own_file: Path | None) -> str:

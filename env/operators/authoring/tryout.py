@@ -18,7 +18,7 @@ from tasks.model import Scale, Task
 UNEDITED = "the unedited script"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Tried:
     """One script that ran."""
 
@@ -63,4 +63,9 @@ def try_out(task: Task, scale: Scale, data: Path, scratch: Path) -> Iterator[Tri
             )
         else:
             told = "\n".join(part for part in (judged.reason, ended.output) if part)
-        yield Tried(None if baseline is None else baseline.name, passed, ended.state.elapsed_s or 0.0, told)
+        yield Tried(
+            baseline=None if baseline is None else baseline.name,
+            passed=passed,
+            seconds=ended.state.elapsed_s or 0.0,
+            told=told,
+        )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 
 def facts() -> dict[str, str]:
+    """Versions of Python and of the packages that scoring needs, empty where one is not there, and `source()`."""
     found = {"python": platform.python_version()}
     for package in ("torch", "lm-eval", "safetensors", "numpy", "tiktoken"):
         try:
@@ -27,13 +28,16 @@ def source() -> str:
     """SHA-256 over `runner/inside`, the code that scores; empty if there is none."""
     spec = importlib.util.find_spec("runner")
     places = spec.submodule_search_locations if spec else None
+    return digest_of(Path(places[0], "inside")) if places else ""
+
+
+def digest_of(folder: Path) -> str:
+    """SHA-256 over the Python files in `folder` and its sub-folders, by place and contents; empty if there are none."""
+    files = {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*.py")}
     digest = hashlib.sha256()
-    files = sorted(Path(places[0], "inside").glob("*.py")) if places else []
-    if not files:
-        return ""
-    for file in files:
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
+    for name, content in sorted(files.items()):
+        digest.update(name.encode() + b"\0" + content)
+    return digest.hexdigest() if files else ""
 
 
 def gpus() -> int:

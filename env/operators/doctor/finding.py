@@ -7,6 +7,8 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
+    """How much a finding matters."""
+
     OK = "ok"
     WARNING = "warning"  # the service starts, but something will be missing
     PROBLEM = "problem"  # the service will not start, or no test will run
@@ -14,6 +16,8 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
+    """What was looked at, how it is, and what to do about it."""
+
     subject: str
     """What was looked at: `engine`, `disk`."""
     level: Level

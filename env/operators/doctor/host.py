@@ -1,112 +1,106 @@
-"""The whole examination, in the order in which an operator would mend things."""
+"""The state folder and what it stands on: who uses it, the database in it, room on its disk, and the port."""
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import fcntl
+import os
+import shutil
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
-from env.lifecycle.plan import on_gpus
-from env.operators.doctor import place
+from sqlalchemy import Connection, create_engine, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
 from env.operators.doctor.finding import Finding, ok, problem, warning
-from env.operators.doctor.trial import trial
-from runner.data.prepare import missing
-from runner.data.smoke import is_prepared
-from runner.gpus import busy, discover
-from runner.pool import Device
-from runner.protocol import Runner, RunnerError
-from tasks.model import Task
+from env.store.engine import MIGRATIONS, VERSION_TABLE
+from leaderboard import migrate
+
+GIB = 1 << 30
+LEAST = 1 * GIB
+"""Below this a single run may fill the disk."""
+COMFORTABLE = 20 * GIB
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What the service would be started with."""
-
-    state: Path
-    data: Path
-    db: str
-    host: str
-    port: int
-    tasks: Mapping[str, Task]
-    scale: str | None
-    """Of sessions that name none."""
-    make_runner: Callable[[Path, Path], Runner]
-    """From folders for runs and for data. Raises RunnerError."""
-
-
-def examine(setup: Setup) -> Iterator[Finding]:
-    in_use, state = place.state_folder(setup.state)
-    yield state
-    yield place.disk("disk", setup.state)
-    if setup.data.resolve() != (setup.state / "data").resolve():
-        yield place.disk("data disk", setup.data)
-    yield place.database(setup.db)
-    yield place.port(setup.host, setup.port, in_use)
-    devices = discover()
-    yield _gpus(devices, setup)
-    yield from _sandbox(setup, tuple(device.id for device in devices))
-    yield from _data(setup)
+def state_folder(state: Path) -> tuple[bool, Finding]:
+    """Whether a service has the folder in use, and the finding about it."""
+    parent = next(folder for folder in (state.absolute(), *state.absolute().parents) if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        return False, problem("state", f"{parent} is no folder this user can write to", "name another with --state")
+    lock = state / "lock"
+    if not lock.exists():
+        return False, ok("state", f"{state}: free" if state.exists() else f"{state}: not there yet, will be made")
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True, warning(
+                "state", f"{state}: a service is running on it", "stop it before starting another, or give --state"
+            )
+    return False, ok("state", f"{state}: free")
 
 
-def _gpus(devices: list[Device], setup: Setup) -> Finding:
-    wanting = sorted({scale.name for task in setup.tasks.values() for scale in task.scales.values() if on_gpus(scale)})
-    if not devices:
-        seen = "none, or no NVIDIA driver"
-        if setup.scale in wanting:
-            return problem("gpus", seen, f"scale {setup.scale} needs them: install the driver, or give another --scale")
-        return warning("gpus", seen, f"scales that need them cannot be tested: {', '.join(wanting) or 'none'}")
-    linked = sum(bool(device.peers) for device in devices)
-    seen = f"{', '.join(f'{device.id} {device.name}' for device in devices)}; {linked} linked by NVLink"
-    taken = [device.id for device in devices if busy(device.id)]
-    if taken:
-        return warning("gpus", f"{seen}; processes on {', '.join(taken)}", "stop them, unless they are running tests'")
-    return ok("gpus", seen)
+def disk(subject: str, folder: Path) -> Finding:
+    """Whether the disk that holds, or would hold, the folder has room."""
+    existing = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+    free = shutil.disk_usage(existing).free
+    seen = f"{free / GIB:.1f} GiB free for {folder}"
+    if free < LEAST:
+        return problem(subject, seen, "free some space: a checkpoint alone takes up to 1.5 GB")
+    if free < COMFORTABLE:
+        return warning(subject, seen, f"enough for smoke runs; full-scale data and runs want {COMFORTABLE // GIB} GiB")
+    return ok(subject, seen)
 
 
-def _sandbox(setup: Setup, gpus: tuple[str, ...]) -> Iterator[Finding]:
-    existed = setup.state.exists()
+def database(url: str) -> Finding:
+    """Whether it opens, is whole, and is not newer than this version. A SQLite file is only read."""
     try:
-        setup.state.mkdir(parents=True, exist_ok=True)
-        # Beside the real runs: a container engine may see no other folder of this host.
-        with tempfile.TemporaryDirectory(dir=setup.state, prefix="doctor-") as scratch:
-            runner = setup.make_runner(Path(scratch), setup.data)
-            about = runner.describe()
-            named = [f"{name} {about[name]}" for name in ("engine", "image") if name in about]
-            yield ok("runner", ", ".join([runner.name, *named]))
-            if runner.name == "fake":
-                yield warning("sandbox", "the fake runner invents results", "use another --runner for real ones")
-            else:
-                yield from trial(runner, gpus)
-    except RunnerError as error:
-        yield problem("runner", str(error), "start the engine, or see what its message asks for")
-    except OSError as error:
-        yield problem("runner", f"{setup.state}: {error.strerror}", "name another state folder with --state")
-    finally:
-        if not existed:
-            with contextlib.suppress(OSError):
-                setup.state.rmdir()
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            if not parsed.database or not Path(parsed.database).exists():
+                return ok("database", f"{parsed.database or url}: not there yet, will be made")
+            url = f"sqlite:///file:{Path(parsed.database).resolve()}?mode=ro&uri=true"
+        engine = create_engine(url)
+        with engine.connect() as connection:
+            if parsed.get_backend_name() == "sqlite":
+                verdict = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
+                if verdict != "ok":
+                    return problem("database", f"{parsed.database} is damaged: {verdict}", "restore a backup")
+            newer = list(_newer(connection))
+        engine.dispose()
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        return problem("database", str(error), "use a URL like sqlite:///ringfence.db, and install its driver")
+    except (SQLAlchemyError, OSError) as error:
+        told = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        return problem("database", told, "check the URL, that the server runs, and this user's rights on it")
+    shown = parsed.render_as_string(hide_password=True)
+    if newer:
+        return problem(
+            "database", f"{shown} was migrated by a newer version ({', '.join(newer)})", "install that version again"
+        )
+    return ok("database", shown)
 
 
-def _data(setup: Setup) -> Iterator[Finding]:
-    folders: dict[str, set[str]] = {}
-    for task in setup.tasks.values():
-        for scale in task.scales.values():
-            for name in (*scale.data.values(), *scale.evaluation_data.values()):
-                folders.setdefault(name, set()).add(scale.name)
-    for name, scales in sorted(folders.items()):
-        subject = f"data {name}"
-        needed = f"scale {', '.join(sorted(scales))} needs it"
-        if not (setup.data / name).is_dir():
-            if name.startswith("smoke/"):
-                yield ok(subject, "not there yet, will be made at the start")
-                continue
-            judge = problem if setup.scale in scales else warning
-            yield judge(subject, f"not in {setup.data}; {needed}", "ringfence data prepare all")
-        elif absent := missing(setup.data, name):
-            yield warning(subject, f"{', '.join(absent)} missing; {needed}", "ringfence data prepare all")
-        elif name.startswith("smoke/") and not is_prepared(setup.data, name):
-            yield ok(subject, "of another version, will be made anew at the start")
-        else:
-            yield ok(subject, str(setup.data / name))
+def _newer(connection: Connection) -> Iterator[str]:
+    """Revisions in the database that this version does not know."""
+    tables = set(inspect(connection).get_table_names())
+    for table, folder in ((VERSION_TABLE, MIGRATIONS), (migrate.VERSION_TABLE, migrate.MIGRATIONS)):
+        if table in tables:
+            known = migrate.revisions(folder)
+            found = connection.execute(text(f"SELECT version_num FROM {table}")).scalars()
+            yield from (f"{table} {revision}" for revision in found if revision not in known)
+
+
+def port(host: str, number: int, in_use: bool) -> Finding:
+    """Whether it can be listened on. `in_use`: a service runs on the state folder, which may well hold the port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, number))
+        except OSError as error:
+            seen = f"{host} port {number}: {error.strerror}"
+            if in_use:
+                return warning("port", seen, "probably the running service's; another needs another --port")
+            return problem("port", seen, "stop what listens there, or give another --port")
+    return ok("port", f"{host} port {number} can be listened on")

@@ -19,13 +19,13 @@ _PATIENCE_S = 90.0
 
 
 def trial(runner: Runner, gpus: tuple[str, ...]) -> Iterator[Finding]:
-    """Findings about a run on all of `gpus`, none for CPUs. Raises RunnerError."""
+    """Findings about a run on all of `gpus`, or on CPUs where there are none. Raises RunnerError."""
     name = f"doctor-0-0-{time.time_ns()}"
     spec = RunSpec(
         name,
         ("python", "-P", "facts.py"),
-        {"facts.py": Path(facts.__file__).read_text(encoding="utf-8")},
-        {"COUNT_GPUS": "1"} if gpus else {},
+        files={"facts.py": Path(facts.__file__).read_text(encoding="utf-8")},
+        env={"COUNT_GPUS": "1"} if gpus else {},
         device_ids=gpus,
         timeout_s=_PATIENCE_S,
         memory_mb=4096,

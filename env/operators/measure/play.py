@@ -11,9 +11,10 @@ from typing import Any
 from env.api.arguments import EditArguments, SubmitArguments, TestArguments
 from env.service.service import Service
 from env.store.model import Status
-from tasks.anchoring import TEMPLATE
 from tasks.model import Baseline, Task
 
+TEMPLATE = "template"
+"""The name that the unedited file has among the baselines."""
 NEWS_S = 1.0
 """At most so long between two reports."""
 STOP_S = 20.0

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from env.operators.measure.play import BaselineOutcome, BaselineTest
+from leaderboard.naming import metric_column
 
 
 class Shown:
@@ -64,7 +65,9 @@ def outcome(title: str, played: Sequence[BaselineOutcome]) -> Iterator[Renderabl
         by_name = {
             name: [one.metrics.get((metric, stage)) for one in played if one.part.name == name] for name in names
         }
-        table.add_row(f"{metric}_{stage}", *(_cell([v for v in by_name[name] if v is not None]) for name in names))
+        table.add_row(
+            metric_column(metric, stage), *(_cell([v for v in by_name[name] if v is not None]) for name in names)
+        )
     yield table
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.inside.complaints import complaint
 from runner.inside.judge.passage_scorer import FirstAnswer, PassageScorer, Sample
 from runner.inside.judge.passages import BATCH_TOKENS
 from runner.inside.judge.worker_client import ModelClient
@@ -26,9 +27,9 @@ class Tolerance:
     """Nats by which two honest computations of one log-probability may differ: rows share a batch with others."""
 
     worst: float
-    """Any single one."""
+    """The most that any single one may differ by."""
     mean: float
-    """On average over very many, in the claim's favour."""
+    """The most that very many may differ by on average, in the claim's favour."""
 
 
 TOLERANCES = {
@@ -36,26 +37,30 @@ TOLERANCES = {
     "float16": Tolerance(worst=0.02, mean=5e-4),
     "bfloat16": Tolerance(worst=0.1, mean=5e-4),
 }
-"""By the type the model computes in. docs/trust.md says what was measured."""
+"""The tolerances by the type that the model computes in; docs/trust.md says what was measured."""
 NORMALISED = 1e-3
-"""How far a distribution may sum from one."""
+"""How far the sum of a distribution may be from one."""
 FLOOR = -1e4
-"""Stands for the logarithm of zero: two of them agree."""
+"""Nats that stand for the logarithm of zero, so that two of them agree."""
 REPEATED = 4
-"""Every so many samples are shown twice, with other endings."""
+"""One sample in so many is shown twice, with other endings."""
 
 
-@dataclass(frozen=True)
-class Audit:
-    """One question and how it came out."""
+@dataclass(frozen=True, kw_only=True)
+class AuditFinding:
+    """One audit and how it came out."""
 
     name: str
+    """One of those in `complaints.SENTENCES`."""
     figure: float
+    """The worst that was seen, in `unit`."""
     limit: float
+    """The most that an honest model may show, in `unit`."""
     unit: str
     samples: int
+    """How many places were looked at."""
     where: str = ""
-    """Of the figure, where it has a place."""
+    """The place of the figure; empty where it has none."""
 
     @property
     def passed(self) -> bool:
@@ -63,32 +68,25 @@ class Audit:
 
     @property
     def complaint(self) -> str:
-        """Which audit failed, where and by how much, in one line."""
-        place = f" ({self.where})" if self.where else ""
-        return f"{self.name}: {_DEMANDS[self.name].format(figure=self.figure, limit=self.limit)}{place}"
+        """Which audit failed, where and by how much, in one line; meaningful only where it did fail."""
+        return complaint(self.name, figure=self.figure, limit=self.limit, where=self.where)
 
 
-_DEMANDS = {
-    "parameters": "{figure:,.0f} parameters in the checkpoint, at most {limit:,.0f} are allowed",
-    "normalisation": "probabilities over the vocabulary miss a sum of 1 by {figure:.3g}, allowed is {limit:g}",
-    "causality": "what the model expects at a position moves by {figure:.3g} nats when only later tokens and other "
-    "rows of the batch change, allowed is {limit:g}; it must depend on the tokens up to that position and nothing else",
-    "commitment": "a log-probability that was scored differs by {figure:.3g} nats from what a second process of the "
-    "same model expects before it has seen the token, allowed is {limit:g}; it must depend on the tokens up to that "
-    "position and nothing else: no later token, no other row, no earlier call",
-    "bias": "log-probabilities that were scored are {figure:.3g} nats better on average than what a second process of "
-    "the same model expects before it has seen the tokens, allowed is {limit:g}",
-    "drift": "a log-probability moves by {figure:.3g} nats when the same tokens are scored again at the end of the "
-    "evaluation, allowed is {limit:g}; evaluation must leave the model as it is",
-    "canary": "random tokens are predicted {figure:.3g} nats better than anyone can, allowed is {limit:.3g}",
-}
+def size_audit(parameters: int, cap: int) -> AuditFinding:
+    """Whether a checkpoint holds no more numbers than are allowed."""
+    return AuditFinding(name="parameters", figure=parameters, limit=cap, unit="parameters", samples=1)
 
 
-def audit(scorer: PassageScorer, panel: Workers, model: ModelSettings, rng: np.random.Generator) -> list[Audit]:
-    """All audits of what was scored; the panel's scorers are gone afterwards. Raises AgentFault when a worker fails."""
+def audit(
+    scorer: PassageScorer, workers: Workers, model: ModelSettings, rng: np.random.Generator
+) -> list[AuditFinding]:
+    """All audits of what was scored; the scorers among the workers are gone afterwards.
+
+    Raises AgentFault when a worker fails, SetupFault when the scorers cannot be got rid of.
+    """
     tolerance = TOLERANCES[model.dtype]
     drift = _drift(scorer.first_answers, model, tolerance, rng)
-    examined = _examine(scorer.samples, panel.auditor(), model, rng)
+    examined = _examine(scorer.samples, workers.auditor(), model, rng)
     return [
         examined.normalisation(),
         examined.causality(tolerance),
@@ -99,39 +97,43 @@ def audit(scorer: PassageScorer, panel: Workers, model: ModelSettings, rng: np.r
     ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Examined:
-    """What the auditor committed to, per sample; `moved` NaN where it was asked only once."""
+    """What the auditor committed to: of N samples, arrays (N,) in nats unless another unit is said."""
 
     samples: Sequence[Sample]
     logprob: NDArray[np.float64]
-    """Of the token that really came."""
+    """The log-probability of the token that really came."""
     shortfall: NDArray[np.float64]
-    """By which the token that was claimed to be the likeliest is less likely than the likeliest."""
+    """How much less likely the token is that was claimed to be the likeliest than the one that is."""
     excess: NDArray[np.float64]
-    """Of the distribution's sum over one, absolute."""
+    """How far the distribution's sum is from one, as a probability."""
     moved: NDArray[np.float64]
-    """Largest change of any log-probability in the distribution between the two times it was asked for."""
+    """The largest change of any log-probability between the two times the distribution was asked for; NaN where it was
+    asked for once."""
 
-    def normalisation(self) -> Audit:
+    def normalisation(self) -> AuditFinding:
         return self._worst("normalisation", self.excess, NORMALISED, "probability")
 
-    def causality(self, tolerance: Tolerance) -> Audit:
+    def causality(self, tolerance: Tolerance) -> AuditFinding:
         return self._worst("causality", self.moved, tolerance.worst, "nats")
 
-    def commitment(self, tolerance: Tolerance) -> Audit:
+    def commitment(self, tolerance: Tolerance) -> AuditFinding:
         off = np.maximum(np.abs(self._claimed - self.logprob), self.shortfall)
         return self._worst("commitment", off, tolerance.worst, "nats")
 
-    def bias(self, tolerance: Tolerance) -> list[Audit]:
-        """One per metric, because each could be favoured by itself."""
+    def bias(self, tolerance: Tolerance) -> list[AuditFinding]:
+        """One finding per metric, because each could be favoured by itself."""
         favour = self._claimed - self.logprob
         found = []
         for metric in dict.fromkeys(sample.metric for sample in self.samples):
             of_metric = favour[[sample.metric == metric for sample in self.samples]]
             # Rounding favours nobody: an honest mean is as far from zero as chance has it.
             limit = tolerance.mean + 4 * float(of_metric.std()) / math.sqrt(len(of_metric))
-            found.append(Audit("bias", float(of_metric.mean()), limit, "nats", len(of_metric), metric))
+            mean = float(of_metric.mean())
+            found.append(
+                AuditFinding(name="bias", figure=mean, limit=limit, unit="nats", samples=len(of_metric), where=metric)
+            )
         return found
 
     @property
@@ -139,10 +141,16 @@ class _Examined:
         claimed = np.array([sample.logprob for sample in self.samples], dtype=np.float64)
         return claimed.clip(min=FLOOR)
 
-    def _worst(self, name: str, values: NDArray[np.float64], limit: float, unit: str) -> Audit:
+    def _worst(self, name: str, values: NDArray[np.float64], limit: float, unit: str) -> AuditFinding:
         index = int(np.nanargmax(values))
-        asked = int(np.isfinite(values).sum())
-        return Audit(name, float(values[index]), limit, unit, asked, self.samples[index].where)
+        return AuditFinding(
+            name=name,
+            figure=float(values[index]),
+            limit=limit,
+            unit=unit,
+            samples=int(np.isfinite(values).sum()),
+            where=self.samples[index].where,
+        )
 
 
 def _examine(
@@ -173,13 +181,13 @@ def _examine(
             logprob[i] = shown[row, samples[i].target]
             shortfall[i] = shown[row].max() - shown[row, samples[i].greedy]
             excess[i] = abs(sums[row] - 1)
-    return _Examined(samples, logprob, shortfall, excess, moved)
+    return _Examined(samples=samples, logprob=logprob, shortfall=shortfall, excess=excess, moved=moved)
 
 
 def _drift(
     answers: Sequence[FirstAnswer], model: ModelSettings, tolerance: Tolerance, rng: np.random.Generator
-) -> Audit:
-    """Each scorer's first batch once more, in another order and with endings cut off and made up."""
+) -> AuditFinding:
+    """Score each scorer's first batch once more, in another order and with endings cut off and made up."""
     worst, count, where = 0.0, 0, ""
     for first in answers:
         order = rng.permutation(len(first.tokens))
@@ -193,14 +201,15 @@ def _drift(
             count += length
             if change.max() > worst:
                 worst, where = float(change.max()), f"position {int(change.argmax())} of a sequence of {length + 1}"
-    return Audit("drift", worst, tolerance.worst, "nats", count, where)
+    return AuditFinding(name="drift", figure=worst, limit=tolerance.worst, unit="nats", samples=count, where=where)
 
 
-def _canary(logprobs: Sequence[float], vocab_size: int) -> Audit:
+def _canary(logprobs: Sequence[float], vocab_size: int) -> AuditFinding:
     """Uniform random tokens cost at least ln V nats on average, whatever the model (Gibbs' inequality).
 
     The figure is how much less they cost; the limit is five standard errors of the mean, and rounding.
     """
     losses = -np.maximum(np.array(logprobs), FLOOR)
     limit = 1e-3 + 5 * float(losses.std()) / math.sqrt(len(losses))
-    return Audit("canary", math.log(vocab_size) - float(losses.mean()), limit, "nats", len(losses))
+    gain = math.log(vocab_size) - float(losses.mean())
+    return AuditFinding(name="canary", figure=gain, limit=limit, unit="nats", samples=len(losses))

@@ -16,24 +16,25 @@ from runner.inside.faults import CheckpointFault
 
 _NUMBER_BYTES = {"F64": 8, "I64": 8, "U64": 8, "C64": 8}
 """Types wider than the four bytes of a float32, by their safetensors names."""
-
-
 _HEADER_BYTES = 256
-"""Of a file's header for each tensor, and once for the rest: twice what honest ones have."""
+"""Bytes of a file's header that are free for each tensor, and once for the rest: twice what honest ones have."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
+    """A checkpoint that can hold nothing but tensors."""
+
     parameters: int
     """Numbers in all tensors, persistent buffers included, tied weights once; one of eight bytes counts as two, and
     what the file's header holds beyond names and shapes counts as well."""
     sha256: str
+    """The digest of the whole file, in hexadecimal."""
     weights: NDArray[np.uint8]
-    """The whole file, mapped."""
+    """The bytes of the whole file, mapped."""
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """Raises CheckpointFault, also for a pickle: a plain safetensors file alone is accepted."""
+    """The checkpoint at `path`. Raises CheckpointFault for all but a plain safetensors file, also for a pickle."""
     weights = _mapped(path)
     try:
         with safe_open(path, framework="numpy") as file:
@@ -64,7 +65,7 @@ def _mapped(path: Path) -> NDArray[np.uint8]:
 
 
 def _numbers(tensor: object) -> int:
-    """Of a safetensors slice, in units of four bytes where they are wider."""
+    """How many numbers a safetensors slice has, in units of four bytes where they are wider."""
     shape: list[int] = tensor.get_shape()  # type: ignore[attr-defined]
     dtype: str = tensor.get_dtype()  # type: ignore[attr-defined]
     return math.prod(shape) * _NUMBER_BYTES.get(dtype, 4) // 4

@@ -7,52 +7,57 @@ from collections.abc import Callable
 
 import numpy as np
 
-from runner.inside.judge.audits import Audit, audit
+from runner.inside.judge.audits import audit, size_audit
 from runner.inside.judge.checkpoint import open_checkpoint
 from runner.inside.judge.harness import check_items, run_tasks
 from runner.inside.judge.language import heldout_blocks, last_word_perplexity, mean_loss, read_texts, word_perplexity
 from runner.inside.judge.passage_scorer import PassageScorer
-from runner.inside.judge.report import Report
+from runner.inside.judge.report import EvaluationReport
 from runner.inside.judge.tokenizer import load_tokenizer
 from runner.inside.judge.workers import assembled
-from runner.inside.settings import Settings
+from runner.inside.names import LANGUAGE_MODELLING
+from runner.inside.settings import EvaluationSettings
 
 CANARY_TOKENS = 8192
-"""Random tokens that ride along with each metric, about."""
+"""About how many random tokens ride along with each metric."""
 
 
-def evaluate(what: str, settings: Settings) -> Report:
-    """The report of `language-modelling` or `lm-eval`. Raises AgentFault or SetupFault."""
+def evaluate(what: str, settings: EvaluationSettings) -> EvaluationReport:
+    """Score and audit one checkpoint; `what` is LANGUAGE_MODELLING or LM_EVAL. Raises AgentFault or SetupFault."""
     started = time.monotonic()
     checkpoint = open_checkpoint(settings.checkpoint)
-    size = Audit("parameters", checkpoint.parameters, settings.max_parameters, "parameters", 1)
+    size = size_audit(checkpoint.parameters, settings.max_parameters)
     if not size.passed:
-        return Report(checkpoint, {}, [size])
+        return EvaluationReport(checkpoint, {}, [size])
     print(f"{what}: {settings.checkpoint.name} with {checkpoint.parameters:,} parameters on {settings.model.device}")
-    score = _language_modelling(settings) if what == "language-modelling" else _lm_eval(settings)
+    score = _language_modelling(settings) if what == LANGUAGE_MODELLING else _lm_eval(settings)
     # Fresh entropy: places that the agent's code could foresee would be no check.
     rng = np.random.default_rng()
-    with assembled(settings, checkpoint.weights) as panel:
+    with assembled(settings, checkpoint.weights) as workers:
         loaded = time.monotonic()
         canaries = max(1, CANARY_TOKENS // settings.model.block_size)
-        scorer = PassageScorer(panel, settings.model.vocab_size, rng, settings.audit_samples, canaries)
+        scorer = PassageScorer(
+            workers, settings.model.vocab_size, rng, samples=settings.audit_samples, canaries=canaries
+        )
         metrics, counts = score(scorer)
         scored = time.monotonic()
-        audits = [size, *audit(scorer, panel, settings.model, rng)]
+        audits = [size, *audit(scorer, workers, settings.model, rng)]
     seconds = {
         "loading_s": loaded - started,
         "scoring_s": scored - loaded,
         "audits_s": time.monotonic() - scored,
     }
-    return Report(checkpoint, metrics, audits, {**counts, **{name: round(s, 3) for name, s in seconds.items()}})
+    return EvaluationReport(
+        checkpoint, metrics, audits, {**counts, **{name: round(s, 3) for name, s in seconds.items()}}
+    )
 
 
 Scoring = Callable[[PassageScorer], tuple[dict[str, float], dict[str, int]]]
-"""Metrics, and how much they were measured on."""
+"""Computes the metrics, and counts what they were measured on."""
 
 
-def _language_modelling(settings: Settings) -> Scoring:
-    """The data is read first: what is wrong with it is not the model's fault."""
+def _language_modelling(settings: EvaluationSettings) -> Scoring:
+    """Losses and perplexities. The data is read first: what is wrong with it is not the model's fault."""
     tokenizer = load_tokenizer(settings.tokenizer, settings.data_dir)
     block_size = settings.model.block_size
     heldout = settings.data_dir / "heldout.bin"
@@ -77,7 +82,7 @@ def _language_modelling(settings: Settings) -> Scoring:
     return score
 
 
-def _lm_eval(settings: Settings) -> Scoring:
+def _lm_eval(settings: EvaluationSettings) -> Scoring:
     tokenizer = load_tokenizer(settings.tokenizer, settings.data_dir)
     check_items(settings.data_dir)
 

@@ -11,11 +11,11 @@ from runner.inside.judge.passage_scorer import PassageScorer
 from runner.inside.judge.tokenizer import Tokenizer
 
 METRIC = "lm-eval"
-"""What its samples are called in the audits: the harness asks for all tasks at once."""
+"""The metric that its samples are listed under in the audits: the harness asks for all tasks at once."""
 
 
 class WorkerLM(TemplateLM):  # type: ignore[misc]  # the harness ships no types
-    """Log-likelihoods only: nothing that generates text is among our tasks."""
+    """Answers questions for log-likelihoods and no others: nothing that generates text is among our tasks."""
 
     def __init__(self, scorer: PassageScorer, tokenizer: Tokenizer, block_size: int) -> None:
         super().__init__()
@@ -25,20 +25,20 @@ class WorkerLM(TemplateLM):  # type: ignore[misc]  # the harness ships no types
 
     @property
     def eot_token_id(self) -> int:
-        """Also the prefix token, by the harness's default."""
+        """The token between documents, which the harness also takes for the prefix token."""
         return self._tokenizer.prefix_token
 
     def tok_encode(self, string: str, **_: Any) -> list[int]:
-        """There are no special tokens to add."""
+        """The ids of a text's tokens; there are no special ones to add."""
         return self._tokenizer.encode(string)
 
     def loglikelihood(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
-        """The harness's own, without its progress bar."""
+        """The harness's own method, without its progress bar."""
         answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
         return answers
 
     def _loglikelihood_tokens(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
-        """Of (texts, context ids, continuation ids): the continuation's log-probability, and whether it is greedy."""
+        """For each (texts, context ids, continuation ids): the continuation's log-probability, whether it is greedy."""
         passages = [truncated(context, continuation, self._block_size) for _, context, continuation in requests]
         return [(score.logprob, score.greedy) for score in self._scorer.score(METRIC, passages)]
 

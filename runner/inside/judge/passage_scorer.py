@@ -13,7 +13,7 @@ from runner.inside.judge.worker_client import ModelClient
 from runner.inside.judge.workers import Workers
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sample:
     """A claim of a scorer's about one token, and what the token came after."""
 
@@ -21,9 +21,13 @@ class Sample:
     passage: int
     """Its index among the metric's passages."""
     prefix: NDArray[np.int32]
+    """The tokens (T,) before it in its passage."""
     target: int
+    """The token that came."""
     logprob: float
+    """Its natural log-probability, as claimed."""
     greedy: int
+    """The token that is claimed to be the likeliest there."""
 
     @property
     def where(self) -> str:
@@ -41,24 +45,26 @@ class FirstAnswer:
 
 
 class PassageScorer:
-    """Scores passages with a panel, and keeps samples of its claims.
+    """Scores passages with an evaluation's workers, and keeps samples of its claims.
 
     Random passages ride along unmarked: their tokens are uniform over the vocabulary, so that no model can know them.
     """
 
-    def __init__(self, panel: Workers, vocab_size: int, rng: np.random.Generator, samples: int, canaries: int) -> None:
+    def __init__(
+        self, workers: Workers, vocab_size: int, rng: np.random.Generator, samples: int, canaries: int
+    ) -> None:
         """At most `samples` samples of each metric, one per passage, and `canaries` random passages with each.
 
         `rng` should be unpredictable: the places must not be known to the agent's code beforehand.
         """
-        self._panel = panel
+        self._workers = workers
         self._vocab_size = vocab_size
         self._rng = rng
         self._wanted = samples
         self._canaries = canaries
         self.samples: list[Sample] = []
         self.canary_logprobs: list[float] = []
-        """One per random token."""
+        """The natural log-probability that was claimed for each random token."""
         self.first_answers: list[FirstAnswer] = []
 
     def score(self, metric: str, passages: Sequence[Passage]) -> list[PassageScore]:
@@ -68,7 +74,7 @@ class PassageScorer:
         results: dict[int, PassageScore] = {}
         grouped = list(batches(everything, self._rng))
         stacks = [stacked([everything[i] for i in batch]) for batch in grouped]
-        for batch, tokens, (scores, scorer) in zip(grouped, stacks, self._panel.score(stacks), strict=True):
+        for batch, tokens, (scores, scorer) in zip(grouped, stacks, self._workers.score(stacks), strict=True):
             self._keep_first(scorer, tokens, [everything[i] for i in batch], scores.logprobs)
             for i, row, logprobs, greedy in zip(batch, tokens, scores.logprobs, scores.greedy, strict=True):
                 asked = everything[i].places
@@ -81,8 +87,16 @@ class PassageScorer:
                     greedy=bool((greedy[asked_slice] == row[1:][asked_slice]).all()),
                 )
                 if (place := places.get(i)) is not None:
-                    claim = float(logprobs[place]), int(greedy[place])
-                    self.samples.append(Sample(metric, i, row[: place + 1].copy(), int(row[place + 1]), *claim))
+                    self.samples.append(
+                        Sample(
+                            metric=metric,
+                            passage=i,
+                            prefix=row[: place + 1].copy(),
+                            target=int(row[place + 1]),
+                            logprob=float(logprobs[place]),
+                            greedy=int(greedy[place]),
+                        )
+                    )
         return [results[i] for i in range(len(passages))]
 
     def _sampled_places(self, passages: Sequence[Passage]) -> dict[int, int]:

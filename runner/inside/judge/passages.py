@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BATCH_TOKENS = 16384
-"""Tokens in a request, padding included."""
+"""The most tokens in a request, padding included."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,14 @@ class Passage:
 
     @property
     def places(self) -> range:
-        """Positions after which a scored token comes."""
+        """The positions after which a scored token comes."""
         end = len(self.tokens) - 1
         return range(end - self.scored, end)
 
 
 @dataclass(frozen=True)
 class PassageScore:
-    """Of a passage's scored tokens together."""
+    """The score of a passage's scored tokens together."""
 
     logprob: float
     """Natural log-probability, the sum over the tokens."""
@@ -37,7 +37,8 @@ class PassageScore:
 
 
 def stacked(passages: Sequence[Passage]) -> NDArray[np.int32]:
-    """Their tokens as (B, T), padded on the right with zeros: a causal model's scored tokens see none of it."""
+    """The tokens of B passages as (B, T), padded on the right with zeros, which a causal model's scored tokens cannot
+    see."""
     tokens = np.zeros((len(passages), max(len(passage.tokens) for passage in passages)), dtype=np.int32)
     for row, passage in zip(tokens, passages, strict=True):
         row[: len(passage.tokens)] = passage.tokens
@@ -45,7 +46,7 @@ def stacked(passages: Sequence[Passage]) -> NDArray[np.int32]:
 
 
 def batches(passages: Sequence[Passage], rng: np.random.Generator) -> Iterator[list[int]]:
-    """Indices grouped by similar length, longest first, so that too little memory shows at once.
+    """Yield indices of passages grouped by similar length, longest first, so that too little memory shows at once.
 
     Which of equal length come together is random: a model cannot foresee a passage's neighbours.
     """

@@ -1,4 +1,4 @@
-"""The evaluator's one output file."""
+"""The evaluator's report and the one file it is written to."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner.inside.faults import SetupFault
-from runner.inside.judge.audits import Audit
+from runner.inside.judge.audits import AuditFinding
 from runner.inside.judge.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
-class Report:
-    """What an evaluation found."""
+class EvaluationReport:
+    """What an evaluation, or a rehearsal, found."""
 
     checkpoint: Checkpoint
     metrics: Mapping[str, float]
-    audits: Sequence[Audit] = ()
+    audits: Sequence[AuditFinding] = ()
     details: Mapping[str, float | int] = field(default_factory=dict)
     """How much was scored, and how long it took."""
 
     @property
     def rejected(self) -> str | None:
-        """Which audits failed, where and by how much; None when all passed."""
+        """The complaints of the audits that failed, in one line for people; None when all passed."""
         return "; ".join(audit.complaint for audit in self.audits if not audit.passed) or None
 
 
-def write_report(report: Report, out_dir: Path) -> None:
-    """`metrics.json`, complete or not at all; a non-finite value is null. Raises SetupFault.
+def write_report(report: EvaluationReport, out_dir: Path) -> None:
+    """Write `metrics.json`, complete or not at all; a value that is not finite is null. Raises SetupFault.
 
     The metrics of a rejected checkpoint are left out: they are claims that did not hold.
     """
@@ -48,6 +48,7 @@ def write_report(report: Report, out_dir: Path) -> None:
                 "unit": audit.unit,
                 "samples": audit.samples,
                 "where": audit.where,
+                **({} if audit.passed else {"complaint": audit.complaint}),
             }
             for audit in report.audits
         ],

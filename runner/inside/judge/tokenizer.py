@@ -12,7 +12,7 @@ from runner.inside.faults import SetupFault
 
 class Tokenizer(Protocol):
     prefix_token: int
-    """Stands before the first token of a text, so that it too has something to be conditioned on."""
+    """The token that stands before the first of a text, so that it too has something to be conditioned on."""
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text; special tokens in it are ordinary characters."""

@@ -16,7 +16,7 @@ from runner.inside.wire import Array, Wire, WireClosed, WireError, WireGarbage, 
 ROUNDING = 1e-3
 """A log-probability may exceed zero by this much."""
 PIECE = 1 << 26
-"""Bytes of weights in a frame."""
+"""The most bytes of weights in a frame."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Scores:
     logprobs: NDArray[np.float32]
     """Natural log-probability of the token that follows. -inf is possible, NaN is not."""
     greedy: NDArray[np.int32]
-    """The likeliest token there."""
+    """The token that is likeliest there."""
 
 
 class ModelClient:

@@ -14,13 +14,13 @@ from runner.inside.faults import SetupFault
 from runner.inside.judge.worker_client import ModelClient, Scores
 from runner.inside.names import AUDITOR, worker_names
 from runner.inside.rendezvous import Rendezvous
-from runner.inside.settings import Settings
+from runner.inside.settings import EvaluationSettings
 from runner.inside.wire import WireTimeout
 
 START_S = 240.0
-"""For a worker to come, import its framework and load the model."""
+"""Seconds that a worker has to come, import its framework and load the model."""
 GONE_S = 900.0
-"""For the runner to kill the scorers; it may have been restarted meanwhile."""
+"""Seconds that the runner has to kill the scorers; it may have been restarted meanwhile."""
 
 
 class Workers:
@@ -30,13 +30,14 @@ class Workers:
     the agent's code is not in the auditor's before the scorers are dead. Every call may raise an AgentFault.
     """
 
-    def __init__(self, meeting: Rendezvous, clients: Mapping[str, ModelClient], weights: NDArray[np.uint8]) -> None:
-        self._meeting = meeting
+    def __init__(self, rendezvous: Rendezvous, clients: Mapping[str, ModelClient], weights: NDArray[np.uint8]) -> None:
+        self._rendezvous = rendezvous
         self._clients = clients
         self._weights = weights
         self.scorers = tuple(client for name, client in clients.items() if name != AUDITOR)
 
     def load_scorers(self) -> None:
+        """Have every scorer load the model, all at once. Raises SetupFault for one that is broken itself."""
         with ThreadPoolExecutor(len(self.scorers)) as pool:
             list(pool.map(lambda scorer: scorer.load(self._weights), self.scorers))
 
@@ -45,7 +46,7 @@ class Workers:
         for scorer in self.scorers:
             scorer.close()
         try:
-            self._meeting.dismiss([name for name in self._clients if name != AUDITOR], GONE_S)
+            self._rendezvous.dismiss([name for name in self._clients if name != AUDITOR], GONE_S)
         except WireTimeout as error:
             raise SetupFault("model workers", str(error)) from None
         auditor = self._clients[AUDITOR]
@@ -75,22 +76,22 @@ class Workers:
 
 
 @contextmanager
-def assembled(settings: Settings, weights: NDArray[np.uint8]) -> Iterator[Workers]:
+def assembled(settings: EvaluationSettings, weights: NDArray[np.uint8]) -> Iterator[Workers]:
     """All workers, the scorers with the model loaded from the bytes of a safetensors file.
 
     Raises AgentFault and SetupFault.
     """
     names = worker_names(settings.scorers)
     with ExitStack() as stack:
-        meeting = stack.enter_context(Rendezvous(settings.meet_dir, names))
+        rendezvous = stack.enter_context(Rendezvous(settings.meet_dir, names))
         clients = {}
         for name in names:
             try:
-                wire = meeting.welcome(name, START_S)
+                wire = rendezvous.welcome(name, START_S)
             except WireTimeout:
                 raise SetupFault("model worker", f"{name} did not come within {START_S:g} s") from None
             clients[name] = ModelClient(wire, settings.model, START_S, settings.request_timeout_s)
             stack.enter_context(clients[name])
-        panel = Workers(meeting, clients, weights)
-        panel.load_scorers()
-        yield panel
+        workers = Workers(rendezvous, clients, weights)
+        workers.load_scorers()
+        yield workers

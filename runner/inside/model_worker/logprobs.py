@@ -8,7 +8,7 @@ from runner.inside.model_worker.model import ModelError
 from runner.inside.settings import ModelSettings
 
 CHUNK = 1 << 26
-"""Logits normalised at a time; bounds the float32 copies to 256 MiB each."""
+"""How many logits are normalised at a time, which bounds the float32 copies to 256 MiB each."""
 
 
 def next_tokens(

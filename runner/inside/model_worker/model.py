@@ -18,7 +18,7 @@ from safetensors.torch import load
 from runner.inside.settings import ModelSettings
 
 MODULE_NAME = "agent_script"
-"""Never `__main__`: the script's training part must not run."""
+"""The name that the script is imported by: never `__main__`, because its training part must not run."""
 
 
 class ModelError(Exception):

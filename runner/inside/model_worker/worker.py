@@ -14,7 +14,7 @@ from runner.inside.settings import ModelSettings
 from runner.inside.wire import Array, Wire
 
 MAX_REQUEST = 1 << 28
-"""Bytes of arrays in a request."""
+"""The most bytes of arrays in a request."""
 
 
 class Worker:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from env.api.arguments import TestArguments as NoArguments
-from env.service.service import Service, Settings, build
+from env.service.service import Service, ServiceSettings, build
 from env.store.model import Status
 from runner.fake.runner import FakeRunner
 from runner.pool import Host, Pool
@@ -81,7 +81,9 @@ async def two_tests(service: Service) -> list[Status]:
 def house_on(runner: FakeRunner, folder: Path) -> Service:
     slots = Pool.of_slots(runner.slots)
     host = Host(slots, slots, lambda _: False)
-    return build(Settings(f"sqlite:///{folder / 'ringfence.db'}", folder), load_tasks(), runner, host)
+    return build(
+        ServiceSettings(db=f"sqlite:///{folder / 'ringfence.db'}", state_dir=folder), load_tasks(), runner, host
+    )
 
 
 def test_runs_that_cannot_be_removed_do_not_stop_the_loop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,13 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leaderboard.pages import figures
-from leaderboard.pages.boardquery import MAX_RUNS, BadValue, BoardQuery
+from leaderboard.pages.address import MAX_RUNS, BadValue, BoardAddress
 from leaderboard.pages.difference import MAX_CHARS, MAX_LINE_CHARS, MAX_LINES, difference
 from leaderboard.pages.listing import blocks
 from leaderboard.pages.notices import error_page
-from leaderboard.pages.prose import prose
 from leaderboard.pages.record import record_view
-from leaderboard.pages.render import visible
+from leaderboard.pages.render import prose, visible
 
 LINES = st.lists(st.sampled_from(["a", "b", "c", "", "    d"]), max_size=30).map("\n".join)
 
@@ -139,7 +138,7 @@ TEXTS = st.none() | st.text(min_size=1, max_size=30).filter(lambda text: "\0" no
 
 @given(
     st.builds(
-        BoardQuery,
+        BoardAddress,
         scale=TEXTS,
         status=TEXTS,
         agent=TEXTS,
@@ -149,12 +148,12 @@ TEXTS = st.none() | st.text(min_size=1, max_size=30).filter(lambda text: "\0" no
         runs=st.lists(st.text(st.characters(codec="utf-8"), min_size=1), unique=True, max_size=5).map(tuple),
     )
 )
-def test_an_address_says_everything_a_query_does(query: BoardQuery) -> None:
+def test_an_address_says_everything_a_query_does(query: BoardAddress) -> None:
     try:
         address = query.address(page=query.page)
     except UnicodeEncodeError:  # a lone surrogate has no place in an address
         return
-    assert BoardQuery.of(parse_qs(address[1:], keep_blank_values=True)) == query
+    assert BoardAddress.of(parse_qs(address[1:], keep_blank_values=True)) == query
 
 
 @pytest.mark.parametrize(
@@ -172,7 +171,7 @@ def test_an_address_says_everything_a_query_does(query: BoardQuery) -> None:
 )
 def test_a_bad_address_says_what_is_allowed(values: dict[str, list[str]]) -> None:
     with pytest.raises(BadValue, match=r"must be|at most"):
-        BoardQuery.of(values)
+        BoardAddress.of(values)
 
 
 # --- the record -----------------------------------------------------------------------------------------------------

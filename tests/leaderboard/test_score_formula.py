@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaderboard.anchors import Anchor, Anchors
+from leaderboard.score_formula import Anchor, ScoreFormula
 
-WORKED = Anchor("acc_x", "x", floor=0.91903, ref=0.974809, bound=1.0)
-LOSS = Anchor("val_loss_a", "a", floor=2.5, ref=2.3, bound=0.0, noise=0.01)
+WORKED = Anchor(metric="acc_x", stage="x", floor=0.91903, ref=0.974809, bound=1.0)
+LOSS = Anchor(metric="val_loss_a", stage="a", floor=2.5, ref=2.3, bound=0.0, noise=0.01)
 FINITE = st.floats(-1e6, 1e6)
 
 
-def anchors(*each: Anchor) -> Anchors:
-    return Anchors("v1", "smoke", each)
+def anchors(*each: Anchor) -> ScoreFormula:
+    return ScoreFormula("v1", "smoke", each)
 
 
 def test_the_worked_value() -> None:
@@ -48,12 +48,15 @@ def test_what_is_not_finite_has_no_score(value: float) -> None:
     ("floor", "ref", "bound"), [(2.5, 2.5, 0.0), (2.5, 0.0, 0.0), (2.5, 2.5, 2.5), (2.5, 2.6, 0.0), (2.5, -1.0, 0.0)]
 )
 def test_anchors_that_are_not_three_values_in_order_score_nothing(floor: float, ref: float, bound: float) -> None:
-    assert Anchor("m_a", "a", floor, ref, bound).score(2.4) is None
+    assert Anchor(metric="m_a", stage="a", floor=floor, ref=ref, bound=bound).score(2.4) is None
 
 
 def test_weighted_mean_within_a_stage_and_geometric_mean_over_stages() -> None:
     # With ref half-way the exponent is 1: a score is the share of the way from floor to bound.
-    straight = [Anchor(f"m{n}_{stage}", stage, 0, 50, 100, weight) for n, stage, weight in _WEIGHTED]
+    straight = [
+        Anchor(metric=f"m{n}_{stage}", stage=stage, floor=0, ref=50, bound=100, weight=weight)
+        for n, stage, weight in _WEIGHTED
+    ]
     metrics = {"m1_a": 20.0, "m2_a": 60.0, "m3_b": 90.0}
     assert anchors(*straight).score(metrics) == pytest.approx(math.sqrt((3 * 0.2 + 0.6) / 4 * 0.9))
     assert anchors(*straight).score({**metrics, "m3_b": 0.0}) == 0.0
@@ -63,8 +66,10 @@ _WEIGHTED = [(1, "a", 3.0), (2, "a", 1.0), (3, "b", 0.5)]
 
 
 def test_a_missing_metric_leaves_no_score_unless_it_weighs_nothing() -> None:
-    light = Anchor("ppl_a", "a", 50, 50, 1, weight=0)
-    assert anchors(LOSS, Anchor("ppl_a", "a", 50, 40, 1)).score({"val_loss_a": 2.3}) is None
+    light = Anchor(metric="ppl_a", stage="a", floor=50, ref=50, bound=1, weight=0)
+    assert (
+        anchors(LOSS, Anchor(metric="ppl_a", stage="a", floor=50, ref=40, bound=1)).score({"val_loss_a": 2.3}) is None
+    )
     assert anchors(LOSS, light).score({"val_loss_a": 2.3}) == pytest.approx(0.5)
     assert anchors(light).score({"ppl_a": 3.0}) is None
     assert anchors().score({"val_loss_a": 2.3}) is None
@@ -80,4 +85,4 @@ def test_the_difference_to_the_best_baseline_in_units_of_noise() -> None:
 
 def test_anchors_survive_storing() -> None:
     both = anchors(LOSS, WORKED)
-    assert Anchors.from_json(both.to_json()) == both
+    assert ScoreFormula.from_json(both.to_json()) == both

@@ -8,29 +8,29 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Connection
 
-from leaderboard import reading, scoring, writing
-from leaderboard.anchors import Anchor, Anchors
+from leaderboard import reading, stored_scores, writing
 from leaderboard.model import Result
-from leaderboard.table import Query
+from leaderboard.score_formula import Anchor, ScoreFormula
+from leaderboard.table import TableQuery
 
 Add = Callable[..., Result]
 LOSS = "val_loss_gpt-345m"
 
 
-def anchored(ref: float = 2.3, **fields: str) -> Anchors:
-    return Anchors(
+def anchored(ref: float = 2.3, **fields: str) -> ScoreFormula:
+    return ScoreFormula(
         **{"task_version": "v1", "scale": "gpt-345m", **fields},
-        anchors=(Anchor(LOSS, "gpt-345m", floor=2.5, ref=ref, bound=0.0, noise=0.01),),
+        anchors=(Anchor(metric=LOSS, stage="gpt-345m", floor=2.5, ref=ref, bound=0.0, noise=0.01),),
     )
 
 
 def scores(connection: Connection, sort: str | None = "timestamp") -> list[tuple[int, float | None]]:
-    rows = reading.rows(connection, "task", Query(final=False, sort=sort)).rows
+    rows = reading.rows(connection, "task", TableQuery(final=False, sort=sort)).rows
     return [(row["test"], row["score"] and round(row["score"], 3)) for row in rows]  # type: ignore[misc, call-overload, arg-type]
 
 
 def test_results_recorded_after_their_anchors_are_scored(connection: Connection, add: Add) -> None:
-    assert scoring.adopt(connection, anchored())
+    assert stored_scores.adopt(connection, anchored())
     add(1, metrics={LOSS: 2.3})
     add(2, metrics={LOSS: 2.5})
     add(3, metrics={LOSS: math.nan})
@@ -44,33 +44,33 @@ def test_results_recorded_before_are_scored_when_anchors_become_known(connection
     add(1, metrics={LOSS: 2.3})
     add(2, metrics={LOSS: 2.5})
     assert scores(connection) == [(1, None), (2, None)]
-    assert scoring.adopt(connection, anchored())
+    assert stored_scores.adopt(connection, anchored())
     assert scores(connection) == [(1, 0.5), (2, 0.0)]
 
 
 def test_other_anchors_of_the_same_version_score_everything_again(connection: Connection, add: Add) -> None:
-    scoring.adopt(connection, anchored())
+    stored_scores.adopt(connection, anchored())
     add(1, metrics={LOSS: 2.4})
     [(_, before)] = scores(connection)
-    assert scoring.adopt(connection, anchored()) is False
+    assert stored_scores.adopt(connection, anchored()) is False
     assert scores(connection) == [(1, before)]
-    assert scoring.adopt(connection, anchored(ref=2.4)) is True
+    assert stored_scores.adopt(connection, anchored(ref=2.4)) is True
     assert scores(connection) == [(1, 0.5)]
     assert before is not None
     assert before < 0.5
 
 
 def test_a_new_version_of_the_task_leaves_the_old_ones_scores(connection: Connection, add: Add) -> None:
-    scoring.adopt(connection, anchored())
+    stored_scores.adopt(connection, anchored())
     add(1, metrics={LOSS: 2.3})
-    scoring.adopt(connection, anchored(ref=2.0, task_version="v2"))
+    stored_scores.adopt(connection, anchored(ref=2.0, task_version="v2"))
     add(2, metrics={LOSS: 2.3})
     add(3, metrics={LOSS: 2.0}, task_version="v2")
     assert scores(connection) == [(1, 0.5), (2, 0.5), (3, 0.5)]
 
 
 def test_tables_sort_by_score_with_the_unscored_last(connection: Connection, add: Add) -> None:
-    scoring.adopt(connection, anchored())
+    stored_scores.adopt(connection, anchored())
     for test, loss in ((1, 2.4), (2, 2.2), (3, None), (4, 2.3)):
         add(test, metrics={} if loss is None else {LOSS: loss})
     assert [test for test, _ in scores(connection, "-score")] == [2, 4, 1, 3]
@@ -79,7 +79,7 @@ def test_tables_sort_by_score_with_the_unscored_last(connection: Connection, add
 
 
 def test_a_result_tells_its_score_apart_from_its_metrics(connection: Connection, add: Add) -> None:
-    scoring.adopt(connection, anchored())
+    stored_scores.adopt(connection, anchored())
     result = add(1, metrics={LOSS: 2.28})
     entry = reading.entry(connection, result.run_key)
     assert entry is not None
@@ -90,15 +90,15 @@ def test_a_result_tells_its_score_apart_from_its_metrics(connection: Connection,
 
 
 def test_scores_are_no_columns_of_the_task(connection: Connection, add: Add) -> None:
-    scoring.adopt(connection, anchored())
+    stored_scores.adopt(connection, anchored())
     add(1, metrics={LOSS: 2.28})
-    table = reading.rows(connection, "task", Query(final=False))
+    table = reading.rows(connection, "task", TableQuery(final=False))
     assert table.metric_columns == (LOSS,)
     assert table.columns.count("score") == table.columns.count("delta_noise") == 1
 
 
 def test_a_repeated_recording_scores_once(connection: Connection, make_result: Add) -> None:
-    scoring.adopt(connection, anchored())
+    stored_scores.adopt(connection, anchored())
     for _ in range(2):
         writing.record(connection, make_result(1, metrics={LOSS: 2.3}))
     assert scores(connection) == [(1, 0.5)]

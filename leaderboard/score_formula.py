@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from leaderboard.naming import ranking_column
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Anchor:
     """What one metric of one stage is measured against, all in the metric's own unit.
 
@@ -54,7 +56,7 @@ class Anchor:
 
 
 @dataclass(frozen=True)
-class Anchors:
+class ScoreFormula:
     """All anchors of one task version at one scale."""
 
     task_version: str
@@ -80,7 +82,8 @@ class Anchors:
 
     def delta_noise(self, metrics: Mapping[str, float]) -> float | None:
         """The advantage over the best baseline, by what results are ranked by, in standard deviations over seeds."""
-        ranking = next((anchor for anchor in self.anchors if anchor.metric.startswith("val_loss_")), None)
+        column = ranking_column(anchor.metric for anchor in self.anchors)
+        ranking = next((anchor for anchor in self.anchors if anchor.metric == column), None)
         value = None if ranking is None else metrics.get(ranking.metric)
         return None if ranking is None or value is None else ranking.advantage(value)
 
@@ -89,7 +92,7 @@ class Anchors:
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @staticmethod
-    def from_json(text: str) -> Anchors:
+    def from_json(text: str) -> ScoreFormula:
         """The inverse of `to_json`."""
         raw: dict[str, Any] = json.loads(text)
-        return Anchors(**{**raw, "anchors": tuple(Anchor(**anchor) for anchor in raw["anchors"])})
+        return ScoreFormula(**{**raw, "anchors": tuple(Anchor(**anchor) for anchor in raw["anchors"])})

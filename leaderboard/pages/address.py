@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
-from leaderboard.table import MAX_OFFSET, Query, QueryError
+from leaderboard.table import MAX_OFFSET, QueryError, TableQuery
 
 PAGE_ROWS = 50
 MAX_RUNS = 24
 """Curves in one chart."""
-STATUSES = ("succeeded", "failed", "diverged", "rejected", "timed_out", "cancelled")
 _MAX_TEXT = 200
 
 
@@ -19,8 +18,8 @@ class BadValue(QueryError):
     """A part of the address that can't be what it says."""
 
 
-@dataclass(frozen=True)
-class BoardQuery:
+@dataclass(frozen=True, kw_only=True)
+class BoardAddress:
     """Everything a task's page can be asked for; `address` is its inverse."""
 
     scale: str | None = None
@@ -33,7 +32,7 @@ class BoardQuery:
     """Keys of the runs whose curves are shown; none: the page chooses."""
 
     @staticmethod
-    def of(values: Mapping[str, Sequence[str]]) -> BoardQuery:
+    def of(values: Mapping[str, Sequence[str]]) -> BoardAddress:
         """From the parameters of an address; unknown ones are ignored. Raises BadValue."""
         texts = {name: _text(name, given) for name, given in values.items() if name != "run"}
         final = texts.get("final") or "true"
@@ -42,7 +41,7 @@ class BoardQuery:
         runs = tuple(dict.fromkeys(values.get("run", ())))
         if len(runs) > MAX_RUNS:
             raise BadValue(f"at most {MAX_RUNS} runs fit into one chart, not {len(runs)}")
-        return BoardQuery(
+        return BoardAddress(
             scale=texts.get("scale") or None,
             status=texts.get("status") or None,
             agent=(texts.get("agent") or "").strip() or None,
@@ -52,12 +51,21 @@ class BoardQuery:
             runs=runs,
         )
 
-    def query(self) -> Query:
-        return Query(self.scale, self.status, self.agent, self.final, self.sort, PAGE_ROWS, (self.page - 1) * PAGE_ROWS)
+    def query(self) -> TableQuery:
+        """What the leaderboard is asked for one page of its table."""
+        return TableQuery(
+            scale=self.scale,
+            status=self.status,
+            agent=self.agent,
+            final=self.final,
+            sort=self.sort,
+            limit=PAGE_ROWS,
+            offset=(self.page - 1) * PAGE_ROWS,
+        )
 
     def parameters(self) -> list[tuple[str, str]]:
         """What differs from the page as it is without any; the chosen runs apart."""
-        default = BoardQuery()
+        default = BoardAddress()
         named = {"scale": self.scale, "status": self.status, "agent": self.agent, "sort": self.sort}
         found = [(name, value) for name, value in named.items() if value is not None]
         if self.final != default.final:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Literal
 
-from leaderboard.overview import BASELINE
+from leaderboard import naming
 from leaderboard.pages import figures
-from leaderboard.pages.boardquery import PAGE_ROWS, BoardQuery
+from leaderboard.pages.address import PAGE_ROWS, BoardAddress
 from leaderboard.table import Cell, Table
 
-_ELAPSED = "elapsed_"
 _OWN = ("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score", "run_key")
 """Columns with a place of their own in the page's table, or none at all."""
 _LABELS = {
@@ -22,8 +21,10 @@ _LABELS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Heading:
+    """The heading of a column, which is a link that sorts."""
+
     title: str
     column: str
     address: str
@@ -33,15 +34,17 @@ class Heading:
 
 
 @dataclass(frozen=True)
-class Group:
+class HeadingGroup:
     """Neighbouring columns of one stage."""
 
     title: str
     headings: tuple[Heading, ...]
 
 
-@dataclass(frozen=True)
-class Row:
+@dataclass(frozen=True, kw_only=True)
+class BoardRow:
+    """One result as a row of the page's table."""
+
     rank: int
     run_key: str
     agent: str
@@ -58,12 +61,14 @@ class Row:
     labels: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BoardView:
-    groups: tuple[Group, ...]
+    """The page's table: rows `first` to `last` of `total`, and the addresses of the pages beside it."""
+
+    groups: tuple[HeadingGroup, ...]
     agent: Heading
     finished: Heading
-    rows: tuple[Row, ...]
+    rows: tuple[BoardRow, ...]
     total: int
     first: int
     last: int
@@ -74,9 +79,9 @@ class BoardView:
     runs: tuple[str, ...] = field(default=())
 
 
-def board_view(table: Table, query: BoardQuery) -> BoardView:
+def board_view(table: Table, query: BoardAddress) -> BoardView:
     """The page's table. `table` holds the page of rows that `query` asks for."""
-    sort = query.sort or next((name for name in table.metric_columns if name.startswith("val_loss_")), "timestamp")
+    sort = query.sort or naming.ranking_column(table.metric_columns) or "timestamp"
     shown = [*_grouped(table)]
     columns = [column for _, members in shown for column in members]
     places = {column: figures.decimals(row[column] for row in table.rows) for column in columns}
@@ -84,7 +89,7 @@ def board_view(table: Table, query: BoardQuery) -> BoardView:
     pages = max(1, -(-table.total // PAGE_ROWS))
     return BoardView(
         groups=tuple(
-            Group(label, tuple(_heading(_title(name, label), name, sort, query) for name in members))
+            HeadingGroup(label, tuple(_heading(_title(name, label), name, sort, query) for name in members))
             for label, members in shown
         ),
         agent=_heading("Agent", "agent", sort, query, numeric=False),
@@ -103,23 +108,24 @@ def board_view(table: Table, query: BoardQuery) -> BoardView:
 
 def _grouped(table: Table) -> Iterator[tuple[str, list[str]]]:
     """Stage labels and their columns in order, time last; then what belongs to no stage and has a value somewhere."""
-    elapsed = [name for name in table.columns if name.startswith(_ELAPSED) and name not in table.metric_columns]
-    labels = [name.removeprefix(_ELAPSED) for name in elapsed]
+    elapsed = [name for name in table.columns if naming.is_elapsed_column(name) and name not in table.metric_columns]
+    labels = {naming.split_column(name)[1] for name in elapsed}
 
     def label_of(column: str) -> str:
-        return max((label for label in labels if column.endswith(f"_{label}")), key=len, default="")
+        label = naming.split_column(column)[1]
+        return label if label in labels else ""
 
     for label, members in groupby(table.metric_columns, key=label_of):
-        own = list(members)
-        if label and f"{_ELAPSED}{label}" in elapsed:
-            own.append(f"{_ELAPSED}{label}")
-            elapsed.remove(f"{_ELAPSED}{label}")
+        own, time = list(members), naming.elapsed_column(label)
+        if time in elapsed:
+            own.append(time)
+            elapsed.remove(time)
         yield label, own
     for name in elapsed:
-        yield name.removeprefix(_ELAPSED), [name]
+        yield naming.split_column(name)[1], [name]
     known = {*_OWN, *_LABELS, *table.metric_columns}
     others = [name for name in ("score", *table.columns) if name == "score" or name not in known]
-    others = [name for name in dict.fromkeys(others) if not name.startswith(_ELAPSED)]
+    others = [name for name in dict.fromkeys(others) if not naming.is_elapsed_column(name)]
     others = [name for name in others if any(row.get(name) is not None for row in table.rows)]
     if others:
         yield "", others
@@ -130,27 +136,34 @@ def _title(column: str, label: str) -> str:
     return "time" if bare == "elapsed" else bare
 
 
-def _heading(title: str, column: str, sort: str, query: BoardQuery, numeric: bool = True) -> Heading:
+def _heading(title: str, column: str, sort: str, query: BoardAddress, numeric: bool = True) -> Heading:
     if sort.removeprefix("-") != column:
         # The first click brings the best, or the latest, to the top.
         first = f"-{column}" if _higher_is_better(column) else column
-        return Heading(title, column, query.address(sort=first), "none", numeric)
+        return Heading(title=title, column=column, address=query.address(sort=first), sorted="none", numeric=numeric)
     descending = sort.startswith("-")
     turned = column if descending else f"-{column}"
-    return Heading(title, column, query.address(sort=turned), "descending" if descending else "ascending", numeric)
+    return Heading(
+        title=title,
+        column=column,
+        address=query.address(sort=turned),
+        sorted="descending" if descending else "ascending",
+        numeric=numeric,
+    )
 
 
 def _higher_is_better(column: str) -> bool:
-    falling = ("loss" in column, "ppl" in column, column.startswith(_ELAPSED), column in ("agent", "parameters"))
-    return not any(falling)
+    if column in ("agent", "parameters") or naming.is_elapsed_column(column):
+        return False
+    return not naming.lower_is_better(naming.split_column(column)[0])
 
 
 def _row(
-    row: Mapping[str, Cell], rank: int, query: BoardQuery, columns: Sequence[str], places: Mapping[str, int]
-) -> Row:
+    row: Mapping[str, Cell], rank: int, query: BoardAddress, columns: Sequence[str], places: Mapping[str, int]
+) -> BoardRow:
     agent, session_id, test = str(row["agent"]), str(row["session_id"]), row["test"]
     assert isinstance(test, int)
-    return Row(
+    return BoardRow(
         rank=rank,
         run_key=str(row.get("run_key") or f"{session_id}-{test}"),
         agent=agent,
@@ -160,14 +173,14 @@ def _row(
         status=str(row["status"]),
         final=bool(row["is_final"]),
         finished=str(row["timestamp"]),
-        baseline=agent.startswith(BASELINE),
+        baseline=naming.is_baseline(agent),
         cells=tuple(_cell(column, row[column], places[column]) for column in columns),
         labels=tuple(title for name, title in _LABELS.items() if row.get(name)),
     )
 
 
 def _cell(column: str, value: Cell, places: int) -> str:
-    if column.startswith(_ELAPSED) and isinstance(value, int | float):
+    if naming.is_elapsed_column(column) and isinstance(value, int | float):
         return figures.duration(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return figures.count(value)

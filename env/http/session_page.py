@@ -1,0 +1,116 @@
+"""A session's page: what was tested and how it went, and the way there step by step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from env.api.sessions import StepView, TestView
+from env.service.history import FileChange, SessionHistory, StepHistory, TestHistory
+from leaderboard.model import RecordedResult
+from leaderboard.pages.difference import Difference, difference
+from leaderboard.pages.record import RecordView, record_view
+from leaderboard.pages.render import render
+
+MAX_TEXT = 4000
+"""Characters of an observation or an argument that are shown; the rest is in the JSON."""
+_OF_A_CHANGE = ("content", "old_str", "new_str", "filename")
+"""Arguments that the difference shows better."""
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """The beginning of a text, or all of it."""
+
+    shown: str
+    left_out: int
+    """How many characters follow."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownTest:
+    """A test as the page's template takes it."""
+
+    view: TestView
+    run_key: str
+    labels: tuple[str, ...]
+    differences: tuple[Difference, ...]
+    record: RecordView | None
+    """The integrity record of its row on the leaderboard; None where it has no row."""
+
+    @property
+    def live(self) -> bool:
+        return self.view.ended_at is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownStep:
+    """A step as the page's template takes it."""
+
+    view: StepView
+    headline: str
+    """The kind of edit; empty for steps of which there is only one kind."""
+    arguments: tuple[tuple[str, Excerpt], ...]
+    observation: Excerpt
+    differences: tuple[Difference, ...]
+
+
+def session_page(history: SessionHistory) -> str:
+    """The page as HTML."""
+    return render(
+        "session.html",
+        session=history.view,
+        title=history.title,
+        prompt=history.prompt,
+        submission=history.view.submission,
+        tests=[_test(test) for test in history.tests],
+        steps=[_step(step) for step in history.steps],
+        page=history.page,
+        pages=history.pages,
+        metadata=[(name, _excerpt(value)) for name, value in history.view.metadata.items()],
+    )
+
+
+def _test(test: TestHistory) -> ShownTest:
+    recorded = test.recorded
+    return ShownTest(
+        view=test.view,
+        run_key=test.run_key,
+        labels=() if recorded is None else tuple(_labels(recorded)),
+        differences=_differences(test.changes),
+        record=None if recorded is None else record_view(recorded.result.record),
+    )
+
+
+def _labels(recorded: RecordedResult) -> Iterator[str]:
+    if recorded.result.template_unmodified:
+        yield "unedited template"
+    if recorded.duplicate_of is not None:
+        yield f"same code as {recorded.duplicate_of}"
+    if recorded.auto_submitted:
+        yield "submitted automatically"
+
+
+def _step(step: StepHistory) -> ShownStep:
+    hidden = ("op", *_OF_A_CHANGE) if step.changes else ("op",)
+    headline = step.view.input.get("op")
+    return ShownStep(
+        view=step.view,
+        headline=headline if isinstance(headline, str) else "",
+        arguments=tuple((name, _excerpt(value)) for name, value in step.view.input.items() if name not in hidden),
+        observation=_excerpt(step.view.observation),
+        differences=_differences(step.changes),
+    )
+
+
+def _differences(changes: tuple[FileChange, ...]) -> tuple[Difference, ...]:
+    return tuple(difference(change.filename, change.before, change.after) for change in changes)
+
+
+def _excerpt(value: object) -> Excerpt:
+    """Of a text as it is, and of any other JSON value as JSON."""
+    text = value
+    if not isinstance(text, str):
+        text = json.dumps(value, ensure_ascii=False, indent=1 if isinstance(value, list | Mapping) else None)
+    return Excerpt(text[:MAX_TEXT], max(0, len(text) - MAX_TEXT))

@@ -1,0 +1,113 @@
+"""The whole examination, in the order in which an operator would mend things."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from env.lifecycle.plan import on_gpus
+from env.operators.doctor import host
+from env.operators.doctor.finding import Finding, ok, problem, warning
+from env.operators.doctor.trial import trial
+from runner.data.prepare import missing
+from runner.data.smoke import is_prepared
+from runner.gpus import busy, discover
+from runner.pool import Device
+from runner.protocol import Runner, RunnerError
+from tasks.model import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What the service would be started with."""
+
+    state: Path
+    data: Path
+    db: str
+    host: str
+    port: int
+    tasks: Mapping[str, Task]
+    scale: str | None
+    """Of sessions that name none."""
+    make_runner: Callable[[Path, Path], Runner]
+    """From folders for runs and for data. Raises RunnerError."""
+
+
+def examine(setup: Setup) -> Iterator[Finding]:
+    """Looks at everything, one thing after another; each finding comes as soon as it is known."""
+    in_use, state = host.state_folder(setup.state)
+    yield state
+    yield host.disk("disk", setup.state)
+    if setup.data.resolve() != (setup.state / "data").resolve():
+        yield host.disk("data disk", setup.data)
+    yield host.database(setup.db)
+    yield host.port(setup.host, setup.port, in_use)
+    devices = discover()
+    yield _gpus(devices, setup)
+    yield from _sandbox(setup, tuple(device.id for device in devices))
+    yield from _data(setup)
+
+
+def _gpus(devices: list[Device], setup: Setup) -> Finding:
+    wanting = sorted({scale.name for task in setup.tasks.values() for scale in task.scales.values() if on_gpus(scale)})
+    if not devices:
+        seen = "none, or no NVIDIA driver"
+        if setup.scale in wanting:
+            return problem("gpus", seen, f"scale {setup.scale} needs them: install the driver, or give another --scale")
+        return warning("gpus", seen, f"scales that need them cannot be tested: {', '.join(wanting) or 'none'}")
+    linked = sum(bool(device.peers) for device in devices)
+    seen = f"{', '.join(f'{device.id} {device.name}' for device in devices)}; {linked} linked by NVLink"
+    taken = [device.id for device in devices if busy(device.id)]
+    if taken:
+        return warning("gpus", f"{seen}; processes on {', '.join(taken)}", "stop them, unless they are running tests'")
+    return ok("gpus", seen)
+
+
+def _sandbox(setup: Setup, gpus: tuple[str, ...]) -> Iterator[Finding]:
+    existed = setup.state.exists()
+    try:
+        setup.state.mkdir(parents=True, exist_ok=True)
+        # Beside the real runs: a container engine may see no other folder of this host.
+        with tempfile.TemporaryDirectory(dir=setup.state, prefix="doctor-") as scratch:
+            runner = setup.make_runner(Path(scratch), setup.data)
+            about = runner.describe()
+            named = [f"{name} {about[name]}" for name in ("engine", "image") if name in about]
+            yield ok("runner", ", ".join([runner.name, *named]))
+            if runner.name == "fake":
+                yield warning("sandbox", "the fake runner invents results", "use another --runner for real ones")
+            else:
+                yield from trial(runner, gpus)
+    except RunnerError as error:
+        yield problem("runner", str(error), "start the engine, or see what its message asks for")
+    except OSError as error:
+        yield problem("runner", f"{setup.state}: {error.strerror}", "name another state folder with --state")
+    finally:
+        if not existed:
+            with contextlib.suppress(OSError):
+                setup.state.rmdir()
+
+
+def _data(setup: Setup) -> Iterator[Finding]:
+    folders: dict[str, set[str]] = {}
+    for task in setup.tasks.values():
+        for scale in task.scales.values():
+            for name in (*scale.data.values(), *scale.evaluation_data.values()):
+                folders.setdefault(name, set()).add(scale.name)
+    for name, scales in sorted(folders.items()):
+        subject = f"data {name}"
+        needed = f"scale {', '.join(sorted(scales))} needs it"
+        if not (setup.data / name).is_dir():
+            if name.startswith("smoke/"):
+                yield ok(subject, "not there yet, will be made at the start")
+                continue
+            judge = problem if setup.scale in scales else warning
+            yield judge(subject, f"not in {setup.data}; {needed}", "ringfence data prepare all")
+        elif absent := missing(setup.data, name):
+            yield warning(subject, f"{', '.join(absent)} missing; {needed}", "ringfence data prepare all")
+        elif name.startswith("smoke/") and not is_prepared(setup.data, name):
+            yield ok(subject, "of another version, will be made anew at the start")
+        else:
+            yield ok(subject, str(setup.data / name))
