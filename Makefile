@@ -1,6 +1,8 @@
 # Each target does what it needs first. `make demo` and `make test` are the two a newcomer needs.
 PYTHON ?= python3
 BIN := .venv/bin
+# One more than two cores: many tests wait.
+WORKERS ?= 3
 # uv does not read pip's configuration: hand over where wheels are kept, if anywhere.
 LINKS = $${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(BIN)/pip config get global.find-links 2>/dev/null)}}
 
@@ -34,11 +36,12 @@ check: setup
 	@$(BIN)/lint-imports
 
 test: check
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 12
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 12
 
 attacks: setup
 	@$(BIN)/pytest -q -m 'not gpu' tests/attacks
 
+# With RINGFENCE_BENCH_BASE naming another checkout that was set up, edits are measured beside that one's too.
 bench: setup
 	@$(BIN)/pytest -p no:xdist -q -s --timeout 900 -o "norecursedirs=.*" tests/bench
 

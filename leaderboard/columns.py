@@ -11,7 +11,7 @@ from leaderboard.table import FIXED_COLUMNS
 from leaderboard.tables import result_columns
 
 METRIC, ELAPSED, SCORE = "metric", "elapsed", "score"
-"""Kinds of values, as they are stored."""
+"""The kinds of values that `result_values` stores."""
 SCORES = ("score", "delta_noise")
 """Columns of every table that are stored as values."""
 
@@ -29,7 +29,7 @@ class Columns:
 
     @property
     def primary_metric(self) -> str | None:
-        """What results are ranked by, lower being better; None where nothing says."""
+        """The column that results are ranked by, lower being better; None where no column ranks them."""
         return ranking_column(self.metrics)
 
 
@@ -43,7 +43,7 @@ def columns_at(connection: Connection, task_id: str, scale: str | None) -> Colum
 
 
 def columns_of(task_id: str, scale: str | None) -> Select[str, str]:
-    """The statement for their kinds and names."""
+    """The statement that reads the kinds and names of a task's columns, in order, at a scale or at all of them."""
     c = result_columns.c
     statement = select(c.kind, c.name).where(c.task_id == task_id).order_by(c.scale, c.position, c.name)
     return statement if scale is None else statement.where(c.scale == scale)

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Curve:
-    """Losses by step, in nats per token; None where one was not finite."""
+    """Losses by step, in nats per token; None where one was not finite. The three tuples are of one length."""
 
     step: tuple[int, ...]
     train_loss: tuple[float | None, ...]
     val_loss: tuple[float | None, ...]
 
     def thinned(self, points: int) -> Curve:
-        """At most about `points` (8 or more) of its points: first, last, and the extremes of both losses in between.
+        """The curve with at most about `points` (8 or more) points: first, last, and both losses' extremes between.
 
         Spikes survive, which an average or every n-th point would lose.
         """
@@ -31,7 +31,7 @@ class Curve:
         return self._only(sorted(kept))
 
     def every(self, points: int) -> Curve:
-        """At most `points` (2 or more) of its points, evenly spaced, first and last among them: for a table."""
+        """The curve with at most `points` (2 or more) points, evenly spaced, first and last among them: for a table."""
         if len(self.step) <= points:
             return self
         return self._only([i * (len(self.step) - 1) // (points - 1) for i in range(points)])

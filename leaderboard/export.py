@@ -14,7 +14,7 @@ _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
 def to_csv(table: Table) -> str:
-    """The table's columns and rows as RFC 4180 text, header first, lines ended by CRLF.
+    """Write the table's columns and rows as RFC 4180 text, header first, lines ended by CRLF.
 
     None is an empty cell. Text that a spreadsheet would run as a formula gets an apostrophe in front.
     """

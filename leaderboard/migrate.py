@@ -51,7 +51,7 @@ def upgrade(connection: Connection, script_location: Path, version_table: str) -
 
 
 def revisions(script_location: Path) -> tuple[str, ...]:
-    """All that this version of the code knows of a history."""
+    """The revisions that this version of the code knows of the history in `script_location`, sorted."""
     from alembic.script import ScriptDirectory
 
     scripts = ScriptDirectory.from_config(_config(script_location))

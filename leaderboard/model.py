@@ -36,17 +36,17 @@ class Result:
     elapsed: Mapping[str, float] = field(default_factory=dict)
     """`elapsed_<label>` to host-measured wall-clock seconds."""
     record: Mapping[str, Any] = field(default_factory=dict)
-    """How it came about and what was audited: hashes, versions, hardware, audits, runs. JSON values."""
+    """How the result came about and what was audited: hashes, versions, hardware, audits, runs. JSON values."""
     code: Mapping[str, str] = field(default_factory=dict)
     """The tested files, path to text."""
     parameters: int | None = None
     """Numbers in the checkpoint, counted by the evaluator; None if it did not come to that."""
     template_unmodified: bool = False
-    """The files are those that the task gives."""
+    """Whether the files are those that the task gives."""
 
     @property
     def code_sha256(self) -> str:
-        """Over the names and texts of the tested files: results with one hash are of the same code."""
+        """The SHA-256 over the names and texts of the tested files: results with one hash are of the same code."""
         # As it is in the database, where the migration that introduced it computed it as well.
         files = json.dumps(sorted(self.code.items()), ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(files.encode()).hexdigest()
@@ -60,12 +60,12 @@ class RecordedResult:
     duplicate_of: str | None
     """Run key of the first result recorded before it of the same code, task version and scale, whoever's it is."""
     is_final: bool
-    """Its session submitted it."""
+    """Whether its session submitted it."""
     auto_submitted: bool
-    """It was submitted for the session, not by it."""
+    """Whether it was submitted for the session, not by it."""
     session_over: bool
-    """Its session submitted this result or another."""
+    """Whether its session submitted this result or another."""
     score: float | None = None
-    """Against its task's anchors, 0 to 1; None where there are none, or a metric is missing."""
+    """The score against its task's anchors, 0 to 1; None where there are none, or a metric is missing."""
     delta_noise: float | None = None
     """How much better than the best baseline, in standard deviations over seeds; negative when worse."""

@@ -21,7 +21,7 @@ _AFTER_BASELINES = BASELINE_PREFIX[:-1] + chr(ord(BASELINE_PREFIX[-1]) + 1)
 
 
 def overviews(connection: Connection) -> list[Overview]:
-    """Every task and scale that has results, by id and name."""
+    """How far every task got at every scale that has results, ordered by the task's id and the scale's name."""
     c = results.c
     counted = (
         select(c.task_id, c.scale, func.count().label("tests"), func.count(c.session_id.distinct()).label("sessions"))
@@ -49,7 +49,7 @@ def overviews(connection: Connection) -> list[Overview]:
 
 
 def primary_metrics(connection: Connection) -> dict[tuple[str, str], str]:
-    """By task and scale, the column that results are ranked by. Where nothing ranks, there is no such key."""
+    """The column that results are ranked by, by task and scale; where no column ranks them, there is no such key."""
     c = result_columns.c
     statement = select(c.task_id, c.scale, c.name).where(c.kind == METRIC).order_by(c.position, c.name)
     columns: defaultdict[tuple[str, str], list[str]] = defaultdict(list)

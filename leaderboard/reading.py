@@ -71,7 +71,7 @@ def entry(connection: Connection, run_key: str) -> RecordedResult | None:
 
 
 def boards(connection: Connection) -> list[BoardSummary]:
-    """Every task that has results, by id."""
+    """Every task that has results at a glance, ordered by id."""
     statement = (
         select(
             results.c.task_id,

@@ -36,7 +36,10 @@ class Anchor:
     """Standard deviation over seeds; None where no seeds repeat."""
 
     def score(self, value: float) -> float | None:
-        """0 to 1. None for a value that is not finite, and where floor, ref and bound are not three, in that order."""
+        """The value's score, 0 to 1.
+
+        None for a value that is not finite, and where floor, ref and bound are not three values in that order.
+        """
         span = self.bound - self.floor
         if not (math.isfinite(value) and span):
             return None
@@ -49,7 +52,7 @@ class Anchor:
         return min(1.0, math.pow(way, math.log(0.5) / math.log(ref)))
 
     def advantage(self, value: float) -> float | None:
-        """How much better than the best baseline, in units of the noise; negative when worse."""
+        """How much better the value is than the best baseline, in units of the noise; negative when it is worse."""
         if not (math.isfinite(value) and self.noise):
             return None
         return math.copysign(1.0, self.bound - self.floor) * (value - self.ref) / self.noise
@@ -57,7 +60,7 @@ class Anchor:
 
 @dataclass(frozen=True)
 class ScoreFormula:
-    """All anchors of one task version at one scale."""
+    """How results of one task version at one scale are scored: by all the anchors of that scale."""
 
     task_version: str
     scale: str
@@ -65,7 +68,10 @@ class ScoreFormula:
     """In the order of the metrics' columns."""
 
     def score(self, metrics: Mapping[str, float]) -> float | None:
-        """Weighted mean in each stage, geometric mean over stages. None unless every metric that counts has a score."""
+        """The weighted mean in each stage, and the geometric mean of those over stages.
+
+        None unless every metric that counts has a score.
+        """
         stages: dict[str, list[tuple[float, float]]] = {}
         for anchor in self.anchors:
             if not anchor.weight:
@@ -88,7 +94,7 @@ class ScoreFormula:
         return None if ranking is None or value is None else ranking.advantage(value)
 
     def to_json(self) -> str:
-        """The same text for the same anchors."""
+        """The formula as JSON: the same text for the same anchors."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @staticmethod

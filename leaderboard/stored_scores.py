@@ -37,14 +37,14 @@ def adopt(connection: Connection, formula: ScoreFormula) -> bool:
 
 
 def formula_of(connection: Connection, task_version: str, scale: str) -> ScoreFormula | None:
-    """Those in use, or None."""
+    """The formula in use for results of a task version at a scale; None where the task has no anchors there."""
     c = anchors_table.c
     found = connection.execute(select(c.definition).where(c.task_version == task_version, c.scale == scale)).scalar()
     return None if found is None else ScoreFormula.from_json(found)
 
 
 def add_scores(connection: Connection, formula: ScoreFormula, metrics: Mapping[str, Mapping[str, float]]) -> None:
-    """Store what results score, by run key. What has no value has no row."""
+    """Store what results score; `metrics` holds their metrics by run key. A score without a value gets no row."""
     rows = [
         {"run_key": run_key, "kind": SCORE, "name": name, "position": position, "value": value}
         for run_key, measured in metrics.items()

@@ -44,13 +44,13 @@ class BadPage(QueryError):
 
 @dataclass(frozen=True, kw_only=True)
 class TableQuery:
-    """Which rows of a task, in which order. Raises BadPage."""
+    """Which rows of a task's leaderboard are asked for, and in which order. Raises BadPage."""
 
     scale: str | None = None
     status: str | None = None
     agent: str | None = None
     final: bool = True
-    """True: submitted results only; False: every result."""
+    """Whether to leave out all results that were not submitted."""
     sort: str | None = None
     """A column, with a leading `-` for descending; rows that have no value in it come last either way.
 
@@ -100,7 +100,7 @@ class BoardSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """One result among others."""
+    """Where one result stands: whose it is, and its value in the column that ranks."""
 
     run_key: str
     session_id: str
@@ -111,18 +111,18 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    """A task at one scale."""
+    """How far a task got at one scale."""
 
     task_id: str
     scale: str
     tests: int
     sessions: int
     metric: str | None
-    """What it is ranked by; None before anything was measured."""
+    """The column that its results are ranked by; None before anything was measured."""
     best: Standing | None
-    """Of submitted results that are no baseline's."""
+    """The best submitted result that is no baseline's."""
     baseline: Standing | None
-    """The best of all baselines."""
+    """The best result of all baselines, submitted or not."""
 
 
 def iso(at: datetime) -> str:

@@ -44,7 +44,7 @@ class AlreadySubmitted(SubmissionError):
 
 
 def record(connection: Connection, result: Result) -> bool:
-    """Add a result. False, and nothing changes, if there is one of that run already."""
+    """Add a result. Answers False, and changes nothing, if there is one of that run already."""
     fields = {column.name: getattr(result, column.name) for column in results.columns if column.name != "duplicate_of"}
     if not _insert_new(connection, results, fields | {"duplicate_of": _first_of_this_code(connection, result)}):
         return False

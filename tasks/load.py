@@ -9,7 +9,7 @@ from pathlib import Path
 from tasks.anchors import ScaleAnchors, load_anchors
 from tasks.baselines import load_baselines
 from tasks.errors import TaskError
-from tasks.model import Budget, Task
+from tasks.model import SessionBudget, Task
 from tasks.parse import check_tables, parse_toml
 from tasks.ranges import range_problems
 from tasks.scales import build_scale, on_builtin_scales
@@ -27,7 +27,7 @@ class Found:
     task: Task
     folder: Path
     anchors: Mapping[str, ScaleAnchors]
-    """By scale; of whatever version of the task they were measured for."""
+    """The anchors by scale, of whatever version of the task they were measured for."""
 
 
 def load_task(folder: Path) -> Task:
@@ -47,7 +47,7 @@ def load_task(folder: Path) -> Task:
         text=text,
         editable=tuple((first, last) for first, last in table.editable),
         scales={name: build_scale(file, name, scale, table.filename) for name, scale in table.scales.items()},
-        budget=Budget(table.budget.tests, table.budget.steps, table.budget.checks),
+        budget=SessionBudget(table.budget.tests, table.budget.steps, table.budget.checks),
         allow_create=table.allow_create,
         override_keys=tuple(table.override_keys),
         max_file_bytes=table.max_file_bytes,
@@ -56,7 +56,7 @@ def load_task(folder: Path) -> Task:
 
 
 def load_tasks(folders: Sequence[Path] = ()) -> dict[str, Task]:
-    """The tasks that `find_tasks` finds. Raises TaskError."""
+    """The tasks that `find_tasks` finds, by id. Raises TaskError."""
     return {task_id: found.task for task_id, found in find_tasks(folders).items()}
 
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Literal
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Stage:
     """One command of a test.
 
@@ -30,7 +30,7 @@ class Stage:
     """How many times that an edited script may take; with `baseline_s` it makes `timeout_s`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scale:
     """A size to run at: stages in order, and the settings their scripts find in the environment."""
 
@@ -57,7 +57,7 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class Budget:
+class SessionBudget:
     tests: int = 3
     steps: int = 0
     """Tool calls per session; 0 means no limit."""
@@ -76,7 +76,7 @@ class Baseline:
     """Arguments of the edit tool without the file's name, applied one after another."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """What an agent is asked to do, complete: nothing is read from disk after loading."""
 
@@ -91,7 +91,7 @@ class Task:
     editable: tuple[tuple[int, int], ...]
     """1-based inclusive line ranges, ascending, at least one fixed line between neighbours."""
     scales: Mapping[str, Scale]
-    budget: Budget = Budget()
+    budget: SessionBudget = SessionBudget()
     allow_create: bool = False
     override_keys: tuple[str, ...] = ()
     """Keys that CONFIG_OVERRIDES may carry; empty when the script has no such dictionary."""
@@ -123,7 +123,7 @@ class Task:
         raw = json.loads(text)
         raw["editable"] = tuple((a, b) for a, b in raw["editable"])
         raw["override_keys"] = tuple(raw["override_keys"])
-        raw["budget"] = Budget(**raw["budget"])
+        raw["budget"] = SessionBudget(**raw["budget"])
         raw["scales"] = {
             name: Scale(**{**scale, "stages": tuple(Stage(**stage) for stage in scale["stages"])})
             for name, scale in raw["scales"].items()

@@ -88,7 +88,15 @@ def build_scale(file: Path, name: str, table: ScaleTable, filename: str) -> Scal
             raise TaskError(file, f"{at}.role", message)
         timeout_s = _timeout_s(file, at, stage)
         stages.append(
-            Stage(stage.label, stage.script, text, stage.role, timeout_s, stage.baseline_s, stage.max_slowdown)
+            Stage(
+                label=stage.label,
+                script=stage.script,
+                script_text=text,
+                role=stage.role,
+                timeout_s=timeout_s,
+                baseline_s=stage.baseline_s,
+                max_slowdown=stage.max_slowdown,
+            )
         )
     if table.max_parameters is None and any(stage.role == "train" for stage in stages):
         message = (

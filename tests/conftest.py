@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import io
+import itertools
 import os
-import re
-import signal
-import subprocess
 import sys
-import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,142 +13,77 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import docker
-import httpx
 import pytest
 
 import runner
 from runner.container.engine import Engine, EngineError
 from runner.container.runner import DockerRunner
 from runner.container.sandbox import Sandbox
+from tests.support.containers import containers_with, import_empty_image, remove_containers
+from tests.support.processes import kill_under
+from tests.support.service import Serve, Server, services
+
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """A test that has failed, or could not clean up, leaves no process in its folder."""
+    folder = getattr(item, "funcargs", {}).get("tmp_path")
+    try:
+        result = yield
+    except BaseException:
+        item.stash[_FAILED] = True
+        raise
+    finally:
+        if folder is not None and item.stash.get(_FAILED, False):
+            kill_under(folder)
+    return result
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with the most slow tests first: when workers share the files, the last ones to be done are small."""
-    slow = Counter(item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("docker"))
-    items.sort(key=lambda item: -slow[item.path])
+    """The longest files first: when workers share the files, the last ones to be done are small."""
+    seconds = Counter[Path]()
+    for item in items:
+        seconds[item.path] += _expected_s(item)
+    items.sort(key=lambda item: -seconds[item.path])
 
 
-class Server:
-    """`ringfence serve` as a process. `kill` is SIGKILL; `start` again picks up the same state folder."""
-
-    def __init__(self, state: Path, arguments: tuple[str, ...]) -> None:
-        self.state = state
-        self.arguments = arguments
-        self._process: subprocess.Popen[str] | None = None
-        self.url = ""
-
-    def start(self) -> Server:
-        command = [sys.executable, "-m", "env.cli", "serve", "--port", "0", "--state", str(self.state)]
-        with (self.state.parent / f"{self.state.name}.log").open("a") as log:
-            self._process = subprocess.Popen(
-                [*command, *self.arguments], stdout=subprocess.PIPE, stderr=log, text=True, env=_plain_environment()
-            )
-        assert self._process.stdout is not None
-        first = self._process.stdout.readline()
-        found = re.search(r"http://\S+", first)
-        assert found is not None, f"no address in {first!r}; the log says: {self.log()}"
-        self.url = found[0]
-        return self
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
-    def log(self) -> str:
-        return (self.state.parent / f"{self.state.name}.log").read_text()
-
-    def kill(self) -> None:
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        self._end(signal.SIGTERM)
-
-    def _end(self, number: int) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait(20)
-            assert self._process.stdout is not None
-            self._process.stdout.close()
-            self._process = None
-
-    def client(self, token: str | None = None) -> httpx.Client:
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=90)
-
-    def open(self, task: str = "llm-pretrain-normalization", **more: Any) -> Agent:
-        with self.client() as client:
-            answer = client.post("/v1/sessions", json={"task": task, "agent": "tester", **more})
-        assert answer.status_code == 201, answer.text
-        return Agent(self, answer.json())
-
-
-class Agent:
-    """A session, used by HTTP."""
-
-    def __init__(self, server: Server, opened: dict[str, Any]) -> None:
-        self.opened = opened
-        self.id: str = opened["session_id"]
-        self.token: str = opened["token"]
-        self._server = server
-
-    def call(self, tool: str, arguments: dict[str, Any] | None = None, **options: Any) -> httpx.Response:
-        return self.post(f"/{tool}", json=arguments or {}, **options)
-
-    def post(self, path: str, **options: Any) -> httpx.Response:
-        with self._server.client(self.token) as client:
-            return client.post(f"/v1/sessions/{self.id}{path}", **options)
-
-    def get(self, path: str = "", **options: Any) -> httpx.Response:
-        with self._server.client(self.token) as client:
-            return client.get(f"/v1/sessions/{self.id}{path}", **options)
-
-    def result(self, n: int) -> dict[str, Any]:
-        """The test's view, once it is final."""
-        while True:
-            seen: dict[str, Any] = self.get(f"/tests/{n}", params={"wait": 20}).json()
-            if seen["ended_at"] is not None:
-                return seen
+def _expected_s(item: pytest.Item) -> float:
+    """Roughly what a test takes, by its markers: one with a time limit of its own, a tenth of that."""
+    if limit := item.get_closest_marker("timeout"):
+        return float(limit.args[0]) / 10
+    if item.get_closest_marker("slow"):
+        return 5
+    return 1 if item.get_closest_marker("docker") else 0.1
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+def serve(tmp_path: Path) -> Iterator[Serve]:
     """`serve("--runner", "fake", ...)` starts a service in a state folder of its own, stopped at the end."""
-    servers: list[Server] = []
-
-    def start(*arguments: str) -> Server:
-        servers.append(Server(tmp_path / f"state{len(servers)}", arguments or ("--runner", "fake")))
-        return servers[-1].start()
-
-    yield start
-    for server in servers:
-        server.stop()
+    names = (f"state{number}" for number in itertools.count())
+    with services(lambda: tmp_path / next(names), "--runner", "fake") as start:
+        yield start
 
 
 @pytest.fixture(scope="module")
-def serve_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+def serve_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """Like `serve`, for services that all tests of a module share; each test opens sessions of its own."""
-    servers: list[Server] = []
-
-    def start(*arguments: str) -> Server:
-        servers.append(Server(tmp_path_factory.mktemp("shared") / "state", arguments))
-        return servers[-1].start()
-
-    yield start
-    for server in servers:
-        server.stop()
+    with services(lambda: tmp_path_factory.mktemp("shared") / "state") as start:
+        yield start
 
 
 @pytest.fixture(scope="module")
-def shared(serve_shared: Callable[..., Server]) -> Server:
+def shared(serve_shared: Serve) -> Server:
     """One service with the fake runner."""
     return serve_shared("--runner", "fake")
-
-
-def _plain_environment() -> dict[str, str]:
-    """Without the RINGFENCE_* settings of whoever runs the tests."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("RINGFENCE_")}
 
 
 @pytest.fixture(scope="session")
@@ -178,28 +109,6 @@ def make_host_image() -> Callable[[str | None], str]:
 @pytest.fixture(scope="session")
 def host_image(engine_url: str | None) -> str:
     return import_empty_image(engine_url)
-
-
-def import_empty_image(engine_url: str | None) -> str:
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        for name in ("dev", "etc", "proc", "sbin", "sys", "tmp", "usr"):  # the engine lays its init into /sbin
-            folder = tarfile.TarInfo(name)
-            folder.type, folder.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
-            tar.addfile(folder)
-        for name in ("bin", "lib", "lib64"):
-            link = tarfile.TarInfo(name)
-            link.type, link.linkname = tarfile.SYMTYPE, f"usr/{name}"
-            tar.addfile(link)
-        users = b"root:x:0:0::/:/bin/sh\nrunner:x:1000:1000::/tmp:/bin/sh\n"
-        for name, text in (("passwd", users), ("nsswitch.conf", b"passwd: files\nhosts: files\n")):
-            file = tarfile.TarInfo(f"etc/{name}")
-            file.size = len(text)
-            tar.addfile(file, io.BytesIO(text))
-    client = docker.APIClient(base_url=engine_url, version="auto")
-    client.import_image_from_data(archive.getvalue(), repository="ringfence-test", tag="host")
-    client.close()
-    return "ringfence-test:host"
 
 
 @pytest.fixture(scope="session")
@@ -231,27 +140,17 @@ def contain(
         runners.append(DockerRunner(tmp_path / "runs", tmp_path / "data", slots, image, sandbox, engine_url))
         return runners[-1]
 
-    yield make
-    last = make()
-    for run_id in last.run_ids():
-        last.remove(run_id)
-    for one in runners:
-        one.close()
-    assert containers_with(engine_url, str(tmp_path / "runs")) == []
-    assert list((tmp_path / "runs").iterdir()) == []
-
-
-def containers_with(engine_url: str | None, text: str) -> list[str]:
-    """Ids of all containers, running or not, that mount something under `text`."""
-    client = docker.APIClient(base_url=engine_url, version="auto")
     try:
-        return [
-            one["Id"]
-            for one in client.containers(all=True)
-            if any(str(mount.get("Source", "")).startswith(text) for mount in one["Mounts"])
-        ]
+        yield make
+        last = make()
+        for run_id in last.run_ids():
+            last.remove(run_id)
+        assert containers_with(engine_url, str(tmp_path / "runs")) == []
     finally:
-        client.close()
+        for one in runners:
+            one.close()
+        remove_containers(str(tmp_path / "runs"), engine_url)
+    assert list((tmp_path / "runs").iterdir()) == []
 
 
 @pytest.fixture

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.processes import plain_environment, run_to_end
 
 GUIDE = Path(__file__).parent.parent / "docs" / "operators.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -35,11 +35,9 @@ def test_an_operator_who_follows_it_gets_a_task_solved(tmp_path: Path) -> None:
         port = str(probe.getsockname()[1])
     script = "\n".join(block for block in blocks() if not block.startswith("#")).replace("8080", port)
     script = f"set -eu\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}"
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("RINGFENCE_")}
+    plain = plain_environment()
     plain |= {"PATH": f"{Path(sys.executable).parent}:{plain['PATH']}", "RINGFENCE_PORT": port}
-    followed = subprocess.run(
-        ["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path, env=plain, timeout=580, check=False
-    )
+    followed = run_to_end(["bash", "-c", script], 580, plain, cwd=tmp_path)
     told = followed.stdout
     assert followed.returncode == 0, f"{told}\n{followed.stderr}"
     assert "ok  baseline linear (" in told

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -33,3 +35,21 @@ def test_every_command_of_the_readme_is_a_real_one() -> None:
     for target in ("demo", "test"):
         assert f"make {target}" in README
         assert f"\n{target}: " in makefile
+
+
+def test_a_class_name_stands_once_in_the_tree() -> None:
+    names = [
+        found
+        for package in ("env", "tasks", "runner", "leaderboard")
+        for path in (ROOT / package).rglob("*.py")
+        for found in re.findall(r"^class (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    twice = {name for name, count in Counter(names).items() if count > 1}
+    assert twice == set()
+
+
+def test_what_the_architecture_names_is_there() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:env|tasks|runner|leaderboard|templates)/[\w/.]+)`", text)
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / name).exists()] == []

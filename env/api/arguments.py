@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
+from env.api.base import Body
+
 OpName = Literal["replace", "insert", "str_replace", "create"]
 
 MAX_MISTAKES = 5
@@ -107,16 +109,29 @@ TOOLS: dict[str, type[Arguments]] = {
 }
 
 
+class Function(Body):
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+class Tool(Body):
+    """In OpenAI function-calling form."""
+
+    type: Literal["function"]
+    function: Function
+
+
 @cache
-def schemas() -> list[dict[str, Any]]:
+def schemas() -> tuple[Tool, ...]:
     """A session's tools in OpenAI function-calling form. Not `strict`: that mode would make every argument required."""
-    return [
-        {
-            "type": "function",
-            "function": {"name": name, "description": description(tool), "parameters": parameters(tool)},
-        }
+    return tuple(
+        Tool(
+            type="function",
+            function=Function(name=name, description=description(tool), parameters=parameters(tool)),
+        )
         for name, tool in TOOLS.items()
-    ]
+    )
 
 
 def description(arguments: type[Arguments]) -> str:

@@ -1,4 +1,4 @@
-"""Bodies of the catalogue's and the health calls' answers, for the OpenAPI document."""
+"""Bodies about tasks, tools and leaderboards, and those of the health calls."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from env.api.sessions import Body, DeltaNoise, Lines, Score, Tool
+from env.api.arguments import Tool
+from env.api.base import Body, DeltaNoise, Lines, Score
 
 
 class TaskBrief(Body):

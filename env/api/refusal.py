@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from env.api.base import Body
+
 
 class Kind(StrEnum):
     """Why a call was turned down; a transport maps each to a status of its own."""
@@ -18,6 +20,14 @@ class Kind(StrEnum):
     EXHAUSTED = "exhausted"  # a budget is spent
 
 
+class Refused(Body):
+    """Every refusal: `observation` begins with `ERROR: ` and says what is allowed."""
+
+    ok: bool
+    observation: str
+    code: str
+
+
 class Refusal(Exception):
     """Raised before anything is spent. `message` says what is allowed; `code` is stable, for programs."""
 
@@ -30,3 +40,8 @@ class Refusal(Exception):
     @property
     def observation(self) -> str:
         return f"ERROR: {self.message}"
+
+    @property
+    def body(self) -> Refused:
+        """What a caller outside any session's steps is answered."""
+        return Refused(ok=False, observation=self.observation, code=self.code)

@@ -1,12 +1,14 @@
-"""Bodies of answers about one result, for the OpenAPI document."""
+"""Bodies about one result."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import ConfigDict, Field
 
-from env.api.sessions import Body, DeltaNoise, Score
+from env.api.base import Body, DeltaNoise, Score
+
+Record = TypeVar("Record")
 
 CURVE_SOURCE = "self-reported, dev split"
 
@@ -84,8 +86,8 @@ class IntegrityRecord(Body):
     runs: tuple[RunRecord, ...]
 
 
-class ResultView(Body):
-    """A finished test, whole."""
+class ResultOf(Body, Generic[Record]):
+    """A finished test, whole, with its record in one of two forms."""
 
     run_key: str
     timestamp: str
@@ -104,7 +106,7 @@ class ResultView(Body):
     labels: Labels
     metrics: dict[str, float | None]
     elapsed: dict[str, float | None]
-    record: IntegrityRecord
+    record: Record
     code_sha256: str = Field(description="Over the names and texts of all tested files.")
     code: dict[str, str] | None = Field(
         description="The tested files. Null until the session has submitted a result, but for the session's own token "
@@ -122,3 +124,11 @@ class CurveView(Body):
     step: tuple[int, ...]
     train_loss: tuple[float | None, ...] = Field(description="Nats per token; null where it was not finite.")
     val_loss: tuple[float | None, ...] = Field(description="Nats per token; null where it was not finite.")
+
+
+class ResultView(ResultOf[IntegrityRecord]):
+    """A finished test, whole."""
+
+
+class StoredResult(ResultOf[dict[str, Any]]):
+    """The same as the service gives it: with the record's JSON as it was stored, whichever version stored it."""

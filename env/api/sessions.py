@@ -1,82 +1,17 @@
-"""Bodies of requests and answers, for validation and for the OpenAPI document."""
+"""Bodies about sessions: how one is opened, and what can be read of it and of its tests."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from env.api.arguments import OpenArguments
-
-Lines = Annotated[tuple[int, ...], Field(min_length=2, max_length=2, description="First and last line, 1-based.")]
-Score = Annotated[
-    float | None,
-    Field(
-        description="Against the task's anchors: 0 the worst baseline, 0.5 the best one, 1 the bound. Null where the "
-        "task version has none at this scale, or the result lacks a metric."
-    ),
-]
-DeltaNoise = Annotated[
-    float | None,
-    Field(
-        description="How much better than the best baseline, by the metric that results are ranked by and in standard "
-        "deviations over seeds; negative when worse. Null where no seeds repeat."
-    ),
-]
-
-
-class Body(BaseModel):
-    """Of an answer, as a value: the client gives it to its user."""
-
-    model_config = ConfigDict(frozen=True)
+from env.api.arguments import OpenArguments, Tool
+from env.api.base import Body, Lines
 
 
 class OpenSession(OpenArguments):
     metadata: dict[str, Any] = Field(default_factory=dict, description="Yours to use; kept with the session.")
-
-
-class Refused(Body):
-    """Every refusal: `observation` begins with `ERROR: ` and says what is allowed."""
-
-    ok: bool
-    observation: str
-    code: str
-
-
-class Edited(Body):
-    ok: bool
-    observation: str
-    editable: tuple[Lines, ...]
-    total_lines: int
-    revision: int
-
-
-class CheckResult(Body):
-    passed: bool
-    checks_remaining: int
-
-
-class Checked(Edited):
-    check: CheckResult
-
-
-class TestTicket(Body):
-    __test__ = False
-    n: int
-    status: str
-
-
-class Started(Edited):
-    test: TestTicket
-
-
-class SubmittedTest(Body):
-    n: int
-    status: str
-
-
-class Submitted(Edited):
-    submission: SubmittedTest
 
 
 class File(Body):
@@ -90,19 +25,6 @@ class Budget(Body):
     tests: int
     tests_remaining: int
     steps: int
-
-
-class Function(Body):
-    name: str
-    description: str
-    parameters: dict[str, Any]
-
-
-class Tool(Body):
-    """In OpenAI function-calling form."""
-
-    type: Literal["function"]
-    function: Function
 
 
 class Opened(Body):

@@ -30,9 +30,8 @@ from env.cli.options import (
 )
 from env.cli.wiring import CannotStart, find, wire
 from env.operators.measure.anchors import NotMeasured, anchors
-from env.operators.measure.play import TEMPLATE, BaselineOutcome, BaselineTest, running
-from env.operators.measure.show import Shown, outcome
-from env.operators.measure.tour import play_all
+from env.operators.measure.play import TEMPLATE, BaselineOutcome, BaselineTest, play_all, running
+from env.operators.measure.show import Shown, outcome_table
 from env.service.service import Service
 from tasks.anchors import write_anchors
 from tasks.errors import TaskError
@@ -105,23 +104,22 @@ async def _measure(
         for found in chosen:
             wanted = parts[found.task.id]
             with Shown(console, f"{found.task.id} at {wanted[0].scale}", len(wanted)) as shown:
-                played = await play_all(service, wanted, jobs or len(wanted), shown)
-            for line in outcome(found.task.id, played):
-                console.print(line)
-            complete = complete and all(one.succeeded for one in played)
+                outcomes = await play_all(service, wanted, jobs or len(wanted), shown)
+            console.print(outcome_table(found.task.id, outcomes))
+            complete = complete and all(one.succeeded for one in outcomes)
             if write:
                 # The runner's description may wait for an engine; the database is this thread's alone.
                 machine = await asyncio.to_thread(service.runner.describe)
-                complete = _write(service, found, played, machine, console) and complete
+                complete = _write(service, found, outcomes, machine, console) and complete
     return complete
 
 
 def _write(
-    service: Service, found: Found, played: list[BaselineOutcome], machine: Mapping[str, str], console: Console
+    service: Service, found: Found, outcomes: list[BaselineOutcome], machine: Mapping[str, str], console: Console
 ) -> bool:
-    scale = played[0].part.scale
+    scale = outcomes[0].test.scale
     try:
-        made = anchors(found.task, played, machine, datetime.now(UTC).date())
+        made = anchors(found.task, outcomes, machine, datetime.now(UTC).date())
         file = write_anchors(found.folder, scale, made)
     except NotMeasured as missing:
         errors.print(f"No anchors for {found.task.id}: {missing}.")

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from env.client import Client, Leaderboard, Point, RefusedError, Session, TestTicket, TestView
+from env.client import Client, ClientSession, Leaderboard, Point, RefusedError, TestTicket, TestView
 from env.http.server import Server
 from env.service.service import Service
 from leaderboard.naming import is_elapsed_column
@@ -88,7 +88,7 @@ def _refusal(call: Callable[[], object]) -> str:
     raise AssertionError("the fence did not hold")
 
 
-def _follow(console: Console, session: Session, title: str) -> TestView:
+def _follow(console: Console, session: ClientSession, title: str) -> TestView:
     """Shows a test's progress as it comes, and returns its result."""
     columns = (
         TextColumn("{task.description:<18}"),

@@ -2,14 +2,15 @@
 
 from env.api.catalogue import Leaderboard, Row
 from env.api.results import ResultView
-from env.api.sessions import Point, TestTicket, TestView
+from env.api.sessions import Point, TestView
+from env.api.tools import TestTicket
 from env.client.client import Client
 from env.client.errors import RefusedError, ServiceError
-from env.client.events import Event
-from env.client.session import Session
+from env.client.session import ClientSession, Event
 
 __all__ = [
     "Client",
+    "ClientSession",
     "Event",
     "Leaderboard",
     "Point",
@@ -17,7 +18,6 @@ __all__ = [
     "ResultView",
     "Row",
     "ServiceError",
-    "Session",
     "TestTicket",
     "TestView",
 ]

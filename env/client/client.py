@@ -9,7 +9,7 @@ from urllib.parse import quote
 from env.api.catalogue import Board, Boards, Leaderboard, TaskBrief, Tasks, TaskWhole
 from env.api.results import ResultView
 from env.api.sessions import Opened
-from env.client.session import Session
+from env.client.session import ClientSession
 from env.client.transport import Connected, Transport
 
 
@@ -25,11 +25,11 @@ class Client(Connected):
 
     def open(
         self, task: str, agent: str, scale: str | None = None, metadata: Mapping[str, Any] | None = None
-    ) -> Session:
+    ) -> ClientSession:
         """A new session. `agent` is shown on the leaderboard; without `scale` it is the service's default."""
         body = {"task": task, "agent": agent, "scale": scale, "metadata": dict(metadata or {})}
         opened = Opened.model_validate(self._transport.post("/v1/sessions", body))
-        return Session(Transport(self._url, opened.token, self._patience_s), opened)
+        return ClientSession(Transport(self._url, opened.token, self._patience_s), opened)
 
     def tasks(self) -> tuple[TaskBrief, ...]:
         return Tasks.model_validate(self._transport.get("/v1/tasks")).tasks

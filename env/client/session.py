@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import httpx
 
-from env.api.sessions import (
-    Checked,
-    Edited,
-    Opened,
-    Point,
-    SessionView,
-    Started,
-    Submitted,
-    TestTicket,
-    TestView,
-    TrajectoryView,
-)
+from env.api.sessions import Opened, Point, SessionView, TestView, TrajectoryView
+from env.api.tools import ANSWERS, Checked, Edited, Started, Submitted, TestTicket
 from env.client.errors import RefusedError
-from env.client.events import Event, parsed
 from env.client.transport import Connected, Transport
 
 HOLD_S = 30
 """How long one call waits for a test; then it is asked again."""
 
+Event = TestTicket | Point | TestView
+"""A new status, a TRAIN_METRICS line, and at last the test's view."""
 
-class Session(Connected):
+_KINDS: dict[str, type[TestTicket] | type[Point] | type[TestView]] = {
+    "status": TestTicket,
+    "metrics": Point,
+    "result": TestView,
+}
+
+
+class ClientSession(Connected):
     """Every call raises RefusedError when the service turns it down, and ServiceError when it cannot be reached.
 
     Calls are repeated while the service is down: it may be killed and started again in the middle.
@@ -51,7 +49,7 @@ class Session(Connected):
 
     def edit(self, **arguments: Any) -> Edited:
         """The tool itself, with its arguments: `op`, `start_line`, `end_line`, `after_line`, `content`, …"""
-        return Edited.model_validate(self.call("edit", **arguments))
+        return Edited.model_validate(self._post("edit", arguments))
 
     def replace(self, start_line: int, end_line: int, content: str, filename: str | None = None) -> Edited:
         """Lines `start_line` to `end_line`, 1-based and inclusive; empty `content` deletes them."""
@@ -67,24 +65,24 @@ class Session(Connected):
     def view(self, start_line: int | None = None, end_line: int | None = None, filename: str | None = None) -> Edited:
         """The observation holds the file with line numbers, whole or from `start_line` to `end_line`."""
         lines = {"start_line": start_line, "end_line": end_line}
-        given = {name: line for name, line in lines.items() if line is not None}
-        return Edited.model_validate(self.call("view", **given, **_file(filename)))
+        given: dict[str, Any] = {name: line for name, line in lines.items() if line is not None}
+        return Edited.model_validate(self._post("view", given | _file(filename)))
 
     def undo(self, n: int = 1) -> Edited:
-        return Edited.model_validate(self.call("undo", n=n))
+        return Edited.model_validate(self._post("undo", {"n": n}))
 
     # --- testing ------------------------------------------------------------------------------------------------
 
     def check(self) -> Checked:
         """The free rehearsal; takes seconds."""
-        return Checked.model_validate(self.call("check"))
+        return Checked.model_validate(self._post("check", {}))
 
     def test(self, wait: bool = True, on_progress: Callable[[TestView], object] | None = None) -> TestView:
         """Spends a test on the file as it is. With `wait`, returns when it is over, and not before.
 
         `on_progress` is called with each change of status and each TRAIN_METRICS line.
         """
-        n = Started.model_validate(self.call("test")).test.n
+        n = Started.model_validate(self._post("test", {})).test.n
         if not wait:
             return self.read_test(n)
         if on_progress is not None:
@@ -105,15 +103,15 @@ class Session(Connected):
 
     def events(self, n: int) -> Iterator[Event]:
         """What happens to test `n`, each thing once: its statuses and points as they come, and at last its view."""
-        patience = self._transport.patience()
+        retries = self._transport.retries()
         status, points = "", 0
         while True:
             seen = 0
             why: object = "the stream of events ended early"
             try:
                 with self._transport.lines(f"{self._path}/tests/{n}/events") as lines:
-                    for event in parsed(lines):
-                        patience.answered()
+                    for event in _parsed(lines):
+                        retries.answered()
                         match event:
                             case TestView():
                                 yield event
@@ -129,7 +127,7 @@ class Session(Connected):
                                     yield event
             except httpx.TransportError as error:
                 why = error
-            patience.pause(why)
+            retries.pause(why)
 
     def cancel(self, n: int) -> TestView:
         """Stops test `n`; one that is over stays as it is."""
@@ -142,7 +140,7 @@ class Session(Connected):
 
     def submit(self, n: int) -> Submitted:
         """Makes the result of test `n` the final answer, and closes the session."""
-        return Submitted.model_validate(self.call("submit", n=n))
+        return Submitted.model_validate(self._post("submit", {"n": n}))
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -154,10 +152,24 @@ class Session(Connected):
         """Every step with its input, observation and time, and the final files."""
         return TrajectoryView.model_validate(self._transport.get(f"{self._path}/trajectory"))
 
-    def call(self, tool: str, /, **arguments: Any) -> Any:
-        """A tool by its name, for callers that hand on what a model asked for. The answer's JSON object."""
+    def call(self, tool: str, /, **arguments: Any) -> Edited:
+        """A tool by its name, for callers that hand on what a model asked for. `test` answers with a Started."""
+        return ANSWERS.get(tool, Edited).model_validate(self._post(tool, arguments))
+
+    def _post(self, tool: str, arguments: Mapping[str, Any]) -> Any:
         return self._transport.post(f"{self._path}/{tool}", arguments)
 
 
 def _file(filename: str | None) -> dict[str, str]:
     return {} if filename is None else {"filename": filename}
+
+
+def _parsed(lines: Iterable[str]) -> Iterator[Event]:
+    """The server-sent events of the kinds known here; comments and other events are passed over."""
+    name = ""
+    for line in lines:
+        field, _, value = line.partition(": ")
+        if field == "event":
+            name = value
+        elif field == "data" and name in _KINDS:
+            yield _KINDS[name].model_validate_json(value)

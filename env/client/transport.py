@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,12 +12,35 @@ from typing import Any, Self
 import httpx
 
 from env.client.errors import RefusedError, ServiceError
-from env.client.patience import Patience
 
+_PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 MAX_SILENCE_S = 90.0
 """Above the 60 s that the service may hold an answer."""
 _PASSING = (502, 503, 504)
 """What a proxy answers for a service that is down."""
+
+
+class Retries:
+    """How often one call is made to a service that does not answer: after longer and longer pauses, up to a time."""
+
+    def __init__(self, url: str, seconds: float) -> None:
+        self._url = url
+        self._seconds = seconds
+        self._pauses = 0
+        self._since = time.monotonic()
+
+    def answered(self) -> None:
+        """The service is there: whatever fails from now on has all the time again."""
+        self._pauses = 0
+        self._since = time.monotonic()
+
+    def pause(self, why: object) -> None:
+        """Raises ServiceError when the time is over."""
+        waited = time.monotonic() - self._since
+        if waited >= self._seconds:
+            raise ServiceError(f"{self._url} could not be reached for {waited:.0f} s: {why}")
+        time.sleep(_PAUSES_S[min(self._pauses, len(_PAUSES_S) - 1)])
+        self._pauses += 1
 
 
 class Transport:
@@ -42,21 +66,21 @@ class Transport:
 
     @contextmanager
     def lines(self, path: str) -> Iterator[Iterator[str]]:
-        """An answer that comes line by line. One attempt: httpx.TransportError when it breaks off."""
+        """An answer that comes line by line. Asked for once: httpx.TransportError is raised when it breaks off."""
         with self._http.stream("GET", path) as answer:
             if not answer.is_success:
                 answer.read()
                 self._accepted(answer)
             yield answer.iter_lines()
 
-    def patience(self) -> Patience:
-        return Patience(self._url, self._patience_s)
+    def retries(self) -> Retries:
+        return Retries(self._url, self._patience_s)
 
     def close(self) -> None:
         self._http.close()
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
-        patience = self.patience()
+        retries = self.retries()
         repeated = False
         while True:
             try:
@@ -72,10 +96,10 @@ class Transport:
                 # The attempt whose answer was lost is under way still: wait for what it comes to.
                 if not (repeated and refused.code == "check_running"):
                     raise
-                patience.answered()
+                retries.answered()
                 why = refused
             repeated = True
-            patience.pause(why)
+            retries.pause(why)
 
     def _accepted(self, answer: httpx.Response) -> Any:
         try:

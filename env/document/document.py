@@ -97,7 +97,7 @@ class Document:
     @cached_property
     def size(self) -> int:
         """In UTF-8 bytes."""
-        return sum(segment.size for segment in self.segments)
+        return sum([segment.size for segment in self.fixed]) + sum([segment.size for segment in self.editable])
 
     def editable_texts(self) -> tuple[tuple[str, ...], ...]:
         """The lines of each editable segment: with the file as opened, all there is to store."""

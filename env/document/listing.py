@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from env.document.document import Document
 from env.document.refused import EditRefused
@@ -62,5 +62,5 @@ def _header(document: Document) -> str:
     return f"[Current file: {document.filename} | editable: {ranges} | total: {total} lines]"
 
 
-def _numbered(lines: Sequence[str], start: int) -> Iterator[str]:
-    return (f"{number:6d}  {line}" for number, line in enumerate(lines, start))
+def _numbered(lines: Sequence[str], start: int) -> list[str]:
+    return [f"{number:6d}  {line}" for number, line in enumerate(lines, start)]

@@ -53,6 +53,7 @@ def create_app(service: Service) -> FastAPI:
         description=_ABOUT,
         lifespan=lifespan,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # the service has figures and logs of its own
     )
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
     if service.open_to_all:
@@ -62,10 +63,10 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http_error)
     rooms = (sessions_router, catalogue_router, health_router, pages_router)
-    for router in (room(service) for room in rooms):
-        # Taken over, not included: an included router is searched twice in every call.
-        app.router.routes.extend(router.routes)
-    app.router.routes.append(Route("/mcp", mcp, methods=["POST"]))
+    # Taken over, not included: an included router is searched twice in every call. And in front of the framework's own,
+    # as routes are tried in order.
+    ours = [route for room in rooms for route in room(service).routes]
+    app.router.routes[:0] = [*ours, Route("/mcp", mcp, methods=["POST"])]
     _describe_headers(app)
     return app
 

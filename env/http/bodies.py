@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from env.http.headers import header
 from env.http.responses import too_large
 
 
@@ -22,7 +22,7 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif int(Headers(scope=scope).get("content-length", "0")) > self._max_bytes:
+        elif int(header(scope, b"content-length") or "0") > self._max_bytes:
             await too_large()(scope, receive, send)
         else:
             await self._app(scope, *self._counted(receive, send))

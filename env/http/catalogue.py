@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from env.api.arguments import schemas
 from env.api.catalogue import Boards, Leaderboard, Tasks, TaskWhole, Tools
+from env.api.refusal import Refused
 from env.api.results import CurveView, ResultView
-from env.api.sessions import Refused
+from env.http.headers import bearer
 from env.http.responses import answers_with, json_response
-from env.http.sessions import bearer
 from env.service.service import Service
 from leaderboard.export import to_csv
 from leaderboard.table import MAX_LIMIT, MAX_OFFSET, TableQuery
@@ -47,7 +47,7 @@ def catalogue_router(service: Service) -> APIRouter:
     @router.get("/tools", response_model=Tools)
     async def list_tools() -> Response:
         """The tools, in OpenAI function-calling form."""
-        return json_response({"tools": schemas()})
+        return json_response(Tools(tools=schemas()))
 
     @router.get("/leaderboards", response_model=Boards)
     async def list_leaderboards() -> Response:

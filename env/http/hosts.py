@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from env.api.refusal import Kind, Refusal
+from env.http.headers import header
 from env.http.responses import refusal_response
 from env.service.access import LOOPBACK
 
@@ -21,7 +21,7 @@ class LoopbackNames:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not _is_loopback(Headers(scope=scope).get("host")):
+        if scope["type"] == "http" and not _is_loopback(header(scope, b"host")):
             observation = f"Without operator keys this service answers to {', '.join(LOOPBACK)} only."
             await refusal_response(Refusal(Kind.FORBIDDEN, "host_not_allowed", observation))(scope, receive, send)
         else:

@@ -1,4 +1,4 @@
-"""The researchers' pages: plain values are gathered here and rendered in `leaderboard/pages`."""
+"""The researchers' pages: what the service tells, rendered by `leaderboard/pages` and `session_page`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from env.api.refusal import Kind, Refusal
+from env.http.headers import bearer
 from env.http.responses import STATUS
 from env.http.session_page import session_page
-from env.http.sessions import bearer
 from env.service.service import Service
 from leaderboard.pages.address import BoardAddress
 from leaderboard.pages.assets import PREFIX, assets, version

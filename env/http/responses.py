@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+from pydantic_core import PydanticSerializationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from env.api.arguments import TOOLS, mistakes
-from env.api.refusal import Kind, Refusal
-from env.api.sessions import Body, OpenSession
-from env.service.answer import Answer
+from env.api.base import Body
+from env.api.refusal import Kind, Refusal, Refused
+from env.api.sessions import OpenSession
+from env.api.tools import Edited, TurnedDown
 
 STATUS = {
     Kind.MALFORMED: 400,
@@ -35,13 +38,14 @@ def _given(answer: object) -> dict[str, object]:
     return {name: value for name, value in vars(answer).items() if name in answer.model_fields_set}
 
 
+# Not the models' own JSON: it writes some numbers otherwise (1e-05 as 0.00001), and no lone surrogate at all.
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_given).encode
 
 
-def json_response(body: Any, status: int = 200) -> Response:
-    # A lone surrogate can't be UTF-8; as a backslash escape it is what JSON itself writes for it.
+def json_response(body: Body | Mapping[str, Any], status: int = 200) -> Response:
     text = _encode(body)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    # A lone surrogate can't be UTF-8; as a backslash escape it is what JSON itself writes for it.
     return Response(text.encode("utf-8", "backslashreplace"), status, headers, "application/json")
 
 
@@ -50,13 +54,17 @@ def answers_with(media_type: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"content": {media_type: {}}}}
 
 
-def answer_response(answer: Answer, status: int = 200) -> Response:
-    return json_response(answer.body, status if answer.kind is None else STATUS[answer.kind])
+def answer_response(answer: Edited | TurnedDown, status: int = 200) -> Response:
+    """A tool's answer. It holds no fractions, so that the model's own JSON is the same, and it is made sooner."""
+    status = STATUS[answer.kind] if isinstance(answer, TurnedDown) else status
+    try:
+        return Response(answer.model_dump_json(exclude_unset=True), status, media_type="application/json")
+    except PydanticSerializationError:  # a lone surrogate
+        return json_response(answer, status)
 
 
 def refusal_response(refusal: Refusal) -> Response:
-    body = {"ok": False, "observation": refusal.observation, "code": refusal.code}
-    return json_response(body, STATUS[refusal.kind])
+    return json_response(refusal.body, STATUS[refusal.kind])
 
 
 def too_large() -> Response:
@@ -89,11 +97,11 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 413:
         return too_large()
     where = f"{request.method} {request.url.path[:200]}"
-    body = {
-        "ok": False,
-        "observation": f"ERROR: {error.detail}: {where}. GET /openapi.json lists what there is.",
-        "code": _CODES.get(error.status_code, "http_error"),
-    }
+    body = Refused(
+        ok=False,
+        observation=f"ERROR: {error.detail}: {where}. GET /openapi.json lists what there is.",
+        code=_CODES.get(error.status_code, "http_error"),
+    )
     response = json_response(body, error.status_code)
     response.headers.update(error.headers or {})
     return response

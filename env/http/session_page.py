@@ -109,7 +109,7 @@ def _differences(changes: tuple[FileChange, ...]) -> tuple[Difference, ...]:
 
 
 def _excerpt(value: object) -> Excerpt:
-    """Of a text as it is, and of any other JSON value as JSON."""
+    """The beginning of a text as it is, and of any other JSON value written as JSON."""
     text = value
     if not isinstance(text, str):
         text = json.dumps(value, ensure_ascii=False, indent=1 if isinstance(value, list | Mapping) else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
@@ -18,25 +18,25 @@ from env.api.arguments import (
     UndoArguments,
     ViewArguments,
 )
+from env.api.refusal import Refused
+from env.api.tools import Checked, Edited, Started, Submitted, TestTicket
+from env.http.headers import bearer, idempotency_key
 from env.http.responses import answer_response, answers_with, json_response
 from env.http.toolroute import ToolRoute
-from env.service.access import bearer_of
+from env.service.call import A, Call
+from env.service.opening import Wanted
 from env.service.service import Service
 
 KEEP_ALIVE_S = 15.0
 _REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": schema.Refused} for status in (400, 401, 403, 404, 409, 413, 422, 429)
+    status: {"model": Refused} for status in (400, 401, 403, 404, 409, 413, 422, 429)
 }
 Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to hold the answer, until the test is over.")]
 TestNumber = Annotated[int, Path(ge=1, le=1_000_000, description="The test's number, as in `[Test #n]`.")]
 
 
-def bearer(request: Request) -> str | None:
-    return bearer_of(request.headers.get("authorization", ""))
-
-
-def key(request: Request) -> str | None:
-    return request.headers.get("idempotency-key")
+def _call(request: Request, session_id: str, arguments: A) -> Call[A]:
+    return Call(bearer=bearer(request), session_id=session_id, arguments=arguments, key=idempotency_key(request))
 
 
 def sessions_router(service: Service) -> APIRouter:
@@ -47,44 +47,50 @@ def sessions_router(service: Service) -> APIRouter:
     @router.post("", status_code=201, response_model=schema.Opened)
     async def open_session(body: schema.OpenSession, request: Request) -> Response:
         """Open a session on a task. The answer holds the prompt, the tools, the files and the bearer token."""
-        opened = service.opening.open_session(
-            bearer(request), body.task, body.agent, body.scale, body.metadata, key(request)
+        wanted = Wanted(
+            bearer=bearer(request),
+            task=body.task,
+            agent=body.agent,
+            scale=body.scale,
+            metadata=body.metadata,
+            key=idempotency_key(request),
         )
-        return json_response(opened, 201)
+        return json_response(service.opening.open_session(wanted), 201)
 
     @router.get("/{session_id}", response_model=schema.SessionView)
     async def read_session(session_id: str, request: Request) -> Response:
         """State, budget left, files, tests and submission."""
         return json_response(views.session(bearer(request), session_id))
 
-    @quick.post("/{session_id}/edit", response_model=schema.Edited)
+    @quick.post("/{session_id}/edit", response_model=Edited)
     async def edit(session_id: str, body: EditArguments, request: Request) -> Response:
         """Change the file inside its editable ranges."""
-        return answer_response(tools.edit(bearer(request), session_id, body, key(request)))
+        return answer_response(tools.edit(_call(request, session_id, body)))
 
-    @quick.post("/{session_id}/view", response_model=schema.Edited)
+    @quick.post("/{session_id}/view", response_model=Edited)
     async def view(session_id: str, request: Request, body: ViewArguments | None = None) -> Response:
         """Show the file with line numbers."""
-        return answer_response(tools.view(bearer(request), session_id, body or ViewArguments(), key(request)))
+        return answer_response(tools.view(_call(request, session_id, body or ViewArguments())))
 
-    @quick.post("/{session_id}/undo", response_model=schema.Edited)
+    @quick.post("/{session_id}/undo", response_model=Edited)
     async def undo(session_id: str, request: Request, body: UndoArguments | None = None) -> Response:
         """Take back the last edits."""
-        return answer_response(tools.undo(bearer(request), session_id, body or UndoArguments(), key(request)))
+        return answer_response(tools.undo(_call(request, session_id, body or UndoArguments())))
 
-    @router.post("/{session_id}/check", response_model=schema.Checked)
+    @router.post("/{session_id}/check", response_model=Checked)
     async def check(session_id: str, request: Request, body: CheckArguments | None = None) -> Response:
         """Rehearse the file on CPU at a tiny size, free of charge. Answers in seconds."""
-        return answer_response(await tools.check(bearer(request), session_id, body or CheckArguments(), key(request)))
+        return answer_response(await tools.check(_call(request, session_id, body or CheckArguments())))
 
-    @router.post("/{session_id}/test", status_code=202, response_model=schema.Started)
+    @router.post("/{session_id}/test", status_code=202, response_model=Started)
     async def test(session_id: str, request: Request, body: TestArguments | None = None, wait: Wait = 0) -> Response:
         """Spend a test on the file as it is. With `wait`, the answer may already hold the result."""
-        answer = tools.test(bearer(request), session_id, body or TestArguments(), key(request))
-        if answer.kind is None and wait:
-            n = answer.body["test"]["n"]
+        answer = tools.test(_call(request, session_id, body or TestArguments()))
+        if isinstance(answer, Started) and wait:
+            n = answer.test.n
             await lifecycle.wait(session_id, n, wait)
-            answer = tools.progressed(answer, views.test(bearer(request), session_id, n))
+            seen = views.test(bearer(request), session_id, n)
+            return json_response(tools.progressed(answer, seen), 202)
         return answer_response(answer, 202)
 
     @router.get("/{session_id}/tests/{n}", response_model=schema.TestView)
@@ -112,10 +118,10 @@ def sessions_router(service: Service) -> APIRouter:
         await lifecycle.wait(session_id, n, wait)
         return json_response(views.test(bearer(request), session_id, n))
 
-    @quick.post("/{session_id}/submit", response_model=schema.Submitted)
+    @quick.post("/{session_id}/submit", response_model=Submitted)
     async def submit(session_id: str, body: SubmitArguments, request: Request) -> Response:
         """Make a test's result the final answer. Closes the session."""
-        return answer_response(tools.submit(bearer(request), session_id, body, key(request)))
+        return answer_response(tools.submit(_call(request, session_id, body)))
 
     @router.get("/{session_id}/trajectory", response_model=schema.TrajectoryView)
     async def trajectory(session_id: str, request: Request) -> Response:
@@ -131,23 +137,22 @@ async def _events(service: Service, token: str | None, session_id: str, n: int) 
     status, shown, standing = None, 0, None
     while not service.lifecycle.stopping:
         seen = service.views.test(token, session_id, n)
-        if seen["status"] != status:
-            status = seen["status"]
-            yield _event("status", {"n": n, "status": status})
-        series = seen["progress"]["series"]
-        for point in series[shown:]:
-            yield _event("metrics", point)
-        shown = max(shown, len(series))
-        progress = {name: value for name, value in seen["progress"].items() if name != "series"}
-        if seen["ended_at"] is None and progress != standing:
+        if seen.status != status:
+            status = seen.status
+            yield _event("status", TestTicket(n=n, status=status).to_dict())
+        for point in seen.progress.series[shown:]:
+            yield _event("metrics", point.to_dict())
+        shown = max(shown, len(seen.progress.series))
+        if seen.ended_at is not None:
+            yield _event("result", seen.to_dict())
+            return
+        progress = seen.progress.model_dump(exclude={"series"})
+        if progress != standing:
             standing = progress
             yield _event("progress", progress)
-        if seen["ended_at"] is not None:
-            yield _event("result", seen)
-            return
         if not await service.lifecycle.changed(session_id, n, KEEP_ALIVE_S):
             yield ": still running\n\n"
 
 
-def _event(name: str, data: Any) -> str:
+def _event(name: str, data: Mapping[str, Any]) -> str:
     return f"event: {name}\ndata: {json.dumps(data, allow_nan=False)}\n\n"

@@ -6,11 +6,11 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.routing import APIRoute
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from env.api.arguments import TOOLS
+from env.http.headers import header
 
 
 class ToolRoute(APIRoute):
@@ -26,21 +26,29 @@ class ToolRoute(APIRoute):
         self._by_the_book, self.app = self.app, self._quick
 
     async def _quick(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        try:
-            content = await request.body()
-        except ClientDisconnect:
+        content = await _whole_body(receive)
+        if content is None:
             return
         try:
-            if request.headers.get("content-type") != "application/json":
+            if header(scope, b"content-type") != "application/json":
                 raise ValueError
             body = self._arguments.model_validate_json(content)
         except ValueError:
             await self._by_the_book(scope, _again(content, receive), send)
             return
-        session_id = request.path_params["session_id"]
-        response: Response = await self.endpoint(session_id=session_id, body=body, request=request)
+        session_id = scope["path_params"]["session_id"]
+        response: Response = await self.endpoint(session_id=session_id, body=body, request=Request(scope, receive))
         await response(scope, receive, send)
+
+
+async def _whole_body(receive: Receive) -> bytes | None:
+    """None when the caller leaves before it is all there."""
+    parts: list[bytes] = []
+    while (message := await receive())["type"] == "http.request":
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+    return None
 
 
 def _again(content: bytes, receive: Receive) -> Receive:

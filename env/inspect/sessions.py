@@ -8,7 +8,7 @@ from typing import TypeVar
 from anyio import to_thread
 from inspect_ai.solver import TaskState
 
-from env.client import Client, Session
+from env.client import Client, ClientSession
 
 T = TypeVar("T")
 
@@ -25,16 +25,16 @@ class Sessions:
         self._task = task
         self._scale = scale
         self._agent = agent
-        self._by_sample: dict[str, Session] = {}
+        self._by_sample: dict[str, ClientSession] = {}
 
-    async def open(self, state: TaskState) -> Session:
+    async def open(self, state: TaskState) -> ClientSession:
         agent = self._agent or str(state.model)
         metadata = {"inspect": {"sample": str(state.sample_id), "epoch": state.epoch}}
         session = await aside(lambda: self._client.open(self._task, agent, self._scale, metadata))
         self._by_sample[state.uuid] = session
         return session
 
-    def of(self, state: TaskState) -> Session:
+    def of(self, state: TaskState) -> ClientSession:
         return self._by_sample[state.uuid]
 
     async def close(self, state: TaskState) -> None:

@@ -6,35 +6,36 @@ from typing import Any
 
 from inspect_ai.tool import Tool, ToolDef, ToolError, ToolParams
 
-from env.client import RefusedError, Session, TestView
+from env.api.tools import Started
+from env.client import ClientSession, RefusedError, TestView
 from env.inspect.sessions import aside
 
 HOLD_S = 20
 """How long one call waits for a test; a cancelled sample leaves its thread behind for no longer."""
 
 
-def tools_of(session: Session) -> list[Tool]:
+def tools_of(session: ClientSession) -> list[Tool]:
     return [
         _tool(session, one.function.name, one.function.description, one.function.parameters)
         for one in session.opened.tools
     ]
 
 
-def _tool(session: Session, name: str, description: str, parameters: dict[str, Any]) -> Tool:
+def _tool(session: ClientSession, name: str, description: str, parameters: dict[str, Any]) -> Tool:
     async def execute(**arguments: Any) -> str:
         try:
             answer = await aside(lambda: session.call(name, **arguments))
-            if name == "test":
-                return str((await _result(session, answer["test"]["n"])).observation)
+            if isinstance(answer, Started):
+                return str((await _result(session, answer.test.n)).observation)
         except RefusedError as refused:
             raise ToolError(refused.observation) from refused
-        return str(answer["observation"])
+        return answer.observation
 
     # A file shown whole is longer than what Inspect would let through by default.
     return ToolDef(execute, name, description, ToolParams.model_validate(parameters), max_output=0).as_tool()
 
 
-async def _result(session: Session, n: int) -> TestView:
+async def _result(session: ClientSession, n: int) -> TestView:
     while True:
         seen = await aside(lambda: session.read_test(n, HOLD_S))
         if seen.ended_at is not None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import Any
 
+from env.api.sessions import TestView
 from env.lifecycle.rejection import rejection
 from env.store.model import Run, Status, Test
 from leaderboard.naming import elapsed_column, metric_column
@@ -24,19 +24,19 @@ def queued(n: int, left: int, result_call: str) -> str:
     return f"[Test #{n}] queued ({tests_remaining(left)}). Its result: {result_call}, until the status is final."
 
 
-def under_way(seen: Mapping[str, Any], result_call: str) -> str:
-    """The answer to a question after a test that is not over; `seen` is its view."""
-    progress = seen["progress"]
-    parts = [f"[Test #{seen['n']}] {seen['status']}"]
-    if progress["stage"]:
-        parts.append(f"{progress['stage']}{', being evaluated' if progress['evaluating'] else ''}")
-    if progress["series"]:
-        last = progress["series"][-1]
-        of = f" of {progress['total_steps']}" if progress["total_steps"] else ""
-        losses = [f"{name} {_loss(last[name])}" for name in ("train_loss", "val_loss")]
-        parts.append(", ".join((f"step {last['step']}{of}", *losses)))
-    if progress["eta_s"] and not progress["evaluating"]:
-        parts.append(f"training ends in about {progress['eta_s']:.0f} s")
+def under_way(seen: TestView, result_call: str) -> str:
+    """How a test stands that is not over; `result_call` is how its result is asked for."""
+    progress = seen.progress
+    parts = [f"[Test #{seen.n}] {seen.status}"]
+    if progress.stage:
+        parts.append(f"{progress.stage}{', being evaluated' if progress.evaluating else ''}")
+    if progress.series:
+        last = progress.series[-1]
+        of = f" of {progress.total_steps}" if progress.total_steps else ""
+        losses = (f"train_loss {_loss(last.train_loss)}", f"val_loss {_loss(last.val_loss)}")
+        parts.append(", ".join((f"step {last.step}{of}", *losses)))
+    if progress.eta_s and not progress.evaluating:
+        parts.append(f"training ends in about {progress.eta_s:.0f} s")
     return f"{'; '.join(parts)}. Its result: {result_call}, until the status is final."
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
 from typing import Any
@@ -23,9 +22,10 @@ from mcp_types import (
 
 from env.api.arguments import Arguments, description, parameters
 from env.api.refusal import Refusal
-from env.mcp.toolbox import ALL, IN_SESSION, Toolbox
+from env.api.sessions import Point, ProgressView
+from env.api.tools import LastTest
+from env.mcp.toolbox import ALL, IN_SESSION, Answer, Toolbox
 from env.service.access import LOOPBACK, bearer_of
-from env.service.answer import Answer
 from env.service.service import Service
 
 _INSTRUCTIONS = """\
@@ -68,17 +68,16 @@ class McpEndpoint:
     async def _call_tool(self, context: Context, call: CallToolRequestParams) -> CallToolResult:
         shown = 0
 
-        async def tell(progress: Mapping[str, Any]) -> None:
+        async def tell(progress: ProgressView) -> None:
             nonlocal shown
-            if progress["step"] > shown:  # the protocol wants every figure to be above the one before
-                shown = progress["step"]
-                await context.session.report_progress(shown, progress["total_steps"], _losses(progress["series"][-1]))
+            if progress.step > shown:  # the protocol wants every figure to be above the one before
+                shown = progress.step
+                await context.session.report_progress(shown, progress.total_steps, _losses(progress.series[-1]))
 
         try:
             return _result(await self._toolbox.call(call.name, call.arguments or {}, _bearer(context), tell))
         except Refusal as refusal:
-            body = {"ok": False, "observation": refusal.observation, "code": refusal.code}
-            return _result(Answer(body, refusal.kind))
+            return _result(refusal.body)
 
 
 Context = ServerRequestContext[dict[str, Any], Any]
@@ -102,22 +101,19 @@ def _bearer(context: Context) -> str | None:
 
 def _result(answer: Answer) -> CallToolResult:
     """The observation as text; and once more within the structured content, as some clients show only that."""
-    text = answer.body["observation"]
+    told = _encodable(answer.observation)
     return CallToolResult(
-        content=[TextContent(text=_encodable(text))],
-        structured_content=_lean(answer.body),
-        is_error=answer.kind is not None,
+        content=[TextContent(text=told)],
+        structured_content=_lean(answer) | {"observation": told},
+        is_error=not answer.ok,
     )
 
 
-def _lean(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what a model would read twice, or could not be sent."""
-    lean = dict(body) | {"observation": _encodable(body["observation"])}
-    if "progress" in body.get("test", {}):
-        test = {name: value for name, value in body["test"].items() if name != "observation"}
-        test["progress"] = {name: value for name, value in test["progress"].items() if name != "series"}
-        lean["test"] = test
-    return lean
+def _lean(answer: Answer) -> dict[str, Any]:
+    """The answer without what a model would read twice."""
+    if isinstance(answer, LastTest):
+        return answer.model_dump(exclude={"test": {"observation": True, "progress": {"series"}}})
+    return answer.to_dict()
 
 
 def _encodable(text: str) -> str:
@@ -125,8 +121,8 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _losses(point: Mapping[str, Any]) -> str:
-    return f"train_loss {point['train_loss']}, val_loss {point['val_loss']}"
+def _losses(point: Point) -> str:
+    return f"train_loss {point.train_loss}, val_loss {point.val_loss}"
 
 
 def _security(service: Service) -> TransportSecuritySettings:

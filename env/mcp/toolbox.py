@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -22,11 +22,15 @@ from env.api.arguments import (
     ViewArguments,
     mistakes,
 )
-from env.api.refusal import Kind, Refusal
+from env.api.refusal import Kind, Refusal, Refused
+from env.api.sessions import ProgressView
+from env.api.tools import Checked, Edited, LastTest, SessionOpened, TaskList, TurnedDown
+from env.lifecycle import feedback
 from env.service.access import Access
-from env.service.answer import Answer
+from env.service.call import A, Call
 from env.service.catalogue import task_brief
-from env.service.following import Following, Tell
+from env.service.opening import Wanted
+from env.service.refusals import no_results
 from env.service.service import Service
 
 WITHOUT_SESSION: dict[str, type[Arguments]] = {"list_tasks": ListTasksArguments, "open_session": OpenArguments}
@@ -36,11 +40,15 @@ ALL = WITHOUT_SESSION | IN_SESSION
 RESULT_CALL = "test_status()"
 
 
+Answer = Edited | TurnedDown | Refused | TaskList | SessionOpened | LastTest
+Tell = Callable[[ProgressView], Awaitable[None]]
+"""Is given the test's progress each time there is news."""
+
+
 class Toolbox:
     def __init__(self, service: Service) -> None:
-        self._house = service
-        self._following = Following(service.views, service.lifecycle, RESULT_CALL)
-        self._checks: set[asyncio.Task[Answer]] = set()
+        self._service = service
+        self._checks: set[asyncio.Task[Checked | TurnedDown]] = set()
 
     async def call(self, name: str, given: Mapping[str, Any], bearer: str | None, tell: Tell) -> Answer:
         """`bearer` is the request's own, for callers that do not give a `token`. Raises Refusal."""
@@ -62,46 +70,69 @@ class Toolbox:
                 return await self._in_session(arguments, token, Access.session_of(token), tell)
 
     async def _in_session(self, arguments: Arguments, token: str | None, session_id: str, tell: Tell) -> Answer:
-        tools = self._house.tools
+        def call(own: A) -> Call[A]:
+            return Call(bearer=token, session_id=session_id, arguments=own)
+
+        tools = self._service.tools
         match arguments:
             case EditArguments():
-                return tools.edit(token, session_id, arguments, None)
+                return tools.edit(call(arguments))
             case ViewArguments():
-                return tools.view(token, session_id, arguments, None)
+                return tools.view(call(arguments))
             case UndoArguments():
-                return tools.undo(token, session_id, arguments, None)
+                return tools.undo(call(arguments))
             case CheckArguments():
                 # To its end and into the trajectory, whether or not the caller still listens: as over HTTP.
-                check = asyncio.create_task(tools.check(token, session_id, arguments, None))
+                check = asyncio.create_task(tools.check(call(arguments)))
                 self._checks.add(check)
                 check.add_done_callback(self._checks.discard)
                 return await asyncio.shield(check)
             case TestArguments():
-                return tools.test(token, session_id, arguments, None, RESULT_CALL)
+                return tools.test(call(arguments), RESULT_CALL)
             case TestStatusArguments():
-                return await self._following.status(token, session_id, arguments.wait_s, tell)
+                return await self._last_test(token, session_id, arguments.wait_s, tell)
             case SubmitArguments():
-                return tools.submit(token, session_id, arguments, None)
+                return tools.submit(call(arguments))
             case _:
                 raise AssertionError(arguments)
 
-    def _list_tasks(self) -> Answer:
-        tasks = [task_brief(task) for task in self._house.tasks.values()]
+    def _list_tasks(self) -> TaskList:
+        tasks = tuple(map(task_brief, self._service.tasks.values()))
         lines = [f"{task.id}: {task.title} (scales: {', '.join(task.scales) or 'none'})" for task in tasks]
-        return Answer(
-            {"ok": True, "observation": "\n".join(lines), "tasks": [task.model_dump(mode="json") for task in tasks]}
-        )
+        return TaskList(ok=True, observation="\n".join(lines), tasks=tasks)
 
-    def _open(self, arguments: OpenArguments, bearer: str | None) -> Answer:
-        opened = self._house.opening.open_session(
-            bearer, arguments.task, arguments.agent, arguments.scale, metadata={}, key=None
+    def _open(self, arguments: OpenArguments, bearer: str | None) -> SessionOpened:
+        opened = self._service.opening.open_session(
+            Wanted(bearer=bearer, task=arguments.task, agent=arguments.agent, scale=arguments.scale)
         )
         told = (
-            f"Session {opened['session_id']} is open. Give token={opened['token']!r} with every other call. `test` "
-            f"answers at once; `test_status` waits for the result.\n\n{opened['prompt']}"
+            f"Session {opened.session_id} is open. Give token={opened.token!r} with every other call. `test` "
+            f"answers at once; `test_status` waits for the result.\n\n{opened.prompt}"
         )
-        brief = {name: opened[name] for name in ("session_id", "token", "task", "scale", "budget")}
-        return Answer({"ok": True, "observation": told, **brief})
+        return SessionOpened(
+            ok=True,
+            observation=told,
+            session_id=opened.session_id,
+            token=opened.token,
+            task=opened.task,
+            scale=opened.scale,
+            budget=opened.budget,
+        )
+
+    async def _last_test(self, bearer: str | None, session_id: str, wait_s: float, tell: Tell) -> LastTest:
+        """The last test, as soon as it is over or `wait_s` seconds have passed. Not a step: it changes nothing."""
+        views, lifecycle = self._service.views, self._service.lifecycle
+        tests = views.session(bearer, session_id).tests
+        if not tests:
+            raise no_results()
+        n = tests[-1].n
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait_s
+        while (left := deadline - loop.time()) > 0 and await lifecycle.changed(session_id, n, left):
+            await tell(views.test(bearer, session_id, n).progress)
+        seen = views.test(bearer, session_id, n)
+        told = seen.observation or feedback.under_way(seen, RESULT_CALL)
+        return LastTest(ok=True, observation=told, test=seen)
 
 
 def _token(given: Mapping[str, Any]) -> str | None:

@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
-from sqlalchemy import Engine
-
 from env.api import catalogue as answers
 from env.api.refusal import Kind, Refusal
 from env.api.results import CURVE_SOURCE, CurveView
 from env.service.catalogue import Catalogue, score_formula
-from env.service.shapes import unknown_result, unknown_task
+from env.service.refusals import unknown_result, unknown_task
 from env.store.store import Store
 from leaderboard import overview, reading, stored_scores
 from leaderboard.curve import Curve
@@ -38,18 +36,17 @@ class TaskBoard:
     """What scores mean at this scale, or why there are none."""
 
 
-class Boards:
+class LeaderboardReader:
     """Reads the leaderboard; every method is a transaction of its own."""
 
-    def __init__(self, engine: Engine, store: Store, tasks: Mapping[str, Task], catalogue: Catalogue) -> None:
-        self._engine = engine
+    def __init__(self, store: Store, tasks: Mapping[str, Task], catalogue: Catalogue) -> None:
         self._store = store
         self._tasks = tasks
         self._catalogue = catalogue
 
     def boards(self) -> answers.Boards:
         """Every task that has results, by id."""
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             found = reading.boards(conn)
         return answers.Boards(
             leaderboards=tuple(
@@ -66,7 +63,7 @@ class Boards:
 
     def table(self, task_id: str, query: TableQuery) -> Table:
         """A task's results. Raises Refusal for a query that has no answer, and for a task that nobody knows."""
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             try:
                 table = reading.rows(conn, task_id, query)
             except QueryError as error:
@@ -91,7 +88,7 @@ class Boards:
 
     def overview(self) -> list[Overview]:
         """How far every task got, at every scale that has results."""
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             return overview.overviews(conn)
 
     def task_board(self, task_id: str, query: TableQuery, runs: Sequence[str]) -> TaskBoard:
@@ -100,7 +97,7 @@ class Boards:
         `runs` are the keys of the results whose curves are shown. Raises QueryError, Refusal.
         """
         task = self._catalogue.task(task_id)
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             ranked = overview.primary_metrics(conn)
             measured = [scale for of_task, scale in ranked if of_task == task_id]
             scales = list(dict.fromkeys((*task.scales, *measured)))
@@ -133,12 +130,12 @@ class Boards:
 
     def adopt(self, scale: str, anchors: ScaleAnchors) -> None:
         """Score the results of the anchors' task version at this scale by them, now and from now on."""
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             stored_scores.adopt(conn, score_formula(scale, anchors))
 
     def _losses(self, run_key: str) -> tuple[str, Curve]:
         """A result's losses and the label of the stage they are from: of its last attempt, where there were several."""
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             entry = reading.entry(conn, run_key)
             if entry is None:
                 raise unknown_result(run_key)

@@ -15,7 +15,7 @@ from env.api.catalogue import (
     Tasks,
     TaskWhole,
 )
-from env.service.shapes import unknown_task
+from env.service.refusals import unknown_task
 from leaderboard.naming import metric_column
 from leaderboard.score_formula import Anchor, ScoreFormula
 from tasks.anchors import ScaleAnchors

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine
-
 from env.api.arguments import CheckArguments
 from env.api.refusal import Kind, Refusal
+from env.api.tools import Checked, CheckResult, TurnedDown
 from env.fence import check_source
 from env.lifecycle import feedback
 from env.lifecycle.attempts import Ended
 from env.lifecycle.rehearsals import Rehearsals
 from env.service.access import Access
-from env.service.answer import Answer
+from env.service.call import Call
 from env.service.live import LiveSession, LiveSessions
-from env.service.shapes import no_scale
+from env.service.refusals import no_scale
 from env.service.steps import Effect, Steps
 from env.store.model import Status
 from env.store.store import Store
@@ -27,26 +26,23 @@ def lint(live: LiveSession) -> None:
 
 
 class Checks:
-    def __init__(
-        self, engine: Engine, store: Store, live: LiveSessions, steps: Steps, rehearsals: Rehearsals, access: Access
-    ) -> None:
-        self._engine = engine
+    def __init__(self, store: Store, live: LiveSessions, steps: Steps, rehearsals: Rehearsals, access: Access) -> None:
         self._store = store
         self._live = live
         self._steps = steps
         self._rehearsals = rehearsals
         self._access = access
         self._checking: set[str] = set()
-        """Sessions whose rehearsal is under way."""
+        """The sessions whose rehearsal is under way."""
 
-    async def check(self, bearer: str | None, session_id: str, arguments: CheckArguments, key: str | None) -> Answer:
-        """Takes as long as the rehearsal, one at a time in a session."""
-        self._access.require_agent(bearer, self._live.get(session_id).session)
+    async def check(self, call: Call[CheckArguments]) -> Checked | TurnedDown:
+        """Rehearses the files as they are, which takes seconds. A session may have one such call at a time."""
+        session_id = call.session_id
+        self._access.require_agent(call.bearer, self._live.get(session_id).session)
         if session_id in self._checking:
             # No step and no answer to remember: the running check may have the same Idempotency-Key.
             raise Refusal(Kind.CONFLICT, "check_running", "A check is running already. Wait for its answer.")
-        call = (bearer, session_id, "check", arguments.model_dump(), key)
-        answer = self._steps.screen(*call, self._admit)
+        answer = self._steps.screen(call, Checked, self._admit)
         if answer is not None:
             return answer
         live = self._live.get(session_id)
@@ -55,7 +51,7 @@ class Checks:
             ended = await self._rehearsals.rehearse(live.session, live.seq + 1, live.workspace.texts)
         finally:
             self._checking.discard(session_id)
-        return self._steps.take(*call, lambda live: self._told(live, ended))
+        return self._steps.take(call, Checked, lambda live: self._told(live, ended))
 
     def _admit(self, live: LiveSession) -> Effect:
         session = live.session
@@ -69,7 +65,7 @@ class Checks:
                 f"Check budget exhausted ({limit}/{limit}). You may still test.",
             )
         lint(live)
-        return Effect("", live.workspace.document(None))
+        return Effect(observation="", document=live.workspace.document(None))
 
     def _told(self, live: LiveSession, ended: Ended) -> Effect:
         judged = ended.judged
@@ -84,9 +80,11 @@ class Checks:
         seconds = ended.state.elapsed_s or 0.0
         told = feedback.checked(passed, judged.reason, ended.output, judged.metrics, seconds, left)
         return Effect(
-            told, live.workspace.document(None), fields={"check": {"passed": passed, "checks_remaining": left}}
+            observation=told,
+            document=live.workspace.document(None),
+            adds={"check": CheckResult(passed=passed, checks_remaining=left)},
         )
 
     def _had(self, session_id: str) -> int:
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             return self._store.checks(conn, session_id)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Engine
-
 from env.api.refusal import Kind, Refusal
-from env.api.sessions import SessionView, StepView, TestView, TrajectoryView
+from env.api.sessions import SessionView, StepView, TestView
 from env.service.live import LiveSessions
 from env.service.prompt import prompt
 from env.service.views import Views
@@ -69,23 +67,22 @@ class SessionHistory:
 class History:
     """Tells sessions to readers, whoever may read them."""
 
-    def __init__(self, engine: Engine, store: Store, live: LiveSessions, views: Views) -> None:
-        self._engine = engine
+    def __init__(self, store: Store, live: LiveSessions, views: Views) -> None:
         self._store = store
         self._live = live
         self._views = views
 
     def session(self, bearer: str | None, session_id: str, page: int) -> SessionHistory:
         """Raises Refusal for whom the session is not open to, and for a page it does not have."""
-        view = SessionView.model_validate(self._views.session(bearer, session_id))
-        with self._engine.begin() as conn:
+        view = self._views.session(bearer, session_id)
+        with self._store.begin() as conn:
             steps = self._store.steps(conn, session_id)
             tests = self._store.tests(conn, session_id)
         pages = max(1, -(-len(steps) // STEPS_PER_PAGE))
         if page > pages:
             raise Refusal(Kind.NOT_FOUND, "unknown_page", f"The trajectory has {pages} page(s), not {page}.")
         start, end = (page - 1) * STEPS_PER_PAGE, page * STEPS_PER_PAGE
-        trajectory = TrajectoryView.model_validate(self._views.trajectory(bearer, session_id))
+        trajectory = self._views.trajectory(bearer, session_id)
         live = self._live.get(session_id)
         opened, task = live.history[0], live.session.task
         changes = _changes_of(opened, steps, {step.seq for step in steps[start:end]})
@@ -100,8 +97,8 @@ class History:
         )
 
     def _test(self, bearer: str | None, opened: Workspace, test: Test) -> TestHistory:
-        view = TestView.model_validate(self._views.test(bearer, test.session_id, test.n))
-        with self._engine.begin() as conn:
+        view = self._views.test(bearer, test.session_id, test.n)
+        with self._store.begin() as conn:
             recorded = reading.entry(conn, test.run_key)
         return TestHistory(
             view=view, run_key=test.run_key, changes=_changes(opened.texts, test.files), recorded=recorded

@@ -6,9 +6,7 @@ import re
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from sqlalchemy import Engine
-
-from env.api.refusal import Kind, Refusal
+from env.service.refusals import unknown_session
 from env.service.workspace import Workspace
 from env.store.model import Ending, Session, Step, Submission
 from env.store.store import Store
@@ -48,8 +46,7 @@ class LiveSession:
 class LiveSessions:
     """The most recently used ones; `Refusal` for ids that do not exist."""
 
-    def __init__(self, engine: Engine, store: Store) -> None:
-        self._engine = engine
+    def __init__(self, store: Store) -> None:
         self._store = store
         self._sessions: OrderedDict[str, LiveSession] = OrderedDict()
         self._opened: dict[str, Workspace] = {}
@@ -72,7 +69,7 @@ class LiveSessions:
         return live
 
     def _load(self, session_id: str) -> LiveSession:
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             session = self._store.session(conn, session_id)
             if session is None:
                 raise unknown_session(session_id)
@@ -94,7 +91,3 @@ class LiveSessions:
             else:
                 del live.history[-undone:]
         return live
-
-
-def unknown_session(session_id: str) -> Refusal:
-    return Refusal(Kind.NOT_FOUND, "unknown_session", f"There is no session {session_id[:64]!r}.")

@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine
-
 from env.api.arguments import schemas
 from env.api.refusal import Kind, Refusal
+from env.api.sessions import Opened
 from env.service.access import Access, sha256
-from env.service.answer import Answer
+from env.service.answers import budget, files
 from env.service.live import LiveSessions
 from env.service.prompt import prompt
-from env.service.repeats import Repeats
-from env.service.shapes import budget, files, unknown_task
+from env.service.refusals import unknown_task
+from env.service.repeats import Remembered, Repeats
 from env.store.model import Session
 from env.store.store import Store
-from leaderboard.naming import baseline_agent, is_baseline
+from leaderboard.naming import BASELINE_PREFIX, baseline_agent, is_baseline
 from tasks.model import Task
 
 _AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/@+-]{0,99}")
@@ -28,10 +28,25 @@ MAX_METADATA_CHARS = 8192
 MAX_METADATA_DEPTH = 32  # far from where reading it back could meet the interpreter's recursion limit
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """The session that somebody asks for."""
+
+    bearer: str | None
+    """An operator's key, where the service has any."""
+    task: str
+    agent: str
+    scale: str | None = None
+    """None for the service's default."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values, kept with the session."""
+    key: str | None = None
+    """The Idempotency-Key under which the call may be repeated."""
+
+
 class Opening:
     def __init__(
         self,
-        engine: Engine,
         store: Store,
         live: LiveSessions,
         tasks: Mapping[str, Task],
@@ -40,7 +55,6 @@ class Opening:
         clock: Callable[[], datetime],
         default_scale: str | None = None,
     ) -> None:
-        self._engine = engine
         self._store = store
         self._live = live
         self._tasks = tasks
@@ -50,56 +64,53 @@ class Opening:
         self._default_scale = default_scale
         self._repeats = Repeats(store)
 
-    def open_session(
-        self,
-        bearer: str | None,
-        task_id: str,
-        agent: str,
-        scale: str | None,
-        metadata: Mapping[str, Any],
-        key: str | None,
-    ) -> dict[str, Any]:
-        self._access.require_opener(bearer)
-        task = self._tasks.get(task_id)
+    def open_session(self, wanted: Wanted) -> Opened:
+        """Opens the session, or finds the one that the same key has opened before. Raises Refusal."""
+        self._access.require_opener(wanted.bearer)
+        task = self._tasks.get(wanted.task)
         if task is None:
-            raise unknown_task(task_id, self._tasks)
-        if not _AGENT.fullmatch(agent) or is_baseline(agent):
+            raise unknown_task(wanted.task, self._tasks)
+        if not _AGENT.fullmatch(wanted.agent) or is_baseline(wanted.agent):
             raise Refusal(
                 Kind.INVALID,
                 "bad_agent",
                 "agent must be 1 to 100 of the characters A-Z a-z 0-9 space . _ : / @ + -, begin with a letter or "
-                "digit, and not begin with 'baseline:', which is reserved.",
+                f"digit, and not begin with '{BASELINE_PREFIX}', which is reserved.",
             )
-        scale = self._scale(task, scale)
-        call = {"task": task_id, "agent": agent, "scale": scale, "metadata": _checked(metadata)}
-        scope = f"open:{sha256(bearer or '')}"
-        with self._engine.begin() as conn:
-            repeated = self._repeats.find(conn, scope, key, call)
+        scale = self._scale(task, wanted.scale)
+        metadata = _checked(wanted.metadata)
+        call = {"task": task.id, "agent": wanted.agent, "scale": scale, "metadata": metadata}
+        scope = f"open:{sha256(wanted.bearer or '')}"
+        with self._store.begin() as conn:
+            repeated = self._repeats.find(conn, scope, wanted.key, call)
             if repeated is not None:
                 session_id = str(repeated.body["session_id"])
                 session = self._store.session(conn, session_id)
                 assert session is not None
             else:
-                session = self._new(task, agent, scale, metadata)
+                session = self._new(task, wanted.agent, scale, metadata)
                 session_id = session.id
                 self._store.add_session(conn, session)
-                self._repeats.remember(conn, scope, key, call, Answer({"session_id": session_id}))
+                self._repeats.remember(conn, scope, wanted.key, call, Remembered({"session_id": session_id}))
         live = self._live.get(session_id)
-        return {
-            "session_id": session_id,
-            "token": self._access.token(session_id),
-            "task": session.task.id,
-            "scale": session.scale,
-            "prompt": prompt(session.task, session.scale),
-            "tools": schemas(),
-            "budget": budget(session.task, []),
-            "files": files(live.history[0]),
-        }
+        return Opened(
+            session_id=session_id,
+            token=self._access.token(session_id),
+            task=session.task.id,
+            scale=session.scale,
+            prompt=prompt(session.task, session.scale),
+            tools=schemas(),
+            budget=budget(session, []),
+            files=files(live.history[0]),
+        )
 
     def open_baseline(self, task: Task, name: str, scale: str, seed: int) -> tuple[str, str]:
-        """Id and token of a session that plays a baseline. For the operator's own process: no transport leads here."""
+        """Opens a session that plays a baseline, for the operator's own process; no transport leads here.
+
+        Returns the session's id and token.
+        """
         session = self._new(task, baseline_agent(name), scale, {}, seed)
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             self._store.add_session(conn, session)
         return session.id, self._access.token(session.id)
 

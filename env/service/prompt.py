@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from env.document import Document, listing
 from env.document.baselines import baseline_document
-from tasks.model import Baseline, Budget, Scale, Task
+from tasks.model import Baseline, Scale, SessionBudget, Task
 
 _HOW = """\
 Work through the tools: `edit` changes the file inside its editable ranges, `view` shows it, `undo` takes edits back,
@@ -63,7 +63,7 @@ def _evaluation(scale: Scale | None) -> Iterator[str]:
         )
 
 
-def _budget(budget: Budget) -> Iterator[str]:
+def _budget(budget: SessionBudget) -> Iterator[str]:
     yield f"- {budget.tests} test(s). A test that is refused for a mistake in the file costs nothing."
     yield f"- {budget.checks} check(s): free rehearsals of a few seconds, on CPU at a tiny size."
     if budget.steps:

@@ -4,23 +4,41 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
 from env.api.refusal import Kind, Refusal
 from env.service.access import sha256
-from env.service.answer import Answer
 from env.store.store import Store
 
 MAX_KEY_CHARS = 200
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """An answer as it is kept under its key."""
+
+    body: Mapping[str, Any]
+    """JSON values: all that it takes to give the answer again."""
+    kind: Kind | None = None
+    """Why the call was refused; None when it was not."""
+
+    def to_json(self) -> str:
+        return json.dumps({"kind": self.kind, "body": self.body}, separators=(",", ":"))
+
+    @staticmethod
+    def from_json(text: str) -> Remembered:
+        raw = json.loads(text)
+        return Remembered(raw["body"], raw["kind"] and Kind(raw["kind"]))
 
 
 class Repeats:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def find(self, conn: Connection, scope: str, key: str | None, call: Mapping[str, Any]) -> Answer | None:
+    def find(self, conn: Connection, scope: str, key: str | None, call: Mapping[str, Any]) -> Remembered | None:
         """The answer given before under this key, if any. Raises Refusal for a key that is none."""
         if key is not None and not 0 < len(key) <= MAX_KEY_CHARS:
             raise Refusal(
@@ -35,9 +53,11 @@ class Repeats:
                 "idempotency_key_reused",
                 "This Idempotency-Key was used for another call before. Use a new key for a new call.",
             )
-        return Answer.from_json(found["body"])
+        return Remembered.from_json(found["body"])
 
-    def remember(self, conn: Connection, scope: str, key: str | None, call: Mapping[str, Any], answer: Answer) -> None:
+    def remember(
+        self, conn: Connection, scope: str, key: str | None, call: Mapping[str, Any], answer: Remembered
+    ) -> None:
         if key is not None:
             self._store.add_answer(conn, scope, sha256(key), _fingerprint(call), answer.to_json())
 

@@ -14,7 +14,7 @@ from env.api.catalogue import Ready
 from env.lifecycle.loop import Lifecycle, utc_now
 from env.lifecycle.rehearsals import Rehearsals
 from env.service.access import Access
-from env.service.boards import Boards
+from env.service.boards import LeaderboardReader
 from env.service.catalogue import Catalogue
 from env.service.checks import Checks
 from env.service.closing import DEFAULT_PATIENCE, Closing, SessionPatience
@@ -22,7 +22,7 @@ from env.service.history import History
 from env.service.live import LiveSessions
 from env.service.opening import Opening
 from env.service.steps import Steps
-from env.service.tools import Tools
+from env.service.tools import SessionTools
 from env.service.views import Views
 from env.store.engine import Checkpoints, open_database
 from env.store.store import Store
@@ -61,12 +61,12 @@ class Service:
     metrics: Metrics
     checkpoints: Checkpoints
     opening: Opening
-    tools: Tools
+    tools: SessionTools
     views: Views
     history: History
     closing: Closing
     catalogue: Catalogue
-    boards: Boards
+    boards: LeaderboardReader
     open_to_all: bool
     """No operator keys are configured: it listens on loopback only."""
 
@@ -92,16 +92,16 @@ def build(
     store = Store(engine)
     anchors = anchors or {}
     catalogue = Catalogue(tasks, anchors)
-    boards = Boards(engine, store, tasks, catalogue)
+    boards = LeaderboardReader(store, tasks, catalogue)
     for scale, each in (item for of_task in anchors.values() for item in of_task.items()):
         boards.adopt(scale, each)
     access = Access(_secret(settings.state_dir), settings.keys)
-    live = LiveSessions(engine, store)
+    live = LiveSessions(store)
     metrics = Metrics(store, host)
     lifecycle = Lifecycle(store, runner, host, clock, Telemetry(metrics))
-    steps = Steps(engine, store, live, access, clock)
-    views = Views(engine, store, live, lifecycle, access)
-    checks = Checks(engine, store, live, steps, Rehearsals(runner, lifecycle.tidied), access)
+    steps = Steps(store, live, access, clock)
+    views = Views(store, live, lifecycle, access)
+    checks = Checks(store, live, steps, Rehearsals(runner, lifecycle.tidied), access)
     return Service(
         engine=engine,
         tasks=tasks,
@@ -109,12 +109,10 @@ def build(
         lifecycle=lifecycle,
         metrics=metrics,
         checkpoints=Checkpoints(engine),
-        opening=Opening(
-            engine, store, live, tasks, access, lambda: secrets.token_hex(8), clock, settings.default_scale
-        ),
-        tools=Tools(engine, store, live, steps, lifecycle, checks, access, clock),
+        opening=Opening(store, live, tasks, access, lambda: secrets.token_hex(8), clock, settings.default_scale),
+        tools=SessionTools(store, live, steps, lifecycle, checks, access, clock),
         views=views,
-        history=History(engine, store, live, views),
+        history=History(store, live, views),
         closing=Closing(store, live, clock, settings.patience),
         catalogue=catalogue,
         boards=boards,

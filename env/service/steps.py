@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
+from env.api.arguments import Arguments
+from env.api.base import Body
 from env.api.refusal import Kind, Refusal
+from env.api.tools import Edited, TurnedDown
 from env.document import Document, EditRefused
 from env.fence import FenceViolation
 from env.service.access import Access
-from env.service.answer import Answer
+from env.service.call import Call
 from env.service.live import LiveSession, LiveSessions
-from env.service.repeats import Repeats
+from env.service.repeats import Remembered, Repeats
 from env.service.workspace import Workspace
 from env.store.model import Step
 from env.store.store import Store
 
+E = TypeVar("E", bound=Edited)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Effect:
     """What a tool call comes to: the observation, and what is committed with its step."""
 
@@ -31,112 +36,62 @@ class Effect:
     workspace: Workspace | None = None
     """The files' new state, after an edit."""
     undone: int = 0
+    """How many edits were taken back."""
     test: int | None = None
+    """The test that was started or submitted."""
     write: Callable[[Connection], None] | None = None
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    """What the tool adds to the answer."""
+    """What else is written in the step's transaction."""
+    adds: Mapping[str, Body] = field(default_factory=dict)
+    """The fields that the tool's answer has beside those of an edit's."""
 
 
 class Steps:
-    def __init__(
-        self, engine: Engine, store: Store, live: LiveSessions, access: Access, clock: Callable[[], datetime]
-    ) -> None:
-        self._engine = engine
+    def __init__(self, store: Store, live: LiveSessions, access: Access, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._live = live
         self._access = access
         self._clock = clock
         self._repeats = Repeats(store)
 
-    def take(
-        self,
-        bearer: str | None,
-        session_id: str,
-        tool: str,
-        arguments: Mapping[str, Any],
-        key: str | None,
-        act: Callable[[LiveSession], Effect],
-    ) -> Answer:
+    def take(self, call: Call[Arguments], answer: type[E], act: Callable[[LiveSession], Effect]) -> E | TurnedDown:
         """Runs a tool call and commits its step, its effect and its answer together. A refusal is a step as well."""
-        live, repeated = self._enter(bearer, session_id, tool, arguments, key)
+        live, repeated = self._enter(call, answer)
         if repeated is not None:
             return repeated
-        return self._commit(live, tool, arguments, key, *self._attempt(live, tool, act))
+        effect, refusal = self._attempt(live, call, act)
+        return self._commit(live, call, effect, refusal, answer)
 
     def screen(
-        self,
-        bearer: str | None,
-        session_id: str,
-        tool: str,
-        arguments: Mapping[str, Any],
-        key: str | None,
-        admit: Callable[[LiveSession], Effect],
-    ) -> Answer | None:
+        self, call: Call[Arguments], answer: type[E], admit: Callable[[LiveSession], Effect]
+    ) -> E | TurnedDown | None:
         """The first half of a call that takes its time: None if it may go on, and then `take` ends it.
 
         Otherwise its answer: the one given before under the same key, or the refusal, which is committed.
         """
-        live, repeated = self._enter(bearer, session_id, tool, arguments, key)
+        live, repeated = self._enter(call, answer)
         if repeated is not None:
             return repeated
-        effect, refusal = self._attempt(live, tool, admit)
-        return None if refusal is None else self._commit(live, tool, arguments, key, effect, refusal)
+        effect, refusal = self._attempt(live, call, admit)
+        return None if refusal is None else self._commit(live, call, effect, refusal, answer)
 
-    def _enter(
-        self, bearer: str | None, session_id: str, tool: str, arguments: Mapping[str, Any], key: str | None
-    ) -> tuple[LiveSession, Answer | None]:
+    def _enter(self, call: Call[Arguments], answer: type[E]) -> tuple[LiveSession, E | TurnedDown | None]:
         """The session, once the caller may act in it; and the answer given before under the same key."""
-        live = self._live.get(session_id)
-        self._access.require_agent(bearer, live.session)
-        if key is not None:
-            with self._engine.begin() as conn:
-                repeated = self._repeats.find(conn, session_id, key, _call(tool, arguments))
-            if repeated is not None:
-                return live, repeated
-        self._require_open(live, tool)
+        live = self._live.get(call.session_id)
+        self._access.require_agent(call.bearer, live.session)
+        if call.key is not None:
+            with self._store.begin() as conn:
+                found = self._repeats.find(conn, call.session_id, call.key, _repeatable(call))
+            if found is not None:
+                return live, _again(found, answer)
+        self._require_open(live, call.tool)
         return live, None
 
-    def _commit(
-        self,
-        live: LiveSession,
-        tool: str,
-        arguments: Mapping[str, Any],
-        key: str | None,
-        effect: Effect,
-        refusal: Refusal | None,
-    ) -> Answer:
-        session_id = live.session.id
-        step = Step(
-            seq=live.seq + 1,
-            tool=tool,
-            input=arguments,
-            ok=refusal is None,
-            observation=effect.observation,
-            at=self._clock(),
-            code=None if refusal is None else refusal.code,
-            test=effect.test,
-            editables=None if effect.workspace is None else effect.workspace.editables(),
-            undone=effect.undone,
-        )
-        changed = effect.workspace is not None or effect.undone > 0
-        answer = _answer(effect, refusal, live.revision + changed)
-        if effect.write is None and key is None:
-            self._store.append(session_id, step)
-        else:
-            with self._engine.begin() as conn:
-                self._store.add_step(conn, session_id, step)
-                if effect.write is not None:
-                    effect.write(conn)
-                self._repeats.remember(conn, session_id, key, _call(tool, arguments), answer)
-        live.advance(step, effect.workspace)
-        return answer
-
     def _attempt(
-        self, live: LiveSession, tool: str, act: Callable[[LiveSession], Effect]
+        self, live: LiveSession, call: Call[Arguments], act: Callable[[LiveSession], Effect]
     ) -> tuple[Effect, Refusal | None]:
         limit = live.session.task.budget.steps
         try:
-            if limit and live.seq >= limit and tool != "submit":
+            if limit and live.seq >= limit and call.tool != "submit":
                 raise Refusal(
                     Kind.EXHAUSTED,
                     "step_budget_exhausted",
@@ -150,7 +105,36 @@ class Steps:
             refusal = Refusal(Kind.INVALID, violation.code, f"{violation.message} No test was spent.")
         except Refusal as refused:
             refusal = refused
-        return Effect(refusal.observation, live.workspace.document(None)), refusal
+        return Effect(observation=refusal.observation, document=live.workspace.document(None)), refusal
+
+    def _commit(
+        self, live: LiveSession, call: Call[Arguments], effect: Effect, refusal: Refusal | None, answer: type[E]
+    ) -> E | TurnedDown:
+        step = Step(
+            seq=live.seq + 1,
+            tool=call.tool,
+            input=call.input,
+            ok=refusal is None,
+            observation=effect.observation,
+            at=self._clock(),
+            code=None if refusal is None else refusal.code,
+            test=effect.test,
+            editables=None if effect.workspace is None else effect.workspace.editables(),
+            undone=effect.undone,
+        )
+        changed = effect.workspace is not None or effect.undone > 0
+        given = _given(effect, refusal, live.revision + changed, answer)
+        if effect.write is None and call.key is None:
+            self._store.append(call.session_id, step)
+        else:
+            with self._store.begin() as conn:
+                self._store.add_step(conn, call.session_id, step)
+                if effect.write is not None:
+                    effect.write(conn)
+                kept = Remembered(given.to_dict(), None if refusal is None else refusal.kind)
+                self._repeats.remember(conn, call.session_id, call.key, _repeatable(call), kept)
+        live.advance(step, effect.workspace)
+        return given
 
     def _require_open(self, live: LiveSession, tool: str) -> None:
         if live.ending is not None:
@@ -170,15 +154,26 @@ class Steps:
             )
 
 
-def _call(tool: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"tool": tool, "arguments": arguments}
+def _repeatable(call: Call[Arguments]) -> Mapping[str, Any]:
+    """What a call under the same key must be to be the same call."""
+    return {"tool": call.tool, "arguments": call.input}
 
 
-def _answer(effect: Effect, refusal: Refusal | None, revision: int) -> Answer:
-    body: dict[str, Any] = {"ok": refusal is None, "observation": effect.observation}
-    if refusal is not None:
-        body["code"] = refusal.code
-    body["editable"] = [list(pair) for pair in effect.document.ranges]
-    body["total_lines"] = effect.document.total_lines
-    body["revision"] = revision
-    return Answer(body | dict(effect.fields), None if refusal is None else refusal.kind)
+def _given(effect: Effect, refusal: Refusal | None, revision: int, answer: type[E]) -> E | TurnedDown:
+    document = effect.document
+    fields: dict[str, object] = {
+        "ok": refusal is None,
+        "observation": effect.observation,
+        "editable": document.ranges,
+        "total_lines": document.total_lines,
+        "revision": revision,
+    }
+    if refusal is None:
+        return answer.model_validate(fields | dict(effect.adds))
+    return TurnedDown.model_validate(fields | {"code": refusal.code, "kind": refusal.kind})
+
+
+def _again(found: Remembered, answer: type[E]) -> E | TurnedDown:
+    if found.kind is None:
+        return answer.model_validate(found.body)
+    return TurnedDown.model_validate({**found.body, "kind": found.kind})

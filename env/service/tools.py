@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from env.api.arguments import (
     CheckArguments,
@@ -17,27 +16,28 @@ from env.api.arguments import (
     ViewArguments,
 )
 from env.api.refusal import Kind, Refusal
+from env.api.sessions import TestView
+from env.api.tools import Checked, Edited, QueuedTest, Started, Submitted, SubmittedTest, TurnedDown
 from env.document import apply, current_file, ranges_text, view
 from env.lifecycle import feedback
 from env.lifecycle.loop import Lifecycle
 from env.service.access import Access
-from env.service.answer import Answer
+from env.service.call import Call
 from env.service.checks import Checks, lint
 from env.service.edits import operation
 from env.service.live import LiveSession, LiveSessions
-from env.service.shapes import no_scale, unknown_test
+from env.service.refusals import no_results, no_scale, unknown_test
 from env.service.steps import Effect, Steps
-from env.store.model import Session, Status, Submission, Test
+from env.store.model import Session, Status, Submission, Test, tests_left
 from env.store.store import Store
 from leaderboard import writing as leaderboard
 
 RESULT_OVER_HTTP = "GET /v1/sessions/{session}/tests/{n}?wait=60"
 
 
-class Tools:
+class SessionTools:
     def __init__(
         self,
-        engine: Engine,
         store: Store,
         live: LiveSessions,
         steps: Steps,
@@ -46,7 +46,6 @@ class Tools:
         access: Access,
         clock: Callable[[], datetime],
     ) -> None:
-        self._engine = engine
         self._store = store
         self._live = live
         self._steps = steps
@@ -55,9 +54,9 @@ class Tools:
         self._clock = clock
         self._checks = checks
 
-    def edit(self, bearer: str | None, session_id: str, arguments: EditArguments, key: str | None) -> Answer:
+    def edit(self, call: Call[EditArguments]) -> Edited | TurnedDown:
         def act(live: LiveSession) -> Effect:
-            task, workspace = live.session.task, live.workspace
+            task, workspace, arguments = live.session.task, live.workspace, call.arguments
             op = operation(arguments)
             if op is None:
                 if not task.allow_create:
@@ -75,74 +74,66 @@ class Tools:
                 changed = workspace.with_document(document)
                 what = f"{applied.what} in {document.filename}"
             observation = f"OK: {what}. Editable range: {ranges_text(document)}.\n\n{current_file(document)}"
-            return Effect(observation, document, changed)
+            return Effect(observation=observation, document=document, workspace=changed)
 
-        return self._steps.take(bearer, session_id, "edit", arguments.model_dump(exclude_none=True), key, act)
+        return self._steps.take(call, Edited, act)
 
-    def view(self, bearer: str | None, session_id: str, arguments: ViewArguments, key: str | None) -> Answer:
+    def view(self, call: Call[ViewArguments]) -> Edited | TurnedDown:
         def act(live: LiveSession) -> Effect:
-            document = live.workspace.document(arguments.filename)
-            return Effect(view(document, arguments.start_line, arguments.end_line), document)
+            document = live.workspace.document(call.arguments.filename)
+            shown = view(document, call.arguments.start_line, call.arguments.end_line)
+            return Effect(observation=shown, document=document)
 
-        return self._steps.take(bearer, session_id, "view", arguments.model_dump(exclude_none=True), key, act)
+        return self._steps.take(call, Edited, act)
 
-    def undo(self, bearer: str | None, session_id: str, arguments: UndoArguments, key: str | None) -> Answer:
+    def undo(self, call: Call[UndoArguments]) -> Edited | TurnedDown:
         def act(live: LiveSession) -> Effect:
-            possible = len(live.history) - 1
-            if not 1 <= arguments.n <= possible:
+            n, possible = call.arguments.n, len(live.history) - 1
+            if not 1 <= n <= possible:
                 allowed = f"n may be 1 to {possible}" if possible else "there is no edit to undo"
-                raise Refusal(Kind.CONFLICT, "cannot_undo", f"Cannot undo {arguments.n} edit(s): {allowed}.")
-            before, after = live.workspace, live.history[-1 - arguments.n]
+                raise Refusal(Kind.CONFLICT, "cannot_undo", f"Cannot undo {n} edit(s): {allowed}.")
+            before, after = live.workspace, live.history[-1 - n]
             changed = [path for path in before.documents if before.documents[path] != after.documents.get(path)]
             document = after.documents.get(changed[-1] if changed else "") or after.document(None)
             observation = (
-                f"OK: Undid {arguments.n} edit(s) in {', '.join(changed) or document.filename}. "
+                f"OK: Undid {n} edit(s) in {', '.join(changed) or document.filename}. "
                 f"Editable range: {ranges_text(document)}.\n\n{current_file(document)}"
             )
-            return Effect(observation, document, undone=arguments.n)
+            return Effect(observation=observation, document=document, undone=n)
 
-        return self._steps.take(bearer, session_id, "undo", arguments.model_dump(), key, act)
+        return self._steps.take(call, Edited, act)
 
-    async def check(self, bearer: str | None, session_id: str, arguments: CheckArguments, key: str | None) -> Answer:
-        return await self._checks.check(bearer, session_id, arguments, key)
+    async def check(self, call: Call[CheckArguments]) -> Checked | TurnedDown:
+        return await self._checks.check(call)
 
-    def test(
-        self,
-        bearer: str | None,
-        session_id: str,
-        arguments: TestArguments,
-        key: str | None,
-        result_call: str = RESULT_OVER_HTTP,
-    ) -> Answer:
+    def test(self, call: Call[TestArguments], result_call: str = RESULT_OVER_HTTP) -> Started | TurnedDown:
         """`result_call` tells the agent how to ask for the result; it may name the `{session}` and the test's `{n}`."""
 
         def act(live: LiveSession) -> Effect:
             session, workspace = live.session, live.workspace
-            document = workspace.document(None)
-            with self._engine.begin() as conn:
+            with self._store.begin() as conn:
                 earlier = self._store.tests(conn, session.id)
-            left = self._check_testable(session, earlier)
+            left = self._check_testable(session, earlier) - 1
             lint(live)
             n = len(earlier) + 1
             test = Test(
                 session_id=session.id, n=n, status=Status.QUEUED, files=workspace.texts, created_at=self._clock()
             )
             return Effect(
-                feedback.queued(n, left - 1, result_call.format(session=session.id, n=n)),
-                document,
+                observation=feedback.queued(n, left, result_call.format(session=session.id, n=n)),
+                document=workspace.document(None),
                 test=n,
                 write=lambda conn: self._store.add_test(conn, test),
-                fields={"test": {"n": n, "status": test.status.value, "tests_remaining": left - 1}},
+                adds={"test": QueuedTest(n=n, status=test.status.value, tests_remaining=left)},
             )
 
-        answer = self._steps.take(bearer, session_id, "test", arguments.model_dump(), key, act)
+        answer = self._steps.take(call, Started, act)
         self._lifecycle.wake()
         return answer
 
     def _check_testable(self, session: Session, earlier: list[Test]) -> int:
         """How many tests are left, at least one; or the refusal that says why this one can't be had."""
-        limit = session.task.budget.tests
-        used = sum(not test.refunded for test in earlier)
+        left = tests_left(session, earlier)
         if session.scale is None:
             raise no_scale()
         if not self._lifecycle.can_run(session):
@@ -152,7 +143,9 @@ class Tools:
                 f"Scale {session.scale} needs {session.size.world_size} GPUs, which this service "
                 "does not have. Open a session with another scale.",
             )
-        if used >= limit:
+        if left <= 0:
+            limit = session.task.budget.tests
+            used = limit - left
             raise Refusal(
                 Kind.EXHAUSTED,
                 "test_budget_exhausted",
@@ -166,13 +159,14 @@ class Tools:
                 "test_running",
                 f"Test #{running.n} is {running.status.value}. Wait for its result, or cancel it first.",
             )
-        return limit - used
+        return left
 
-    def submit(self, bearer: str | None, session_id: str, arguments: SubmitArguments, key: str | None) -> Answer:
+    def submit(self, call: Call[SubmitArguments]) -> Submitted | TurnedDown:
         def act(live: LiveSession) -> Effect:
-            with self._engine.begin() as conn:
+            session_id = live.session.id
+            with self._store.begin() as conn:
                 tests = self._store.tests(conn, session_id)
-            test = _submittable(tests, arguments.n)
+            test = _submittable(tests, call.arguments.n)
             submission = Submission(test=test.n, at=self._clock())
 
             def write(conn: Connection) -> None:
@@ -180,32 +174,30 @@ class Tools:
                 leaderboard.submit(conn, session_id, test.run_key, submission.at)
 
             return Effect(
-                feedback.submitted(test),
-                live.workspace.document(None),
+                observation=feedback.submitted(test),
+                document=live.workspace.document(None),
                 test=test.n,
                 write=write,
-                fields={"submission": {"n": test.n, "status": test.status.value}},
+                adds={"submission": SubmittedTest(n=test.n, status=test.status.value)},
             )
 
-        answer = self._steps.take(bearer, session_id, "submit", arguments.model_dump(), key, act)
-        if answer.kind is None:
-            with self._engine.begin() as conn:
-                self._live.get(session_id).submission = self._store.submission(conn, session_id)
+        answer = self._steps.take(call, Submitted, act)
+        if isinstance(answer, Submitted):
+            with self._store.begin() as conn:
+                self._live.get(call.session_id).submission = self._store.submission(conn, call.session_id)
         return answer
 
     @staticmethod
-    def progressed(answer: Answer, test: Mapping[str, Any]) -> Answer:
+    def progressed(answer: Started, test: TestView) -> Started:
         """The answer to a test call after waiting: what the test shows now, with the feedback if it is over."""
-        body = {**answer.body, "test": test}
-        if test["observation"] is not None:
-            body["observation"] = test["observation"]
-        return Answer(body)
+        told = answer.observation if test.observation is None else test.observation
+        return answer.model_copy(update={"test": test, "observation": told})
 
     def cancel(self, bearer: str | None, session_id: str, n: int) -> None:
-        """Stop a test. One that waits is refunded; one that runs is spent."""
+        """Stops a test. One that waits is refunded; one that runs is spent. Raises Refusal."""
         live = self._live.get(session_id)
         self._access.require_reader(bearer, live.session)
-        with self._engine.begin() as conn:
+        with self._store.begin() as conn:
             test = self._store.test(conn, session_id, n)
         if test is None:
             raise unknown_test(session_id, n)
@@ -224,7 +216,7 @@ def _submittable(tests: list[Test], n: int) -> Test:
                 "test_running",
                 f"Test #{running.n} is {running.status.value}. Wait for its result.",
             )
-        raise Refusal(Kind.CONFLICT, "no_results", "No test results yet. Run test() at least once first.")
+        raise no_results()
     found = next((test for test in ready if test.n == n), None)
     if found is None:
         known = ", ".join(f"#{test.n}" for test in ready)

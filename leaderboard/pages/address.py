@@ -10,7 +10,7 @@ from leaderboard.table import MAX_OFFSET, QueryError, TableQuery
 
 PAGE_ROWS = 50
 MAX_RUNS = 24
-"""Curves in one chart."""
+"""The most curves that one chart shows."""
 _MAX_TEXT = 200
 
 
@@ -33,7 +33,7 @@ class BoardAddress:
 
     @staticmethod
     def of(values: Mapping[str, Sequence[str]]) -> BoardAddress:
-        """From the parameters of an address; unknown ones are ignored. Raises BadValue."""
+        """Read the parameters of an address; unknown ones are ignored. Raises BadValue."""
         texts = {name: _text(name, given) for name, given in values.items() if name != "run"}
         final = texts.get("final") or "true"
         if final not in ("true", "false"):
@@ -64,7 +64,7 @@ class BoardAddress:
         )
 
     def parameters(self) -> list[tuple[str, str]]:
-        """What differs from the page as it is without any; the chosen runs apart."""
+        """The parameters that differ from those of a bare address; the chosen runs are not among them."""
         default = BoardAddress()
         named = {"scale": self.scale, "status": self.status, "agent": self.agent, "sort": self.sort}
         found = [(name, value) for name, value in named.items() if value is not None]

@@ -13,13 +13,15 @@ _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml",
 
 @dataclass(frozen=True)
 class Asset:
+    """A style sheet, script or picture that pages load."""
+
     content: bytes
     media_type: str
 
 
 @cache
 def assets() -> dict[str, Asset]:
-    """By file name."""
+    """All files that pages load, by file name."""
     found = sorted((files("leaderboard.pages") / "static").iterdir(), key=lambda file: file.name)
     return {
         file.name: Asset(file.read_bytes(), _TYPES[suffix])
@@ -30,7 +32,7 @@ def assets() -> dict[str, Asset]:
 
 @cache
 def version() -> str:
-    """Of all of them together: scripts import each other by relative addresses."""
+    """A short digest of all files together: scripts import each other by relative addresses."""
     digest = hashlib.sha256()
     for name, asset in assets().items():
         digest.update(f"{name}\0{len(asset.content)}\0".encode() + asset.content)

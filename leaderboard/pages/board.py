@@ -80,7 +80,7 @@ class BoardView:
 
 
 def board_view(table: Table, query: BoardAddress) -> BoardView:
-    """The page's table. `table` holds the page of rows that `query` asks for."""
+    """The table as the page shows it; `table` holds the page of rows that `query` asks for."""
     sort = query.sort or naming.ranking_column(table.metric_columns) or "timestamp"
     shown = [*_grouped(table)]
     columns = [column for _, members in shown for column in members]

@@ -32,12 +32,12 @@ def figure(value: object, places: int | None = None) -> str:
 
 
 def short(value: float, digits: int = 4) -> str:
-    """To so many significant digits, however large or small it is: `0.001`, `3.47e-7`."""
+    """A number with so many significant digits, however large or small it is: `0.001`, `3.47e-7`."""
     return re.sub(r"e([+-])0", r"e\1", f"{value:.{digits}g}").replace("e+", "e")
 
 
 def count(value: int) -> str:
-    """With narrow spaces between thousands: `12 030`."""
+    """A whole number with narrow spaces between thousands: `12 030`."""
     return f"{value:,}".replace(",", "\u202f")
 
 

@@ -11,13 +11,15 @@ from leaderboard.table import Overview, Standing
 
 @dataclass(frozen=True)
 class TaskEntry:
+    """A task as the home page names it."""
+
     task_id: str
     title: str
     scales: tuple[str, ...]
 
 
 def home_page(tasks: Sequence[TaskEntry], overviews: Sequence[Overview]) -> str:
-    """Tasks in the order given, then those that only have results left."""
+    """The page as HTML: the tasks in the order given, then those that only have results left."""
     known = {task.task_id for task in tasks}
     gone = dict.fromkeys(one.task_id for one in overviews if one.task_id not in known)
     entries = [*tasks, *(TaskEntry(task_id, task_id, ()) for task_id in gone)]

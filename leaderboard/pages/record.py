@@ -78,7 +78,7 @@ class RecordView:
 
 
 def record_view(record: Mapping[str, Any]) -> RecordView:
-    """`record` is JSON: a mapping of anything."""
+    """The record as a page shows it; `record` is a JSON object with anything in it."""
     audits, rest = _audits(record, _stages(record))
     return RecordView(tuple(audits), tuple(_entry(str(key), value, 0) for key, value in rest.items()))
 

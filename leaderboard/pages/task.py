@@ -59,7 +59,10 @@ def task_page(
     curves: Sequence[NamedCurve],
     scoring: str = "",
 ) -> str:
-    """`scales` are those to choose from; `curves` those of the runs that the query names; `scoring` is on scores."""
+    """The page as HTML.
+
+    `scales` are those to choose from, `curves` those of the runs that the query names; `scoring` says what scores mean.
+    """
     board = board_view(table, query)
     return render(
         "task.html",

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pydantic
 import pytest
 
 from env.client import Client, Point, RefusedError, ServiceError, TestTicket, TestView
+from tests.support.service import TASK, Serve, Server
+from tests.support.waiting import threads
 
-TASK = "llm-pretrain-normalization"
 FILE = "nanoGPT/custom_pretrain.py"
 KEY = "operator-key-0123456789"
 
 
 @pytest.fixture
-def client(shared: Any) -> Iterator[Client]:
+def client(shared: Server) -> Iterator[Client]:
     with Client(shared.url) as one:
         yield one
 
@@ -117,7 +116,7 @@ def test_a_test_can_be_cancelled_twice(client: Client) -> None:
         assert {session.cancel(1).status for _ in range(2)} == {"cancelled"}
 
 
-def test_an_operators_key_opens_sessions(serve: Any) -> None:
+def test_an_operators_key_opens_sessions(serve: Serve) -> None:
     service = serve("--runner", "fake", "--key", KEY)
     with Client(service.url) as stranger, pytest.raises(RefusedError) as refused:
         stranger.open(TASK, "x")
@@ -129,26 +128,26 @@ def test_an_operators_key_opens_sessions(serve: Any) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_service_killed_in_the_middle_goes_unnoticed(
-    serve: Any, local_arguments: tuple[str, ...], fixed_port: str
+    serve: Serve, local_arguments: tuple[str, ...], fixed_port: str
 ) -> None:
     """While edits are made, while a check runs, and while the events of a test are read."""
     service = serve(*local_arguments, "--port", fixed_port)
 
-    def restart() -> None:
+    def restart(after_s: float = 0.0) -> None:
+        time.sleep(after_s)
         service.kill()
         time.sleep(0.5)
         service.start()
 
     with Client(service.url) as client, client.open("quick", "x") as session:
-        down = threading.Thread(target=restart)
-        down.start()
-        for n in range(30):
-            session.replace(246, 246, f"    # {n}")
-        down.join()
-        checking = threading.Timer(1.0, restart)
-        checking.start()
-        assert session.check().check.passed
-        checking.join()
+        with threads(1) as pool:
+            down = pool.submit(restart)
+            for n in range(30):
+                session.replace(246, 246, f"    # {n}")
+            down.result(60)
+            down = pool.submit(restart, after_s=1.0)
+            assert session.check().check.passed
+            down.result(60)
         session.test(wait=False)
         events = []
         for event in session.events(1):
@@ -173,6 +172,6 @@ def test_a_service_that_is_not_there_is_reported(fixed_port: str) -> None:
         client.tasks()
 
 
-def test_another_kind_of_server_is_reported(shared: Any) -> None:
+def test_another_kind_of_server_is_reported(shared: Server) -> None:
     with Client(f"{shared.url}/docs#") as client, pytest.raises((ServiceError, RefusedError)):
         client.tasks()

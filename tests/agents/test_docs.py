@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,11 @@ from typing import Any
 import pytest
 from mcp import Client
 
+from tests.support.processes import plain_environment, run_to_end
+from tests.support.service import TASK, Server
+
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")
-TASK = "llm-pretrain-normalization"
 URL = "http://localhost:8080"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -32,15 +33,13 @@ def example(section: str, language: str, url: str, task: str) -> str:
 def ran(command: list[str], folder: Path, **environment: str) -> str:
     """What the example printed; it must come to its end."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("RINGFENCE_", "INSPECT_"))}
-    ended = subprocess.run(
-        command, cwd=folder, env=plain | {"PATH": path} | environment, capture_output=True, text=True, timeout=280
-    )
+    plain = {name: value for name, value in plain_environment().items() if not name.startswith("INSPECT_")}
+    ended = run_to_end(command, 280, plain | {"PATH": path} | environment, cwd=folder)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
 
 
-def submitted(service: Any, task: str, agent: str) -> dict[str, Any]:
+def submitted(service: Server, task: str, agent: str) -> dict[str, Any]:
     with service.client() as client:
         [row] = client.get(f"/v1/leaderboards/{task}", params={"agent": agent}).json()["rows"]
     assert row["status"] == "succeeded"
@@ -51,7 +50,7 @@ def test_every_example_is_run_here() -> None:
     assert re.findall(r"^```(\w+)$", TEXT, re.MULTILINE) == ["bash", "python", "json", "bash"]
 
 
-def test_http_at_the_full_smoke_scale(local: Any, tmp_path: Path) -> None:
+def test_http_at_the_full_smoke_scale(local: Server, tmp_path: Path) -> None:
     told = ran(["bash", "-euo", "pipefail", "-c", example("HTTP", "bash", local.url, TASK)], tmp_path)
     assert "    22: class LayerNorm(nn.Module):" in told
     assert "OK: Replaced" in told
@@ -61,7 +60,7 @@ def test_http_at_the_full_smoke_scale(local: Any, tmp_path: Path) -> None:
     assert 0 < submitted(local, TASK, "curl")["val_loss_gpt-smoke"] < 4
 
 
-def test_python(local: Any, tmp_path: Path) -> None:
+def test_python(local: Server, tmp_path: Path) -> None:
     script = tmp_path / "example.py"
     script.write_text(example("Python", "python", local.url, "quick"))
     told = ran([sys.executable, str(script)], tmp_path)
@@ -72,7 +71,7 @@ def test_python(local: Any, tmp_path: Path) -> None:
     submitted(local, "quick", "python")
 
 
-def test_mcp_configuration_leads_to_the_tools(local: Any) -> None:
+def test_mcp_configuration_leads_to_the_tools(local: Server) -> None:
     configured = json.loads(example("MCP", "json", local.url, "quick"))["mcpServers"]["ringfence"]
     assert configured.pop("type") == "http"
 
@@ -83,7 +82,7 @@ def test_mcp_configuration_leads_to_the_tools(local: Any) -> None:
     assert {"open_session", "edit", "check", "test", "test_status", "submit"} <= asyncio.run(tools())
 
 
-def test_inspect(local: Any, tmp_path: Path) -> None:
+def test_inspect(local: Server, tmp_path: Path) -> None:
     command = example("Inspect", "bash", local.url, "quick").replace("openai/gpt-5", "scripted/agent")
     # An extension that is installed: how Inspect finds models that are not its own.
     installed = tmp_path / "scripted-1.dist-info"

@@ -13,9 +13,9 @@ from inspect_ai.tool import ToolDef
 
 from env.client import Client
 from env.inspect.tools import tools_of
+from tests.support.service import TASK, Serve, Server
 
 ROOT = Path(__file__).parents[2]
-TASK = "llm-pretrain-normalization"
 EDIT = ["edit", {"op": "str_replace", "old_str": "1e-5)", "new_str": "1e-6)"}]
 
 
@@ -38,7 +38,7 @@ def evaluated(url: str, logs: Path, task: str, *samples: list[Any], **environmen
     return told
 
 
-def test_an_agent_edits_checks_tests_and_submits(shared: Any, tmp_path: Path) -> None:
+def test_an_agent_edits_checks_tests_and_submits(shared: Server, tmp_path: Path) -> None:
     calls = [EDIT, ["check", {}], ["test", {}], ["submit", {"n": 1}]]
     [sample] = evaluated(shared.url, tmp_path, TASK, calls)
     said = [text for role, text in sample["messages"] if role == "tool"]
@@ -54,7 +54,7 @@ def test_an_agent_edits_checks_tests_and_submits(shared: Any, tmp_path: Path) ->
     assert score["metadata"]["metrics"]["val_loss_gpt-smoke"] == row["val_loss_gpt-smoke"]
 
 
-def test_each_epoch_has_a_session_of_its_own_and_is_scored_by_what_it_submitted(shared: Any, tmp_path: Path) -> None:
+def test_each_epoch_has_a_session_of_its_own_and_is_scored_by_what_it_submitted(shared: Server, tmp_path: Path) -> None:
     refused = ["edit", {"op": "replace", "start_line": 1, "end_line": 15, "content": "import os\n"}]
     played = evaluated(
         shared.url,
@@ -75,14 +75,14 @@ def test_each_epoch_has_a_session_of_its_own_and_is_scored_by_what_it_submitted(
     assert scores == [1, 0]
 
 
-def test_an_operators_key_comes_from_the_environment(serve: Any, tmp_path: Path) -> None:
+def test_an_operators_key_comes_from_the_environment(serve: Serve, tmp_path: Path) -> None:
     service = serve("--runner", "fake", "--key", "operator-key-0123456789")
     calls = [["test", {}], ["submit", {"n": 1}]]
     [sample] = evaluated(service.url, tmp_path, TASK, calls, RINGFENCE_KEY="operator-key-0123456789")
     assert sample["scores"]["submitted_result"]["value"]["submitted"] == 1
 
 
-def test_the_tools_are_those_of_every_other_way_in(shared: Any) -> None:
+def test_the_tools_are_those_of_every_other_way_in(shared: Server) -> None:
     with Client(shared.url) as client, client.open(TASK, "x") as session:
         tools = [ToolDef(tool) for tool in tools_of(session)]
     functions = [tool["function"] for tool in shared.open().opened["tools"]]

@@ -13,7 +13,9 @@ import pytest
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 
-TASK = "llm-pretrain-normalization"
+from tests.support.service import TASK, Serve, Server
+from tests.support.waiting import Deadline
+
 SLOW = {"op": "replace", "start_line": 246, "end_line": 246, "content": "    # fake: seconds=20"}
 ERAS = ("legacy", "auto")
 KEY = "operator-key-0123456789"
@@ -42,21 +44,23 @@ async def told(client: Client, tool: str, **arguments: Any) -> Any:
 
 async def over(client: Client, token: str) -> Any:
     """The answer of `test_status`, once the test is over."""
+    deadline = Deadline(280)
     while (seen := await told(client, "test_status", token=token))["test"]["ended_at"] is None:
+        deadline.check("for the end of the test")
         assert "Its result: test_status()" in seen["observation"]
     return seen
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_an_agent_edits_checks_tests_and_submits(local: Any) -> None:
+def test_an_agent_edits_checks_tests_and_submits(local: Server) -> None:
     connected(local.url, lambda client: played(client, "quick", "mcp"))
     with local.client() as client:
         rows = client.get("/v1/leaderboards/quick").json()["rows"]
     assert [row["status"] for row in rows if row["agent"] == "mcp"] == ["succeeded"]
 
 
-def test_clients_of_the_older_protocol_can_do_the_same(shared: Any) -> None:
+def test_clients_of_the_older_protocol_can_do_the_same(shared: Server) -> None:
     connected(shared.url, lambda client: played(client, TASK, "mcp"), era="legacy")
 
 
@@ -85,7 +89,7 @@ async def played(client: Client, task: str, agent: str) -> None:
 
 
 @pytest.mark.parametrize("era", ERAS)
-def test_progress_is_told_to_a_client_that_asks(shared: Any, era: str) -> None:
+def test_progress_is_told_to_a_client_that_asks(shared: Server, era: str) -> None:
     figures: list[tuple[float, float | None, str | None]] = []
 
     async def note(progress: float, total: float | None, message: str | None) -> None:
@@ -108,7 +112,7 @@ def test_progress_is_told_to_a_client_that_asks(shared: Any, era: str) -> None:
 
 
 @pytest.mark.parametrize("era", ERAS)
-def test_a_client_that_times_out_interrupts_no_test(shared: Any, era: str) -> None:
+def test_a_client_that_times_out_interrupts_no_test(shared: Server, era: str) -> None:
     async def start(client: Client) -> str:
         token = (await told(client, "open_session", task=TASK, agent="x"))["token"]
         await told(client, "edit", token=token, **(SLOW | {"content": "    # fake: seconds=1"}))
@@ -128,21 +132,23 @@ def test_a_client_that_times_out_interrupts_no_test(shared: Any, era: str) -> No
     connected(shared.url, return_later, era)
 
 
-@pytest.mark.slow
-def test_an_interrupted_check_is_counted_and_told(local: Any) -> None:
+def test_an_interrupted_check_is_counted_and_told(shared: Server) -> None:
     async def play(client: Client) -> Any:
-        token = (await told(client, "open_session", task="quick", agent="x"))["token"]
+        token = (await told(client, "open_session", task=TASK, agent="x"))["token"]
+        await told(client, "edit", token=token, **(SLOW | {"content": "    # fake: evaluate.seconds=1.5"}))
         with pytest.raises(MCPError):
             await client.call_tool("check", {"token": token}, read_timeout_seconds=0.3)
         assert (await told(client, "check", token=token))["code"] == "check_running"
+        deadline = Deadline(60)
         while (again := await told(client, "check", token=token)).get("code") == "check_running":
+            deadline.check("for the end of the check")
             await asyncio.sleep(0.2)
         return again["check"]
 
-    assert connected(local.url, play) == {"passed": True, "checks_remaining": 8}
+    assert connected(shared.url, play) == {"passed": True, "checks_remaining": 8}
 
 
-def test_refusals_are_tool_errors_with_the_words_of_http(shared: Any, subtests: Any) -> None:
+def test_refusals_are_tool_errors_with_the_words_of_http(shared: Server, subtests: pytest.Subtests) -> None:
     cases: list[tuple[str, dict[str, Any]]] = [
         ("edit", {"op": "replace", "start_line": 1, "end_line": 15, "content": "import os\n"}),
         ("edit", {"op": "move"}),
@@ -171,7 +177,7 @@ def test_refusals_are_tool_errors_with_the_words_of_http(shared: Any, subtests: 
     connected(shared.url, play)
 
 
-def test_whoever_has_no_token_is_told_where_to_get_one(shared: Any) -> None:
+def test_whoever_has_no_token_is_told_where_to_get_one(shared: Server) -> None:
     agent = shared.open()
 
     async def play(client: Client) -> None:
@@ -189,7 +195,7 @@ def test_whoever_has_no_token_is_told_where_to_get_one(shared: Any) -> None:
     assert agent.get().json()["steps"] == 0
 
 
-def test_the_token_may_come_as_a_header(shared: Any) -> None:
+def test_the_token_may_come_as_a_header(shared: Server) -> None:
     agent, other = shared.open(), shared.open()
 
     async def play(client: Client) -> None:
@@ -200,7 +206,7 @@ def test_the_token_may_come_as_a_header(shared: Any) -> None:
     assert [one.get().json()["revision"] for one in (agent, other)] == [1, 1]
 
 
-def test_the_tools_are_those_of_every_other_way_in(shared: Any) -> None:
+def test_the_tools_are_those_of_every_other_way_in(shared: Server) -> None:
     async def play(client: Client) -> dict[str, Any]:
         return {tool.name: tool for tool in (await client.list_tools()).tools}
 
@@ -216,7 +222,7 @@ def test_the_tools_are_those_of_every_other_way_in(shared: Any) -> None:
     assert set(listed["test"].input_schema["properties"]) == {"token"}
 
 
-def test_a_foreign_host_is_refused_on_loopback_only(shared: Any, serve: Any) -> None:
+def test_a_foreign_host_is_refused_on_loopback_only(shared: Server, serve: Serve) -> None:
     """A page whose name is made to point here must not open sessions; a service with keys may have any name."""
     open_service, kept = shared, serve("--runner", "fake", "--host", "0.0.0.0", "--key", KEY)
     kept_url = kept.url.replace("0.0.0.0", "127.0.0.1")
@@ -235,7 +241,7 @@ def test_a_foreign_host_is_refused_on_loopback_only(shared: Any, serve: Any) -> 
         assert client.post("/mcp", json=call, headers=accepted | {"Origin": "http://evil.example"}).status_code == 403
 
 
-def test_bad_input_is_never_a_server_error(shared: Any, subtests: Any) -> None:
+def test_bad_input_is_never_a_server_error(shared: Server, subtests: pytest.Subtests) -> None:
     bodies: tuple[bytes, ...] = (
         b"",
         b"{",

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import docker
 import pytest
 
 from runner.container.sandbox import Sandbox
 from tasks.load import load_tasks
-from tests.conftest import Agent, Server, containers_with
+from tests.support.containers import containers_with
+from tests.support.service import Agent, Server, services
 
 HERE = Path(__file__).parent
 METRIC = "val_loss_gpt-smoke"
@@ -122,7 +122,7 @@ class Played:
     def result(self) -> dict[str, Any]:
         """The test's final view."""
         assert self.refusal is None, self.refusal
-        return self.agent.result(1)
+        return self.agent.result(1, 600)
 
     def value(self) -> float:
         """The trusted loss of a test that succeeded."""
@@ -202,9 +202,7 @@ def _selected(request: pytest.FixtureRequest, name: str) -> list[Attack]:
 
 
 @pytest.fixture(scope="session")
-def open_range(
-    engine_url: str | None, host_image: str, host_sandbox: Sandbox
-) -> Callable[[Path, set[str]], AbstractContextManager[Range]]:
+def open_range(host_image: str, host_sandbox: Sandbox) -> Callable[[Path, set[str]], AbstractContextManager[Range]]:
     """Starts a service with the docker runner and these tasks. RINGFENCE_IMAGE has it use a built image."""
 
     @contextmanager
@@ -216,21 +214,10 @@ def open_range(
         options = ["--image", image or host_image, "--sandbox", str(sandbox), "--slots", "3"]  # some of them only wait
         for name in sorted(names):
             options += ["--tasks", str(write_task(folder / name, name))]
-        server = Server(folder / "state", ("--runner", "docker", *options)).start()
-        try:
-            yield Range(server)
-        finally:
-            server.stop()
-            _remove_containers(engine_url, folder)  # of tests that nobody waited for
+        with services(lambda: folder / "state") as start:  # and ends tests that nobody waited for
+            yield Range(start("--runner", "docker", *options))
 
     return started
-
-
-def _remove_containers(engine_url: str | None, folder: Path) -> None:
-    client = docker.APIClient(base_url=engine_url, version="auto")
-    for container in containers_with(engine_url, str(folder)):
-        client.remove_container(container, force=True)
-    client.close()
 
 
 def _toml(sandbox: Sandbox) -> str:

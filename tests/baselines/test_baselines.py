@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -15,6 +15,10 @@ from safetensors.torch import load_model, save_model
 from env.fence import check_source
 from runner.inside.judge.checkpoint import open_checkpoint
 from runner.inside.model_worker.parameter_count import count_elements
+
+if TYPE_CHECKING:
+    from tests.baselines.conftest import Script
+
 
 Load = Callable[[str], ModuleType]
 Build = Callable[..., Any]
@@ -25,13 +29,15 @@ def tokens() -> torch.Tensor:
     return torch.randint(48, (3, 24), generator=torch.Generator().manual_seed(0))
 
 
-def test_it_is_an_edit_that_the_fence_lets_pass(case: Any) -> None:
+def test_it_is_an_edit_that_the_fence_lets_pass(case: Script) -> None:
     check_source(case.original, case.edited, override_keys=case.task.override_keys)
     assert case.edited.fixed == case.original.fixed
     assert max(map(len, case.edited.lines)) <= 120
 
 
-def test_every_parameter_learns_and_the_loss_falls(case: Any, load: Load, build: Build, tokens: torch.Tensor) -> None:
+def test_every_parameter_learns_and_the_loss_falls(
+    case: Script, load: Load, build: Build, tokens: torch.Tensor
+) -> None:
     model = build(load(case.text))
     optimizer = model.configure_optimizers(0.1, 1e-2, (0.9, 0.95), "cpu")
     trained = [p for p in model.parameters() if p.requires_grad]

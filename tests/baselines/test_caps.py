@@ -14,6 +14,7 @@ from runner.inside.faults import AgentFault, SetupFault
 from runner.inside.model_worker.parameter_count import count_script
 from runner.inside.names import SIZE
 from tasks.model import Scale, Task
+from tests.support.service import TASK
 
 
 def count(text: str, scale: Scale, folder: Path) -> int:
@@ -60,7 +61,7 @@ def test_a_second_lexicon_and_two_hash_tables_fit(name: str, tasks: dict[str, Ta
 
 
 def test_the_command_prints_the_number(tasks: dict[str, Task], tmp_path: Path) -> None:
-    task = tasks["llm-pretrain-normalization"]
+    task = tasks[TASK]
     (tmp_path / "custom.py").write_text(task.text)
     env = {**task.scales["gpt-345m"].settings, "SCRIPT": "custom.py"}
     command = [sys.executable, *SIZE[1:]]

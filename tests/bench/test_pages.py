@@ -6,27 +6,28 @@ import random
 import re
 import statistics
 import time
-from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
 import pytest
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
 from env.service.access import sha256
 from env.store.engine import open_database
-from env.store.model import Session
+from env.store.model import Run, Session, Status, Step, Submission, Test
 from env.store.store import Store
-from env.store.tables import runs, sessions, steps, tests
 from leaderboard import writing
 from leaderboard.model import Result
+from runner.metrics import TrainMetrics
 from tasks.load import load_tasks
+from tests.support.service import TASK, Serve
 
 RESULTS, WITH_CURVE, POINTS = 10_000, 500, 1000
-TASK, SCALE = "llm-pretrain-normalization", "gpt-345m"
+REPEATS = 60
+SCALE = "gpt-345m"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MEASURED = {
     "val_loss_gpt-345m": 2.3,
@@ -38,30 +39,49 @@ MEASURED = {
     "winogrande_lm-eval-345m": 51.0,
 }
 ELAPSED = {"elapsed_gpt-345m": 20548.0, "elapsed_lm-eval-345m": 421.0}
-REPEATS = 60
 
 
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state folder with the database in it."""
-    folder = tmp_path_factory.mktemp("pages") / "state0"
-    folder.mkdir()
-    engine = open_database(f"sqlite:///{folder / 'ringfence.db'}")
-    store, chance = Store(engine), random.Random(0)
-    with engine.begin() as connection:
-        for number in range(RESULTS):
-            _add(connection, store, number, chance)
-    engine.dispose()
-    return folder
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """An address, asked for again and again."""
+
+    first_byte_ms: list[float]
+    size: int
+    """In bytes."""
+    static: int
+    """The scripts and styles that a page of its kind needs, which the browser keeps: bytes."""
+
+    @property
+    def p95_ms(self) -> float:
+        return statistics.quantiles(self.first_byte_ms, n=20)[18]
 
 
 @pytest.mark.timeout(900)
-def test_pages_answer_at_once_and_stay_small(state: Path, tmp_path: Path, serve: Callable[..., Any]) -> None:
-    state.rename(tmp_path / "state0")  # where `serve` keeps its first service's state
+def test_pages_answer_at_once_and_stay_small(tmp_path: Path, serve: Serve) -> None:
+    pages = measure_pages(serve, tmp_path, results=RESULTS, with_curve=WITH_CURVE, points=POINTS, repeats=REPEATS)
+    assert max(page.p95_ms for page in pages) < 100
+    assert max(page.size + page.static for page in pages) < 300_000
+
+
+def measure_pages(
+    serve: Serve, tmp_path: Path, *, results: int, with_curve: int, points: int, repeats: int
+) -> list[Page]:
+    """Every kind of page, asked for so many times, on a new service with so many results.
+
+    The first `with_curve` sessions, five at least, have a test with a curve of so many points and a trajectory.
+    """
+    state = tmp_path / "state0"  # where `serve` keeps its first service's state
+    state.mkdir()
+    engine = open_database(f"sqlite:///{state / 'ringfence.db'}")
+    store = Store(engine)
+    chance = random.Random(0)
+    with engine.begin() as connection:
+        for number in range(results):
+            _add(connection, store, number, chance, with_curve, points)
+    engine.dispose()
     server = serve("--runner", "fake")
     process = psutil.Process(server.pid)
     task = f"/tasks/{TASK}?scale={SCALE}"
-    curved = f"{_session(0)}-1"
     pages = {
         "home": "/",
         "task": task,
@@ -72,28 +92,26 @@ def test_pages_answer_at_once_and_stay_small(state: Path, tmp_path: Path, serve:
         "task, one agent": f"{task}&final=false&agent=agent-7",
         "task, five curves": task + "".join(f"&run={_session(n)}-1" for n in range(5)),
         "session": f"/sessions/{_session(0)}",
-        "curve, JSON": f"/v1/results/{curved}/curve",
+        "curve, JSON": f"/v1/results/{_session(0)}-1/curve",
     }
-    worst_ms, largest = 0.0, 0
+    measured = []
     with server.client() as client:
         static = sum(len(client.get(name).content) for name in _static(client.get(task).text))
         for name, path in pages.items():
-            for _ in range(5):  # to warm up
+            for _ in range(min(5, repeats)):  # to warm up
                 _first_byte(client, path)
             before = process.cpu_times()
-            taken = [_first_byte(client, path) for _ in range(REPEATS)]
+            taken = [_first_byte(client, path) for _ in range(repeats)]
             after = process.cpu_times()
-            cpu_ms = (after.user + after.system - before.user - before.system) * 1000 / REPEATS
-            p95 = statistics.quantiles(taken, n=20)[18]
-            size = len(client.get(path).content)
+            cpu_ms = (after.user + after.system - before.user - before.system) * 1000 / repeats
+            page = Page(first_byte_ms=taken, size=len(client.get(path).content), static=static)
             print(
-                f"{name:<26}p50 {statistics.median(taken):6.1f} ms   p95 {p95:6.1f} ms   server {cpu_ms:5.1f} ms   "
-                f"{size / 1000:6.1f} kB"
+                f"{name:<26}p50 {statistics.median(taken):6.1f} ms   p95 {page.p95_ms:6.1f} ms   "
+                f"server {cpu_ms:5.1f} ms   {page.size / 1000:6.1f} kB"
             )
-            worst_ms, largest = max(worst_ms, p95), max(largest, size)
+            measured.append(page)
     print(f"scripts and styles, kept by the browser: {static / 1000:.1f} kB")
-    assert worst_ms < 100
-    assert largest + static < 300_000
+    return measured
 
 
 def _static(page: str) -> list[str]:
@@ -114,7 +132,9 @@ def _session(number: int) -> str:
     return f"{number:016x}"
 
 
-def _add(connection: Connection, store: Store, number: int, chance: random.Random) -> None:
+def _add(
+    connection: Connection, store: Store, number: int, chance: random.Random, with_curve: int, points: int
+) -> None:
     """Two tests a session, the first submitted; every fiftieth session is a baseline's, every tenth test failed."""
     session_id, test = _session(number // 2), number % 2 + 1
     failed = number % 10 == 9
@@ -141,37 +161,56 @@ def _add(connection: Connection, store: Store, number: int, chance: random.Rando
     writing.record(connection, result)
     if test == 1:
         writing.submit(connection, session_id, result.run_key, finished)
-        if number // 2 < WITH_CURVE:
-            _add_session(connection, store, session_id, agent, finished, chance)
+        if number // 2 < with_curve:
+            _add_session(connection, store, session_id, agent, finished, chance, points)
 
 
 def _add_session(
-    connection: Connection, store: Store, session_id: str, agent: str, at: datetime, chance: random.Random
+    connection: Connection, store: Store, session_id: str, agent: str, at: datetime, chance: random.Random, points: int
 ) -> None:
-    """With a test that reported a thousand losses, and a trajectory of forty steps."""
+    """With a test that reported so many losses, and a trajectory of forty steps."""
     task = load_tasks()[TASK]
-    session = Session(
-        id=session_id,
-        task=task,
-        agent=agent,
-        scale=SCALE,
-        metadata={},
-        token_sha256=sha256("x"),
-        created_at=at,
+    store.add_session(
+        connection,
+        Session(
+            id=session_id,
+            task=task,
+            agent=agent,
+            scale=SCALE,
+            metadata={},
+            token_sha256=sha256("x"),
+            created_at=at,
+        ),
     )
-    store.add_session(connection, session)
-    connection.execute(sessions.update().where(sessions.c.id == session_id).values(submitted_test=1, submitted_at=at))
-    row = {"session_id": session_id, "n": 1, "status": "succeeded", "files": {task.filename: task.text}}
-    row |= {"created_at": at, "started_at": at, "ended_at": at, "cancel_requested": False, "refunded": False}
-    connection.execute(insert(tests).values(row | {"observation": "x" * 1500, "devices": []}))
-    series = [[12 * n, 2.3 + 8 / n + chance.gauss(0, 0.02), 2.3 + 8 / n] for n in range(1, POINTS + 1)]
-    run = {"run_id": f"{session_id}-1-0", "session_id": session_id, "n": 1, "position": 0, "label": "gpt-345m"}
-    run |= {"script": "scripts/gpt_345m.sh", "status": "succeeded", "started_at": 1.0, "ended_at": 2.0, "reason": ""}
-    run |= {"output": "", "series": series, "metrics": {"val_loss": 2.3}, "note": ""}
-    connection.execute(insert(runs).values(run))
-    step = {"session_id": session_id, "ok": True, "at": at, "tool": "edit", "undone": 0, "code": None, "test": None}
+    test = Test(
+        session_id=session_id, n=1, status=Status.QUEUED, files={task.filename: task.text}, created_at=at, started_at=at
+    )
+    store.add_test(connection, test)
+    store.set_running(connection, test)
+    losses = ((12 * n, 2.3 + 8 / n) for n in range(1, points + 1))
+    run = Run(
+        run_id=f"{session_id}-1-0-0",
+        position=0,
+        label="gpt-345m",
+        script="scripts/gpt_345m.sh",
+        status=Status.SUCCEEDED,
+        started_at=1.0,
+        ended_at=2.0,
+        series=tuple(TrainMetrics(step, loss + chance.gauss(0, 0.02), loss) for step, loss in losses),
+        metrics={"val_loss": 2.3},
+    )
+    store.add_run(connection, test, run)
+    store.finish(connection, replace(test, status=Status.SUCCEEDED, ended_at=at, observation="x" * 1500))
+    store.submit(connection, session_id, Submission(test=1, at=at))
     for seq in range(1, 41):
-        lines = [[f"    # {seq}.{n}" for n in range(10)], ["    pass"], ["    CONFIG_OVERRIDES = {}"]]
-        written = {"input": {"start_line": 22, "end_line": 31, "content": "\n".join(lines[0])}}
-        written |= {"observation": "x" * 1200, "editables": {task.filename: lines}, "seq": seq}
-        connection.execute(insert(steps).values(step | written))
+        lines = tuple(f"    # {seq}.{n}" for n in range(10))
+        step = Step(
+            seq=seq,
+            tool="edit",
+            input={"start_line": 22, "end_line": 31, "content": "\n".join(lines)},
+            ok=True,
+            observation="x" * 1200,
+            at=at,
+            editables={task.filename: (lines, ("    pass",), ("    CONFIG_OVERRIDES = {}",))},
+        )
+        store.add_step(connection, session_id, step)

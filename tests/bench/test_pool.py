@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,18 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.service import Serve
+
 SESSIONS, SLOTS, TESTS = 8, 4, 3
 STAGE_S = 1.0
-TASK = f"""\
+TASK = """\
 id = "second"
 title = "A second each"
 template = "custom.py"
 filename = "pkg/custom.py"
 editable = [[1, 1]]
 [budget]
-tests = {TESTS}
+tests = {tests}
 [scales.smoke]
 world_size = 1
 [[scales.smoke.stages]]
@@ -31,47 +33,71 @@ script = "lm_eval_second.sh"
 role = "evaluate"
 timeout_s = 60
 """
-SCRIPT = f"""\
-# fake: evaluate.seconds={STAGE_S}
-sleep {STAGE_S}
+SCRIPT = """\
+# fake: evaluate.seconds={stage_s}
+sleep {stage_s}
 echo '{{"metrics": {{"val_loss": 2.5}}}}' > "$OUT_DIR/metrics.json"
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """Sessions that spent all their tests at the same time."""
+
+    results: list[dict[str, Any]]
+    """The tests' views, once they were over."""
+    makespan: float
+    """Seconds from the first call to the last result."""
+    most: int
+    """How many tests held a slot at once."""
+
+
 @pytest.mark.parametrize("runner", ["fake", "local"])
-def test_slots_are_never_overbooked_and_hardly_ever_idle(
-    serve: Callable[..., Any], tmp_path: Path, runner: str
-) -> None:
+def test_slots_are_never_overbooked_and_hardly_ever_idle(serve: Serve, tmp_path: Path, runner: str) -> None:
+    played = measure_pool(serve, tmp_path, runner=runner, sessions=SESSIONS, slots=SLOTS, tests=TESTS, stage_s=STAGE_S)
+    assert [result["status"] for result in played.results] == ["succeeded"] * SESSIONS * TESTS
+    ideal = SESSIONS * TESTS / SLOTS * STAGE_S
+    alone = sum(stage["elapsed_s"] for result in played.results for stage in result["stages"]) / SLOTS
+    print(
+        f"{runner:5}  {len(played.results)} tests of {STAGE_S:g} s on {SLOTS} slots: {played.makespan:.2f} s, "
+        f"ideal {ideal:.2f} s, ratio {played.makespan / ideal:.3f}; their runs alone {alone:.2f} s; "
+        f"at most {played.most} at once"
+    )
+    assert played.most == SLOTS
+    if runner == "fake":  # the pool alone; processes share the cores with what they are timed by
+        assert played.makespan <= 1.1 * ideal
+
+
+def measure_pool(
+    serve: Serve, tmp_path: Path, *, runner: str, sessions: int, slots: int, tests: int, stage_s: float
+) -> Played:
+    """Every session plays so many tests, of one stage that takes `stage_s` seconds."""
     folder = tmp_path / "second"
     folder.mkdir()
-    for name, text in (("task.toml", TASK), ("custom.py", "NOTES = None\n"), ("lm_eval_second.sh", SCRIPT)):
+    texts = {
+        "task.toml": TASK.format(tests=tests),
+        "custom.py": "NOTES = None\n",
+        "lm_eval_second.sh": SCRIPT.format(stage_s=stage_s),
+    }
+    for name, text in texts.items():
         (folder / name).write_text(text)
-    server = serve("--runner", runner, "--slots", str(SLOTS), "--tasks", str(folder))
-    agents = [server.open("second") for _ in range(SESSIONS)]
-    with ThreadPoolExecutor(SESSIONS) as pool, contextlib.ExitStack() as stack:
+    server = serve("--runner", runner, "--slots", str(slots), "--tasks", str(folder))
+    agents = [server.open("second") for _ in range(sessions)]
+    with ThreadPoolExecutor(sessions) as pool, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(server.client(agent.token)) for agent in agents]  # making one takes a while
         started = time.perf_counter()
-        spent = pool.map(_spend, clients, [f"/v1/sessions/{agent.id}" for agent in agents])
+        spent = pool.map(_spend, clients, [f"/v1/sessions/{agent.id}" for agent in agents], [tests] * sessions)
         results = [result for of_session in spent for result in of_session]
-    makespan = time.perf_counter() - started
-    assert [result["status"] for result in results] == ["succeeded"] * SESSIONS * TESTS
-    most = _most_at_once([(_seconds(one["started_at"]), _seconds(one["ended_at"])) for one in results])
-    ideal = SESSIONS * TESTS / SLOTS * STAGE_S
-    alone = sum(stage["elapsed_s"] for result in results for stage in result["stages"]) / SLOTS
-    print(
-        f"{runner:5}  {len(results)} tests of {STAGE_S:g} s on {SLOTS} slots: {makespan:.2f} s, ideal {ideal:.2f} s, "
-        f"ratio {makespan / ideal:.3f}; their runs alone {alone:.2f} s; at most {most} at once"
+    return Played(
+        results=results,
+        makespan=time.perf_counter() - started,
+        most=_most_at_once([(_seconds(one["started_at"]), _seconds(one["ended_at"])) for one in results]),
     )
-    assert most == SLOTS
-    if (
-        runner == "fake"
-    ):  # the pool alone; processes cost what they cost, and share the cores with what they are timed by
-        assert makespan <= 1.1 * ideal
 
 
-def _spend(client: httpx.Client, session: str) -> list[dict[str, Any]]:
+def _spend(client: httpx.Client, session: str, tests: int) -> list[dict[str, Any]]:
     results = []
-    for n in range(1, TESTS + 1):
+    for n in range(1, tests + 1):
         asked = client.post(f"{session}/test", json={})
         assert asked.status_code == 202, asked.text
         results.append(client.get(f"{session}/tests/{n}", params={"wait": 60}).json())

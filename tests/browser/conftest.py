@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
+from tests.support.waiting import Deadline
+
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -65,7 +67,9 @@ def unfold() -> Callable[[Page], None]:
 
     def unfold(page: Page) -> None:
         closed = page.locator("details:not([open]) > summary:visible")
+        deadline = Deadline(60)
         while closed.count():
+            deadline.check("for everything to be open")
             closed.first.click()
 
     return unfold

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 from playwright.sync_api import Page, expect
+
+from tests.support.service import Server
 
 HOSTILE = "</pre></main><script>alert(1)</script><img src=x onerror=alert(2)><b id=injected>"
 Visit = Callable[..., Page]
 
 
-def test_hostile_texts_do_nothing_but_be_read(visit: Visit, unfold: Callable[[Page], None], shared: Any) -> None:
+def test_hostile_texts_do_nothing_but_be_read(visit: Visit, unfold: Callable[[Page], None], shared: Server) -> None:
     agent = shared.open(agent="x", metadata={HOSTILE: HOSTILE})
     agent.call("edit", {"op": HOSTILE, "content": HOSTILE})
     agent.call("edit", {"old_str": HOSTILE, "new_str": HOSTILE})
@@ -27,7 +28,7 @@ def test_hostile_texts_do_nothing_but_be_read(visit: Visit, unfold: Callable[[Pa
     expect(page.locator(".pairs dt", has_text="alert(1)")).to_be_visible()
 
 
-def test_a_curve_named_by_its_run_is_drawn(visit: Visit, shared: Any) -> None:
+def test_a_curve_named_by_its_run_is_drawn(visit: Visit, shared: Server) -> None:
     agent = shared.open()
     agent.post("/test?wait=30")
     agent.call("submit", {"n": 1})
@@ -37,7 +38,7 @@ def test_a_curve_named_by_its_run_is_drawn(visit: Visit, shared: Any) -> None:
     expect(page.get_by_text("Template, SHA-256")).to_be_visible()
 
 
-def test_the_token_opens_a_session_and_stays_in_the_tab(visit: Visit, shared: Any) -> None:
+def test_the_token_opens_a_session_and_stays_in_the_tab(visit: Visit, shared: Server) -> None:
     agent = shared.open(agent="insider")
     address = f"{shared.url}/sessions/{agent.id}"
     page = visit(address)
@@ -63,7 +64,7 @@ def test_the_token_opens_a_session_and_stays_in_the_tab(visit: Visit, shared: An
     expect(elsewhere.get_by_label("Token or key")).to_be_visible()
 
 
-def test_a_running_test_is_followed_to_its_end(visit: Visit, shared: Any) -> None:
+def test_a_running_test_is_followed_to_its_end(visit: Visit, shared: Server) -> None:
     agent = shared.open(agent="runner")
     agent.call("edit", {"start_line": 246, "end_line": 246, "content": "    # fake: seconds=6"})
     agent.call("test")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-TASK = "llm-pretrain-normalization"
+from tests.support.service import TASK, Server
+
 Visit = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
-def address(shared: Any) -> str:
+def address(shared: Server) -> str:
     """Of the page of a task with three submitted results, one of them failed."""
     for name, comment in (("ann", "x"), ("bob", "y"), ("eve", "fake: exit=1")):
         agent = shared.open(agent=name)
@@ -125,7 +125,7 @@ def test_it_works_by_keyboard_alone(visit: Visit, address: str) -> None:
 @pytest.mark.parametrize("width", [360, 768, 1280])
 @pytest.mark.parametrize("path", ["/", f"/tasks/{TASK}", "session"])
 def test_no_page_scrolls_sideways(
-    visit: Visit, unfold: Callable[[Page], None], address: str, shared: Any, width: int, path: str
+    visit: Visit, unfold: Callable[[Page], None], address: str, shared: Server, width: int, path: str
 ) -> None:
     if path == "session":
         with shared.client() as client:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,14 +133,13 @@ def test_a_command_that_cannot_be_started_fails_like_in_a_shell(contain: Contain
     assert b"no-such-command" in runner.log("run", "stderr", 0)
 
 
-def test_the_shortest_of_runs_takes_time(contain: Contain) -> None:
+def test_the_shortest_of_runs_takes_time(contain: Contain, finish: Finish) -> None:
     runner = contain(slots=8)
     names = [f"run{n}" for n in range(8)]
     for name in names:
         runner.submit(RunSpec(name, ("true",)))
     for name in names:
-        while (state := runner.poll(name)).exit is None:
-            time.sleep(0.01)
+        state = finish(runner, RunSpec(name, ("true",)))
         assert state.elapsed_s is not None
         assert state.elapsed_s > 0
 

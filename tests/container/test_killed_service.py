@@ -8,7 +8,6 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +16,10 @@ import httpx
 import pytest
 
 from runner.container.sandbox import Sandbox
+from tests.support.waiting import Deadline, threads, until
 
 if TYPE_CHECKING:
-    from tests.conftest import Agent, Server
+    from tests.support.service import Agent, Serve, Server
 
 pytestmark = pytest.mark.docker
 
@@ -86,7 +86,7 @@ class Containers:
 
 
 @pytest.fixture
-def server(serve: Callable[..., Server], tmp_path: Path, host_image: str, host_sandbox: Sandbox) -> Server:
+def server(serve: Serve, tmp_path: Path, host_image: str, host_sandbox: Sandbox) -> Server:
     """A service with one slot and the small task, on the engine of these tests."""
     folder = tmp_path / "tiny"
     folder.mkdir()
@@ -113,11 +113,13 @@ def containers(server: Server, engine_url: str | None) -> Iterator[Containers]:
 
 
 def until_answered(call: Callable[[], httpx.Response]) -> dict[str, Any]:
-    """Repeats a call while the service is down or dies meanwhile."""
+    """Repeats a call while the service is down or dies meanwhile, for a minute at most."""
+    deadline = Deadline(60)
     while True:
         try:
             answer = call()
         except httpx.TransportError:
+            deadline.check("for an answer")
             time.sleep(0.02)
             continue
         assert answer.status_code in (200, 202), answer.text
@@ -129,7 +131,9 @@ def spend_one(agent: Agent, n: int) -> dict[str, Any]:
     """The test's final view."""
     key = {"Idempotency-Key": f"test-{n}"}
     assert until_answered(lambda: agent.call("test", headers=key))["test"]["n"] == n
+    deadline = Deadline(60)
     while (seen := until_answered(lambda: agent.get(f"/tests/{n}")))["ended_at"] is None:
+        deadline.check(f"for the end of test {n}, which is {seen['status']}")
         time.sleep(0.05)
     return seen
 
@@ -140,7 +144,7 @@ def test_every_test_ends_once_and_leaves_nothing_however_often_the_service_is_ki
     moments = random.Random(3)
     agent = server.open("tiny")
     results, runs, under_way, kills = [], Counter[str](), 0, 0
-    with ThreadPoolExecutor(1) as pool:
+    with threads(1) as pool:
         for n in range(1, TESTS + 1):
             began = time.time()
             spending = pool.submit(spend_one, agent, n)
@@ -171,7 +175,7 @@ def test_every_test_ends_once_and_leaves_nothing_however_often_the_service_is_ki
     assert [(test["n"], test["status"]) for test in session["tests"]] == [(n, "succeeded") for n in range(1, TESTS + 1)]
     assert [step["test"] for step in agent.get("/trajectory").json()["steps"]] == list(range(1, TESTS + 1))
 
-    in_time(lambda: list((server.state / "runs").iterdir()) == [] and containers.runs() == [])
+    until(lambda: list((server.state / "runs").iterdir()) == [] and containers.runs() == [])
 
 
 def test_a_kill_while_the_service_looks_into_its_image_leaves_no_container(
@@ -181,16 +185,9 @@ def test_a_kill_while_the_service_looks_into_its_image_leaves_no_container(
     server.kill()
     server.start()
     agent.call("test")
-    in_time(lambda: containers.probes() != [])
+    until(lambda: containers.probes() != [])
     server.kill()
     server.start()
     assert agent.result(1)["status"] == "succeeded"
     server.stop()
     assert containers.probes() == []
-
-
-def in_time(holds: Callable[[], bool]) -> None:
-    last = time.monotonic() + 15
-    while not holds():
-        assert time.monotonic() < last, "waited in vain"
-        time.sleep(0.01)

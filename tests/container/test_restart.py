@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,6 +21,8 @@ import pytest
 from runner.container.runner import DockerRunner
 from runner.container.sandbox import Sandbox
 from runner.protocol import Exit, ExitReason, Phase, RunnerError, RunSpec, RunState
+from tests.support.processes import next_line, started
+from tests.support.waiting import threads, until
 
 pytestmark = pytest.mark.docker
 Contain = Callable[..., DockerRunner]
@@ -54,10 +56,8 @@ def killed_service(tmp_path: Path, host_image: str, host_sandbox: Sandbox) -> Ca
     def run(script: str, timeout_s: float = 60, dies_at: str = "") -> None:
         arguments = [tmp_path / "runs", host_image, json.dumps(asdict(host_sandbox)), script, str(timeout_s), dies_at]
         command = [sys.executable, "-c", SERVICE, *map(str, arguments)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as service:
-            assert service.stdout is not None
-            assert service.stdout.readline() == (b"" if dies_at else b"running\n")
-            service.kill()
+        with started(command) as service:
+            assert next_line(service) == ("" if dies_at else "running\n")
 
     return run
 
@@ -136,7 +136,7 @@ def test_a_runner_that_lets_go_leaves_the_run_to_the_next(contain: Contain, fini
 def test_one_of_many_submissions_at_once_starts_the_run(contain: Contain, finish: Finish) -> None:
     runner = contain()
     spec = RunSpec("run", ("sh", "-c", "echo started >> $OUT_DIR/starts; sleep 0.2"))
-    with ThreadPoolExecutor(8) as pool:
+    with threads(8) as pool:
         list(pool.map(runner.submit, [spec] * 16))
     finish(runner, spec)
     assert runner.collect("run", "starts") == b"started\n"
@@ -185,19 +185,22 @@ class OwnEngine:
             self._process = subprocess.Popen(
                 [*map(str, command), *self._options], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        patience = time.monotonic() + 30
-        while True:
-            try:
-                docker.APIClient(base_url=self.url, version="auto").close()
-                return
-            except docker.errors.DockerException:
-                assert time.monotonic() < patience, (home / "log").read_text()[-2000:]
-                time.sleep(0.1)
+        until(self._answers, 60, 0.1, told=lambda: (home / "log").read_text()[-2000:])
+
+    def _answers(self) -> bool:
+        try:
+            docker.APIClient(base_url=self.url, version="auto").close()
+        except docker.errors.DockerException:
+            return False
+        return True
 
     def stop(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        self._process.wait(30)
+        try:
+            self._process.wait(60)
+        finally:
+            self._process.kill()
 
 
 @pytest.fixture
@@ -207,20 +210,20 @@ def own_engine(
     assert engine_url is None or engine_url
     if os.getuid() != 0 or shutil.which("dockerd") is None:
         pytest.skip("an engine of its own needs root and dockerd")
-    engines: list[OwnEngine] = []
     home = Path(tempfile.mkdtemp(prefix="dk-test-", dir="/tmp"))  # short: it holds sockets
+    with ExitStack() as ends:
+        ends.callback(shutil.rmtree, home)
+        umount = ["umount", "--lazy", home / "data"]  # left by live-restore
+        ends.callback(subprocess.run, umount, check=False, stderr=subprocess.DEVNULL)
 
-    def start(*options: str) -> OwnEngine:
-        engines.append(OwnEngine(home, *options))
-        engines[-1].start()
-        make_host_image(engines[-1].url)
-        return engines[-1]
+        def start(*options: str) -> OwnEngine:
+            engine = OwnEngine(home, *options)
+            ends.callback(engine.stop)
+            engine.start()
+            make_host_image(engine.url)
+            return engine
 
-    yield start
-    for engine in engines:
-        engine.stop()
-    subprocess.run(["umount", "--lazy", home / "data"], check=False, stderr=subprocess.DEVNULL)  # left by live-restore
-    shutil.rmtree(home)
+        yield start
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from runner.data import prepare_smoke
 from runner.metrics import parse_train_metrics
 from runner.protocol import Exit, ExitReason, RunSpec, RunState
 from tasks.load import load_tasks
+from tests.support.service import TASK
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -59,7 +60,7 @@ def test_a_smoke_test_trains_and_is_scored(
     trainer: DockerRunner, finish: Callable[..., RunState], tmp_path: Path
 ) -> None:
     prepare_smoke(tmp_path / "data")
-    task = load_tasks(())["llm-pretrain-normalization"]
+    task = load_tasks(())[TASK]
     scale = task.scales["smoke"]
     test = Test(
         session_id="trial",

@@ -73,7 +73,7 @@ class Hub:
 
     def close(self) -> None:
         self._server.shutdown()
-        self._thread.join()
+        self._thread.join(20)
         self._server.server_close()
 
     def add_parquet(self, repo: str, folder: str, rows: list[dict[str, Any]], revision: str, name: str) -> str:

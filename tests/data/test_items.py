@@ -5,22 +5,26 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runner.data.lexicon import topics
 
+Items = Callable[[str], list[dict[str, Any]]]
 NOUNS = [set(vocabulary.nouns) for vocabulary in topics()]
 
 
 @pytest.fixture(scope="module")
-def heldout(prepared):
+def heldout(prepared: Path) -> str:
     return (prepared / "smoke" / "heldout" / "heldout.bin").read_bytes()[::2].decode()
 
 
 @pytest.fixture(scope="module")
-def items(prepared):
-    def read(name):
+def items(prepared: Path) -> Items:
+    def read(name: str) -> list[dict[str, Any]]:
         lines = (prepared / "smoke" / "heldout" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
 
@@ -32,12 +36,12 @@ def agrees(phrase):
     return len({phrase[1][-1], *(word[0] for word in phrase[2:])}) == 1
 
 
-def test_documents_are_heldout_documents(items, heldout):
+def test_documents_are_heldout_documents(items: Items, heldout: str) -> None:
     assert {item["text"] for item in items("wikitext2")} <= set(heldout.splitlines())
     assert len(items("wikitext2")) == 12
 
 
-def test_a_passage_ends_in_a_name_that_stands_before(items, heldout):
+def test_a_passage_ends_in_a_name_that_stands_before(items: Items, heldout: str) -> None:
     passages = [item["text"] for item in items("lambada")]
     assert len(passages) == len(set(passages)) == 100
     for text in passages:
@@ -48,7 +52,7 @@ def test_a_passage_ends_in_a_name_that_stands_before(items, heldout):
         assert len(text) <= 64
 
 
-def test_arc_easy_asks_for_agreement(items, heldout):
+def test_arc_easy_asks_for_agreement(items: Items, heldout: str) -> None:
     found = items("arc_easy")
     assert Counter(item["answerKey"] for item in found) == dict.fromkeys("ABCD", 25)
     for item in found:
@@ -63,7 +67,7 @@ def test_arc_easy_asks_for_agreement(items, heldout):
             assert len(wrong) == len(right)
 
 
-def test_hellaswag_asks_for_what_belongs_to_the_document(items, heldout):
+def test_hellaswag_asks_for_what_belongs_to_the_document(items: Items, heldout: str) -> None:
     found = items("hellaswag")
     assert Counter(item["label"] for item in found) == dict.fromkeys("0123", 25)
     for item in found:
@@ -84,7 +88,7 @@ def test_hellaswag_asks_for_what_belongs_to_the_document(items, heldout):
             assert re.match(r"\w+", right)[0] in item["ctx_a"]
 
 
-def test_piqa_asks_for_spelling(items, heldout):
+def test_piqa_asks_for_spelling(items: Items, heldout: str) -> None:
     found = items("piqa")
     assert Counter(item["label"] for item in found) == {0: 50, 1: 50}
     for item in found:
@@ -96,7 +100,7 @@ def test_piqa_asks_for_spelling(items, heldout):
         assert sorted(answers[0]) == sorted(right)
 
 
-def test_winogrande_asks_which_name_a_verb_agrees_with(items, heldout):
+def test_winogrande_asks_which_name_a_verb_agrees_with(items: Items, heldout: str) -> None:
     found = items("winogrande")
     assert Counter(item["answer"] for item in found) == {"1": 50, "2": 50}
     for item in found:

@@ -12,16 +12,16 @@ from runner.data.lexicon import ARTICLES, CONJUNCTIONS, GENDERS, PREPOSITIONS, R
 
 
 @pytest.fixture(scope="module")
-def documents():
+def documents() -> list[str]:
     return list(write(b"a text for tests", 200_000))
 
 
-def test_the_words_are_the_same_everywhere():
+def test_the_words_are_the_same_everywhere() -> None:
     """Goes with the data's format: other words are another language, and losses in it compare to no older ones."""
     assert hashlib.sha256(repr(topics()).encode()).hexdigest() == WORDS
 
 
-def test_no_form_has_two_readings():
+def test_no_form_has_two_readings() -> None:
     readings = {}
 
     def add(kind, *forms):
@@ -40,13 +40,13 @@ def test_no_form_has_two_readings():
     assert {form: kinds for form, kinds in readings.items() if len(kinds) > 1} == {}
 
 
-def test_consonants_and_vowels_alternate(documents):
+def test_consonants_and_vowels_alternate(documents: list[str]) -> None:
     for document in documents:
         for word in re.findall("[a-z]+", str(document).lower()):
             assert not re.search("[aeiou]{2}|[^aeiou]{2}", word)
 
 
-def test_everything_agrees_with_its_noun_or_name(documents):
+def test_everything_agrees_with_its_noun_or_name(documents: list[str]) -> None:
     for document in documents:
         for sentence in document.sentences:
             head = next(word for word in sentence.subject if word[0].isupper() or word in NOUNS)
@@ -58,7 +58,7 @@ def test_everything_agrees_with_its_noun_or_name(documents):
                 assert {article[-1], *(word[0] for word in adjective)} == {noun[0]}
 
 
-def test_topics_have_their_own_words(documents):
+def test_topics_have_their_own_words(documents: list[str]) -> None:
     for document in documents:
         vocabulary = topics()[document.topic]
         assert {word for word in re.findall("[a-z]+", str(document)) if word in NOUNS} <= set(vocabulary.nouns)
@@ -66,7 +66,7 @@ def test_topics_have_their_own_words(documents):
     assert 2 * len(common) < min(len(set(vocabulary.nouns)) for vocabulary in topics()) + 2 * len(common) < len(NOUNS)
 
 
-def test_names_recur_in_their_document_and_hardly_elsewhere(documents):
+def test_names_recur_in_their_document_and_hardly_elsewhere(documents: list[str]) -> None:
     mentions = [re.findall("[A-Z][a-z]+", str(document)) for document in documents]
     for document, names in zip(documents, mentions, strict=True):
         assert set(names) <= set(document.names)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from runner.data import DataError, is_prepared, prepare_smoke
+from tests.support.processes import started
 
 
 def contents(folder):
@@ -28,24 +30,24 @@ def shingles(text, length):
 
 
 @pytest.fixture(scope="module")
-def other(tmp_path_factory):
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Prepared as a service does it."""
     folder = tmp_path_factory.mktemp("other")
     prepare_smoke(folder)
     return folder
 
 
-def test_the_same_seed_gives_the_same_bytes(prepared, seed, tmp_path):
+def test_the_same_seed_gives_the_same_bytes(prepared: Path, seed: bytes, tmp_path: Path) -> None:
     prepare_smoke(tmp_path / "new" / "folder", seed)
     assert contents(tmp_path / "new" / "folder") == contents(prepared)
 
 
-def test_two_installations_share_no_text(prepared, other):
+def test_two_installations_share_no_text(prepared: Path, other: Path) -> None:
     for name in ("train.bin", "dev.bin", "heldout.bin"):
         assert not shingles(text(prepared, name)[:500_000], 80) & shingles(text(other, name)[:500_000], 80)
 
 
-def test_two_installations_have_one_language(prepared, other):
+def test_two_installations_have_one_language(prepared: Path, other: Path) -> None:
     def frequencies(folder, unit):
         counts = Counter(unit(text(folder, "train.bin")[:1_000_000]))
         return {one: count / counts.total() for one, count in counts.items()}
@@ -63,7 +65,7 @@ def test_two_installations_have_one_language(prepared, other):
     assert set(words(text(prepared, "train.bin"))) == set(words(text(other, "train.bin")))
 
 
-def test_splits_share_no_text(prepared):
+def test_splits_share_no_text(prepared: Path) -> None:
     train, dev, heldout = (text(prepared, f"{name}.bin") for name in ("train", "dev", "heldout"))
     known = shingles(heldout, 80)
     for other in (train, dev):
@@ -72,7 +74,7 @@ def test_splits_share_no_text(prepared):
     assert len(train) > 10 * len(dev) > 20 * len(heldout)
 
 
-def test_only_the_heldout_folder_knows_the_seed(prepared, seed, other):
+def test_only_the_heldout_folder_knows_the_seed(prepared: Path, seed: bytes, other: Path) -> None:
     assert json.loads((prepared / "smoke" / "heldout" / "meta.json").read_text())["seed"] == seed.hex()
     secret = json.loads((other / "smoke" / "heldout" / "meta.json").read_text())["seed"]
     assert len(bytes.fromhex(secret)) == 32
@@ -82,37 +84,40 @@ def test_only_the_heldout_folder_knows_the_seed(prepared, seed, other):
             assert bytes.fromhex(secret) not in path.read_bytes()
 
 
-def test_as_much_is_held_out_as_the_smoke_scale_scores(prepared):
+def test_as_much_is_held_out_as_the_smoke_scale_scores(prepared: Path) -> None:
     assert len(text(prepared, "heldout.bin")) // 65 * 64 >= 65536
 
 
-def test_preparing_again_touches_nothing(prepared):
+def test_preparing_again_touches_nothing(prepared: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in prepared.rglob("*")}
     prepare_smoke(prepared)
     assert {path: path.stat().st_mtime_ns for path in prepared.rglob("*")} == before
 
 
-def test_processes_that_prepare_at_once_get_the_same_data(tmp_path):
+def test_processes_that_prepare_at_once_get_the_same_data(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib, runner.data; folder = pathlib.Path(sys.argv[1]); runner.data.prepare_smoke(folder); "
         "print([(folder / 'smoke' / name / 'meta.json').read_text() for name in ('train', 'heldout')])"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
-    racing = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(3)]
-    seen = {process.communicate()[0] for process in racing}
+    with ExitStack() as ends:
+        racing = [ends.enter_context(started(command)) for _ in range(3)]
+        seen = {process.communicate(timeout=100)[0] for process in racing}
     assert [process.returncode for process in racing] == [0, 0, 0]
     assert len(seen) == 1
     assert {path.name for path in tmp_path.iterdir()} == {"smoke", ".smoke-lock"}
 
 
-def test_readiness_is_known_by_name_and_format(prepared, tmp_path):
+def test_readiness_is_known_by_name_and_format(prepared: Path, tmp_path: Path) -> None:
     assert is_prepared(prepared, "smoke/train")
     assert is_prepared(prepared, "smoke/heldout")
     assert not is_prepared(prepared, "smoke/other")
     assert not is_prepared(tmp_path, "smoke/train")
 
 
-def test_data_of_an_older_format_is_replaced_and_what_a_killed_process_left_is_cleared(prepared, seed, tmp_path):
+def test_data_of_an_older_format_is_replaced_and_what_a_killed_process_left_is_cleared(
+    prepared: Path, seed: bytes, tmp_path: Path
+) -> None:
     for name in ("train", "heldout"):
         (tmp_path / "smoke" / name).mkdir(parents=True)
         (tmp_path / "smoke" / name / "meta.json").write_text('{"format": 1}')
@@ -124,13 +129,13 @@ def test_data_of_an_older_format_is_replaced_and_what_a_killed_process_left_is_c
     assert {path.name for path in tmp_path.iterdir()} == {"smoke", ".smoke-lock"}
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError) as caught:
         prepare_smoke(tmp_path / "file" / "data")
     assert caught.value.path == tmp_path / "file" / "data"
 
 
-def test_other_users_can_read_it(prepared):
+def test_other_users_can_read_it(prepared: Path) -> None:
     for path in [prepared / "smoke", *(prepared / "smoke").rglob("*")]:
         assert path.stat().st_mode & 0o044 == 0o044

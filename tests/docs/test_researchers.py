@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.support.processes import run_to_end
+from tests.support.service import TASK, Server
 
 TEXT = (Path(__file__).parents[2] / "docs" / "researchers.md").read_text(encoding="utf-8")
 PUBLISHED = "http://localhost:8080"
 
 
 @pytest.fixture(scope="module")
-def url(shared: Any) -> str:
+def url(shared: Server) -> str:
     """A service with two submitted results and one that was not."""
     for name in ("ann", "bob", "eve"):
         agent = shared.open(agent=name)
@@ -35,7 +36,7 @@ def blocks(language: str) -> list[str]:
 def test_the_commands_run_one_after_the_other(url: str, tmp_path: Path) -> None:
     assert PUBLISHED in blocks("sh")[0]
     script = "\n".join(["set -euo pipefail", *blocks("sh")]).replace(PUBLISHED, url)
-    ran = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    ran = run_to_end(["bash", "-c", script], cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     result, curve, session, trajectory = (
         json.loads((tmp_path / f"{name}.json").read_text()) for name in ("result", "curve", "session", "trajectory")
@@ -48,16 +49,15 @@ def test_the_commands_run_one_after_the_other(url: str, tmp_path: Path) -> None:
 
 def test_the_script_prints_the_best_results(url: str) -> None:
     (script,) = blocks("python")
-    environment = os.environ | {"URL": url, "TASK": "llm-pretrain-normalization"}
-    ran = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    ran = run_to_end([sys.executable, "-c", script], env=os.environ | {"URL": url, "TASK": TASK})
     assert ran.returncode == 0, ran.stderr
     assert [line.split()[0] for line in ran.stdout.splitlines()] == ["1", "2"]
     assert {line.split()[1] for line in ran.stdout.splitlines()} == {"ann", "bob"}
 
 
-def test_the_columns_are_those_of_a_leaderboard(url: str, shared: Any) -> None:
+def test_the_columns_are_those_of_a_leaderboard(url: str, shared: Server) -> None:
     with shared.client() as client:
-        columns = client.get("/v1/leaderboards/llm-pretrain-normalization").json()["columns"]
+        columns = client.get(f"/v1/leaderboards/{TASK}").json()["columns"]
     rows = [line.split("|")[1] for line in TEXT.splitlines() if line.startswith("| ")]
     named = [name for row in rows for name in re.findall(r"`([\w…]+)`", row)]
     patterns = [re.compile(name.replace("…", ".*")) for name in named]

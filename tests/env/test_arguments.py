@@ -42,13 +42,13 @@ CALLS: tuple[tuple[str, dict[str, Any], bool], ...] = (
 
 
 def test_functions_are_named_and_described_as_clients_want_it() -> None:
-    assert [tool["function"]["name"] for tool in schemas()] == list(TOOLS)
+    assert [tool.function.name for tool in schemas()] == list(TOOLS)
     for tool in schemas():
-        assert set(tool) == {"type", "function"}
-        function = tool["function"]
-        assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", function["name"])
-        assert re.fullmatch(r"[A-Z][^\n]{10,1000}\.", function["description"])
-        assert "  " not in function["description"]
+        assert set(tool.to_dict()) == {"type", "function"}
+        function = tool.function
+        assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", function.name)
+        assert re.fullmatch(r"[A-Z][^\n]{10,1000}\.", function.description)
+        assert "  " not in function.description
 
 
 @pytest.mark.parametrize("name", ALL)

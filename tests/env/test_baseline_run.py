@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +12,12 @@ import pytest
 
 from tasks.anchors import load_anchors
 from tasks.load import load_task
+from tests.support.command import ringfence
+from tests.support.processes import run_to_end, started
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from tests.conftest import Server
+    from tests.support.service import Serve, Server
 
 TASK = """\
 id = "tiny"
@@ -71,14 +71,8 @@ def command(state: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "env.cli", "baseline", "run", "--state", str(state), *arguments]
 
 
-def plain() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("RINGFENCE_")}
-
-
 def run(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(state, *arguments), capture_output=True, text=True, timeout=120, check=False, env=plain()
-    )
+    return run_to_end(command(state, *arguments))
 
 
 def rows(server: Server, task: str, **query: Any) -> list[dict[str, Any]]:
@@ -87,7 +81,7 @@ def rows(server: Server, task: str, **query: Any) -> list[dict[str, Any]]:
     return found
 
 
-def test_each_baseline_and_the_unedited_file_play_once_per_seed(serve: Callable[..., Server], tmp_path: Path) -> None:
+def test_each_baseline_and_the_unedited_file_play_once_per_seed(serve: Serve, tmp_path: Path) -> None:
     ran = run(tmp_path / "state0", "llm-pretrain-loss", "--runner", "fake", "--seeds", "7,8")
     assert ran.returncode == 0, ran.stderr
     assert "val_loss_gpt-smoke" in ran.stdout
@@ -107,9 +101,7 @@ def test_each_baseline_and_the_unedited_file_play_once_per_seed(serve: Callable[
     assert [step["tool"] for step in steps] == ["edit", "test", "submit"]
 
 
-def test_anchors_are_written_and_score_the_baselines(
-    serve: Callable[..., Server], tmp_path: Path, folder: Path, data: Path
-) -> None:
+def test_anchors_are_written_and_score_the_baselines(serve: Serve, tmp_path: Path, folder: Path, data: Path) -> None:
     where = ("--runner", "local", "--tasks", str(folder), "--data", str(data))
     ran = run(tmp_path / "state0", "tiny", *where, "--seeds", "1,3", "--write-anchors")
     assert ran.returncode == 0, ran.stderr
@@ -144,18 +136,11 @@ def test_interrupted_it_stops_what_runs_even_in_the_background(tmp_path: Path, f
     where = ("--runner", "local", "--tasks", str(folder), "--data", str(data))
     # As a shell starts its background jobs.
     ignoring = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
-    process = subprocess.Popen(
-        [*ignoring, *command(tmp_path / "state0", "tiny", *where)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=plain(),
-    )
-    while not (tmp_path / "started").exists():
+    with started([*ignoring, *command(tmp_path / "state0", "tiny", *where)]) as process:
+        until(lambda: (tmp_path / "started").exists() or process.poll() is not None)
         assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Stopped, and with it the tests that ran." in told
     assert list((tmp_path / "state0" / "runs").iterdir()) == []
@@ -175,8 +160,8 @@ def test_interrupted_it_stops_what_runs_even_in_the_background(tmp_path: Path, f
     ],
 )
 def test_mistakes_are_told_before_anything_runs(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
-    ran = run(tmp_path / "state0", *arguments, "--runner", "fake")
-    assert ran.returncode == 2
+    ran = ringfence(*command(tmp_path / "state0", *arguments)[3:], "--runner", "fake")
+    assert ran.exit_code == 2
     assert ran.stderr.startswith("ERROR: ")
     assert told in ran.stderr
     assert not (tmp_path / "state0").exists()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.service import Agent, Serve, Server
+from tests.support.tasks import write_quick_task
 
 NORM = """\
 class LayerNorm(nn.Module):
@@ -20,15 +22,15 @@ class LayerNorm(nn.Module):
 """
 
 
-def edit(agent: Any, content: str) -> None:
+def edit(agent: Agent, content: str) -> None:
     first, last = agent.get().json()["files"][0]["editable"][0]
     answer = agent.call("edit", {"start_line": first, "end_line": last, "content": content})
     assert answer.status_code == 200, answer.text
 
 
 @pytest.mark.slow
-def test_a_real_rehearsal_passes_fails_and_finds_a_leak(serve: Callable[..., Any]) -> None:
-    agent = serve("--runner", "local").open()
+def test_a_real_rehearsal_passes_fails_and_finds_a_leak(serve: Serve, tmp_path: Path) -> None:
+    agent = serve("--runner", "local", "--tasks", str(write_quick_task(tmp_path / "quick"))).open("quick")
     passed = agent.call("check").json()
     assert passed["check"] == {"passed": True, "checks_remaining": 9}
     assert passed["observation"].startswith("[check] Passed after ")
@@ -51,8 +53,8 @@ def test_a_real_rehearsal_passes_fails_and_finds_a_leak(serve: Callable[..., Any
     assert [step["tool"] for step in agent.get("/trajectory").json()["steps"]] == ["check", "edit"] * 2 + ["check"]
 
 
-def test_checks_have_a_budget_of_their_own(serve: Callable[..., Any]) -> None:
-    agent = serve().open()
+def test_checks_have_a_budget_of_their_own(shared: Server) -> None:
+    agent = shared.open()
     left = [agent.call("check").json()["check"]["checks_remaining"] for _ in range(10)]
     assert left == list(range(9, -1, -1))
     refused = agent.call("check")
@@ -61,8 +63,8 @@ def test_checks_have_a_budget_of_their_own(serve: Callable[..., Any]) -> None:
     assert agent.call("test").status_code == 202
 
 
-def test_a_mistake_in_the_file_costs_no_check(serve: Callable[..., Any]) -> None:
-    agent = serve().open()
+def test_a_mistake_in_the_file_costs_no_check(shared: Server) -> None:
+    agent = shared.open()
     edit(agent, "class LayerNorm(:\n")
     refused = agent.call("check")
     assert refused.status_code == 422
@@ -71,14 +73,14 @@ def test_a_mistake_in_the_file_costs_no_check(serve: Callable[..., Any]) -> None
     assert agent.call("check").json()["check"]["checks_remaining"] == 9
 
 
-def test_a_check_takes_no_arguments(serve: Callable[..., Any]) -> None:
-    refused = serve().open().call("check", {"n": 1})
+def test_a_check_takes_no_arguments(shared: Server) -> None:
+    refused = shared.open().call("check", {"n": 1})
     assert refused.status_code == 422
     assert "check takes no arguments" in refused.json()["observation"]
 
 
-def test_one_check_at_a_time_and_a_key_gets_the_first_answer_again(serve: Callable[..., Any]) -> None:
-    agent = serve().open()
+def test_one_check_at_a_time_and_a_key_gets_the_first_answer_again(shared: Server) -> None:
+    agent = shared.open()
     edit(agent, NORM.format(more="", leak="") + "# fake: evaluate.seconds=1\n")
     answers: list[Any] = []
     keyed = {"headers": {"Idempotency-Key": "a"}}
@@ -86,7 +88,7 @@ def test_one_check_at_a_time_and_a_key_gets_the_first_answer_again(serve: Callab
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
     assert "A check is running already" in next(a.text for a in answers if a.status_code == 409)
     first = next(answer for answer in answers if answer.status_code == 200)
@@ -94,14 +96,14 @@ def test_one_check_at_a_time_and_a_key_gets_the_first_answer_again(serve: Callab
     assert agent.call("check").json()["check"]["checks_remaining"] == 8
 
 
-def test_trouble_of_ours_is_not_counted(serve: Callable[..., Any], tmp_path: Path) -> None:
+def test_trouble_of_ours_is_not_counted(serve: Serve, tmp_path: Path) -> None:
     agent = serve("--runner", "local", "--data", str(tmp_path / "data")).open(scale="gpt-345m")
     refused = agent.call("check")
     assert refused.status_code == 409
     assert "was not counted: data folder 'fineweb10b/train'" in refused.json()["observation"]
 
 
-def test_a_session_without_scales_has_nothing_to_rehearse(serve: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_session_without_scales_has_nothing_to_rehearse(serve: Serve, tmp_path: Path) -> None:
     folder = tmp_path / "plain"
     folder.mkdir()
     (folder / "task.toml").write_text(

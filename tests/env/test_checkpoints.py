@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+
+from tests.support.service import Serve
 
 
-def test_committed_steps_reach_the_database_file_by_themselves(serve: Callable[..., Any], tmp_path: Path) -> None:
+def test_committed_steps_reach_the_database_file_by_themselves(serve: Serve, tmp_path: Path) -> None:
     server = serve()
     agent = server.open()
     for _ in range(3):

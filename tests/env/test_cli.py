@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.support.command import ringfence
+from tests.support.processes import plain_environment, run_to_end
+from tests.support.service import TASK, Serve
 
 MINIMAL = """\
 id = "my-task"
@@ -21,11 +22,10 @@ editable = [[3, 14], [20, 22]]
 """
 
 
-def ringfence(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("RINGFENCE_")}
-    plain["DOCKER_HOST"] = "unix:///dev/null/no-engine"  # whatever engine this machine has
+def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    no_engine = {"DOCKER_HOST": "unix:///dev/null/no-engine"}  # whatever engine this machine has
     command = [sys.executable, "-m", "env.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env={**plain, **environment}, timeout=100)
+    return run_to_end(command, env=plain_environment() | no_engine | environment)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_tasks_lists_the_built_in_ones_and_an_operators_own(minimal: Path) -> No
 
 def test_task_check_shows_the_ranges(minimal: Path) -> None:
     shown = ringfence("task", "check", str(minimal))
-    assert shown.returncode == 0
+    assert shown.exit_code == 0
     assert "OK: my-task: A minimal task" in shown.stdout
     assert "[Current file: pkg/custom.py | editable: 3–14, 20–22 | total: 25 lines]" in shown.stdout
     assert "     3  line_3 = 3" in shown.stdout
@@ -72,7 +72,7 @@ def test_task_check_prints_the_whole_prompt(minimal: Path) -> None:
 def test_task_check_names_file_and_key_of_a_mistake(minimal: Path, old: str, new: str, said: str) -> None:
     (minimal / "task.toml").write_text(MINIMAL.replace(old, new))
     shown = ringfence("task", "check", str(minimal))
-    assert shown.returncode == 1
+    assert shown.exit_code == 1
     assert shown.stderr.startswith(f"ERROR: {minimal / 'task.toml'}: ")
     assert said in shown.stderr
     assert "Traceback" not in shown.stderr
@@ -92,20 +92,20 @@ def test_task_check_names_file_and_key_of_a_mistake(minimal: Path, old: str, new
     ],
 )
 def test_serve_says_why_it_does_not_start(tmp_path: Path, arguments: list[str], said: str) -> None:
-    shown = ringfence("serve", "--state", str(tmp_path / "state"), *arguments)
+    shown = process("serve", "--state", str(tmp_path / "state"), *arguments)
     assert shown.returncode == 2
     assert said in shown.stderr
     assert "Traceback" not in shown.stderr
 
 
 def test_options_come_from_the_environment_too(tmp_path: Path) -> None:
-    shown = ringfence("serve", "--state", str(tmp_path / "state"), RINGFENCE_RUNNER="fake", RINGFENCE_SCALE="huge")
+    shown = process("serve", "--state", str(tmp_path / "state"), RINGFENCE_RUNNER="fake", RINGFENCE_SCALE="huge")
     assert "'huge'" in shown.stderr
 
 
 @pytest.mark.slow
 def test_the_demo_plays_a_whole_session(tmp_path: Path) -> None:
-    shown = ringfence("demo", "--state", str(tmp_path / "state"))
+    shown = process("demo", "--state", str(tmp_path / "state"))
     told = shown.stdout
     assert shown.returncode == 0, told + shown.stderr
     assert "not a sandbox" in shown.stderr
@@ -120,12 +120,12 @@ def test_the_demo_plays_a_whole_session(tmp_path: Path) -> None:
     assert "[submit] Finalized test #1 as final." in told
     assert "demo-rmsnorm" in told
     assert "demo-template" in told
-    assert re.search(r"Leaderboard: http://127\.0\.0\.1:\d+/v1/leaderboards/llm-pretrain-normalization", told)
+    assert re.search(rf"Leaderboard: http://127\.0\.0\.1:\d+/v1/leaderboards/{TASK}", told)
 
 
-def test_a_state_folder_serves_one_service(serve: Callable[..., Any]) -> None:
+def test_a_state_folder_serves_one_service(serve: Serve) -> None:
     server = serve("--runner", "fake")
-    shown = ringfence("serve", "--runner", "fake", "--port", "0", "--state", str(server.state))
+    shown = process("serve", "--runner", "fake", "--port", "0", "--state", str(server.state))
     assert shown.returncode == 2
     assert f"another service uses the state folder {server.state}" in shown.stderr
     server.kill()

@@ -14,15 +14,17 @@ import pytest
 from env.api.arguments import EditArguments, SubmitArguments, ViewArguments
 from env.api.arguments import TestArguments as NoArguments
 from env.api.refusal import Kind
-from env.service.answer import Answer
+from env.api.tools import Edited, Submitted, TurnedDown
+from env.service.call import A, Call
+from env.service.opening import Wanted
 from env.service.service import Service, ServiceSettings, build
 from leaderboard import reading
 from leaderboard.table import TableQuery
 from runner.fake.runner import FakeRunner
 from runner.pool import Host, Pool
 from tasks.load import load_tasks
+from tests.support.service import TASK
 
-TASK = "llm-pretrain-normalization"
 HOUR = timedelta(hours=1)
 
 
@@ -49,8 +51,8 @@ class ServiceWithClock:
         return self.service.closing.look()
 
     def open(self) -> Player:
-        opened = self.service.opening.open_session(None, TASK, "tester", "smoke", {}, None)
-        return Player(self, opened["session_id"], opened["token"])
+        opened = self.service.opening.open_session(Wanted(bearer=None, task=TASK, agent="tester", scale="smoke"))
+        return Player(self, opened.session_id, opened.token)
 
     def rows(self) -> list[tuple[int, bool]]:
         """Test and label of what is submitted."""
@@ -63,13 +65,16 @@ class Player:
     def __init__(self, service: ServiceWithClock, session_id: str, token: str) -> None:
         self.service, self.id, self.token = service, session_id, token
 
-    def edit(self, comment: str) -> Answer:
+    def call(self, arguments: A) -> Call[A]:
+        return Call(bearer=self.token, session_id=self.id, arguments=arguments)
+
+    def edit(self, comment: str) -> Edited | TurnedDown:
         edit = EditArguments(start_line=246, end_line=246, content=f"    # {comment}")
-        return self.service.service.tools.edit(self.token, self.id, edit, None)
+        return self.service.service.tools.edit(self.call(edit))
 
     def buy(self, comment: str) -> None:
-        assert self.edit(comment).kind is None
-        assert self.service.service.tools.test(self.token, self.id, NoArguments(), None).kind is None
+        assert self.edit(comment).ok
+        assert self.service.service.tools.test(self.call(NoArguments())).ok
 
     def test(self, *comments: str) -> None:
         """A test of each, run to its end."""
@@ -86,15 +91,15 @@ class Player:
         with contextlib.suppress(asyncio.CancelledError):
             await loop
 
-    def submit(self, n: int) -> Answer:
-        return self.service.service.tools.submit(self.token, self.id, SubmitArguments(n=n), None)
+    def submit(self, n: int) -> Submitted | TurnedDown:
+        return self.service.service.tools.submit(self.call(SubmitArguments(n=n)))
 
     def seen(self) -> dict[str, Any]:
-        return self.service.service.views.session(self.token, self.id)
+        return self.service.service.views.session(self.token, self.id).to_dict()
 
-    def losses(self) -> dict[int, float]:
+    def losses(self) -> dict[int, Any]:
         tests = [self.service.service.views.test(self.token, self.id, test["n"]) for test in self.seen()["tests"]]
-        return {t["n"]: t["metrics"]["val_loss_gpt-smoke"] for t in tests if t["status"] == "succeeded"}
+        return {t.n: t.metrics["val_loss_gpt-smoke"] for t in tests if t.status == "succeeded"}
 
 
 @pytest.fixture
@@ -124,14 +129,14 @@ def test_the_trajectory_says_so(service: ServiceWithClock) -> None:
     player = service.open()
     player.test("one", "two", "three")
     service.look_after(HOUR)
-    *_, last = service.service.views.trajectory(None, player.id)["steps"]
+    *_, last = service.service.views.trajectory(None, player.id).steps
     n = player.seen()["submission"]["n"]
-    assert (last["tool"], last["input"], last["test"], last["ok"]) == ("auto_submit", {"n": n}, n, True)
-    assert last["observation"].startswith(
+    assert (last.tool, last.input, last.test, last.ok) == ("auto_submit", {"n": n}, n, True)
+    assert last.observation.startswith(
         "[auto_submit] The budget was spent and nothing was submitted for 1 h: submitting its best result, of test "
         f"#{n}, as final.\n"
     )
-    assert "Final metrics (gpt-smoke): val_loss_gpt-smoke=" in last["observation"]
+    assert "Final metrics (gpt-smoke): val_loss_gpt-smoke=" in last.observation
 
 
 def closed(service: ServiceWithClock) -> Player:
@@ -162,9 +167,9 @@ def test_without_a_test_that_succeeded_nothing_is_submitted(service: ServiceWith
     for player in (untested, failed):
         seen = player.seen()
         assert (seen["state"], seen["submission"]) == ("closed", None)
-        last = service.service.views.trajectory(player.token, player.id)["steps"][-1]
-        assert last["tool"] == "close"
-        assert last["observation"].endswith("and no test has succeeded: closed without a submission.")
+        last = service.service.views.trajectory(player.token, player.id).steps[-1]
+        assert last.tool == "close"
+        assert last.observation.endswith("and no test has succeeded: closed without a submission.")
     assert service.rows() == []
 
 
@@ -172,7 +177,7 @@ def test_who_has_tests_left_is_given_a_day(service: ServiceWithClock) -> None:
     player = service.open()
     player.test("one")
     assert service.look_after(23 * HOUR) == 0
-    assert service.service.tools.view(player.token, player.id, ViewArguments(), None).kind is None
+    assert service.service.tools.view(player.call(ViewArguments())).ok
     assert service.look_after(23 * HOUR) == 0
     assert service.look_after(HOUR) == 1
     assert service.rows() == [(1, True)]
@@ -188,7 +193,7 @@ def test_a_session_whose_test_waits_is_left_alone(service: ServiceWithClock) -> 
 def test_what_the_agent_submitted_stays(service: ServiceWithClock) -> None:
     player = service.open()
     player.test("one", "two")
-    assert player.submit(2).kind is None
+    assert player.submit(2).ok
     assert service.look_after(1000 * HOUR) == 0
     assert service.rows() == [(2, False)]
     seen = player.seen()
@@ -201,6 +206,6 @@ def test_the_time_that_the_service_was_away_gives_no_offence_at_once(service: Se
     service.now += 48 * HOUR
     service.restart()
     assert service.look_after(timedelta(minutes=59)) == 0
-    assert player.edit("back again").kind is None
+    assert player.edit("back again").ok
     assert service.look_after(HOUR) == 0
     assert player.seen()["state"] == "open"

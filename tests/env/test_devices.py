@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from env.lifecycle.judgement import out_of_memory
 from env.lifecycle.plan import halved
+from tests.support.service import Serve, Server
 
 BLOCK = """\
 class Block(nn.Module):
@@ -24,8 +24,8 @@ class Block(nn.Module):
 """
 
 
-def agent_with_a_large_block(serve: Callable[..., Any], fits: int) -> Any:
-    agent = serve().open(scale="gpt-345m")
+def agent_with_a_large_block(server: Server, fits: int) -> Any:
+    agent = server.open(scale="gpt-345m")
     agent.call("edit", {"start_line": 88, "end_line": 100, "content": BLOCK.format(fits=fits)})
     assert agent.call("test").status_code == 202
     return agent
@@ -33,9 +33,9 @@ def agent_with_a_large_block(serve: Callable[..., Any], fits: int) -> Any:
 
 @pytest.mark.parametrize(("fits", "times", "batch", "accumulation"), [(48, 1, 48, 12), (24, 2, 24, 24)])
 def test_out_of_memory_is_answered_with_smaller_micro_batches(
-    serve: Callable[..., Any], fits: int, times: int, batch: int, accumulation: int
+    shared: Server, fits: int, times: int, batch: int, accumulation: int
 ) -> None:
-    agent = agent_with_a_large_block(serve, fits)
+    agent = agent_with_a_large_block(shared, fits)
     result = agent.result(1)
     assert result["status"] == "succeeded"
     assert (
@@ -45,15 +45,15 @@ def test_out_of_memory_is_answered_with_smaller_micro_batches(
     assert agent.get().json()["budget"]["tests_remaining"] == 2
 
 
-def test_after_two_halvings_it_is_the_agents_to_solve(serve: Callable[..., Any]) -> None:
-    result = agent_with_a_large_block(serve, 23).result(1)
+def test_after_two_halvings_it_is_the_agents_to_solve(shared: Server) -> None:
+    result = agent_with_a_large_block(shared, 23).result(1)
     assert result["status"] == "failed"
     assert "[COMMAND FAILED exit=1]" in result["observation"]
     assert "torch.OutOfMemoryError: CUDA out of memory" in result["observation"]
     assert "halved 2 time(s), to 24 sequences" in result["observation"]
 
 
-def test_a_scale_for_gpus_is_refused_where_there_are_none(serve: Callable[..., Any]) -> None:
+def test_a_scale_for_gpus_is_refused_where_there_are_none(serve: Serve) -> None:
     agent = serve("--runner", "local").open(scale="gpt-345m")
     refused = agent.call("test")
     assert refused.status_code == 409

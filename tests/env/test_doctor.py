@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from typer.testing import CliRunner
 from env.cli import app
 from env.operators.doctor.facts import digest_of
 from env.store.engine import open_database
+from tests.support.service import Serve
 
 Findings = dict[str, tuple[str, str, str]]
 PLAIN = dict.fromkeys(
@@ -73,7 +73,7 @@ def test_an_image_without_the_evaluator_is_a_problem(
     assert "problem" in (found["runner"][0], found.get("sandbox", ("",))[0])
 
 
-def test_a_running_service_is_seen(serve: Callable[..., Any]) -> None:
+def test_a_running_service_is_seen(serve: Serve) -> None:
     server = serve("--runner", "fake")
     status, found = examined(server.state, "--runner", "fake", "--port", server.url.rpartition(":")[2])
     assert status == 0

@@ -7,7 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-OPEN = {"task": "llm-pretrain-normalization", "agent": "tester"}
+import pytest
+
+from tests.support.service import TASK, Serve, Server
+
+OPEN = {"task": TASK, "agent": "tester"}
 EDIT = {"op": "replace", "start_line": 246, "end_line": 246, "content": "    # fake: seconds=20"}
 KEY = "operator-key-0123456789"
 READS = ("", "/trajectory", "/tests/1", "/tests/1/events")
@@ -20,7 +24,7 @@ TOOLS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
-def test_every_call_in_a_session_needs_its_own_token(shared: Any, subtests: Any) -> None:
+def test_every_call_in_a_session_needs_its_own_token(shared: Server, subtests: pytest.Subtests) -> None:
     service = shared
     agent, other = service.open(), service.open()
     agent.post("/test?wait=30")
@@ -43,7 +47,7 @@ def test_every_call_in_a_session_needs_its_own_token(shared: Any, subtests: Any)
     assert agent.get("/trajectory").json() == before
 
 
-def test_opening_needs_an_operator_key_where_keys_are_configured(serve: Any) -> None:
+def test_opening_needs_an_operator_key_where_keys_are_configured(serve: Serve) -> None:
     service = serve("--runner", "fake", "--key", KEY, "--key", "another-key")
     for token in (None, "", "wrong", KEY[:-1], KEY + "x", KEY.upper(), f"{KEY},another-key"):
         with service.client(token or None) as client:
@@ -60,7 +64,7 @@ def test_opening_needs_an_operator_key_where_keys_are_configured(serve: Any) -> 
         assert client.post("/v1/sessions", json=OPEN).status_code == 401
 
 
-def test_an_operator_may_read_and_cancel_but_not_act(serve: Any) -> None:
+def test_an_operator_may_read_and_cancel_but_not_act(serve: Serve) -> None:
     service = serve("--runner", "fake", "--key", KEY)
     with service.client(KEY) as operator:
         opened = operator.post("/v1/sessions", json=OPEN).json()
@@ -78,7 +82,7 @@ def test_an_operator_may_read_and_cancel_but_not_act(serve: Any) -> None:
         assert operator.get(path).json()["steps"] == 2
 
 
-def test_no_secret_is_stored(serve: Any) -> None:
+def test_no_secret_is_stored(serve: Serve) -> None:
     """Also not in an answer that is kept for its Idempotency-Key, nor the key itself."""
     service = serve("--runner", "fake", "--key", KEY)
     with service.client(KEY) as operator:
@@ -97,7 +101,7 @@ def test_no_secret_is_stored(serve: Any) -> None:
     assert (service.state / "secret").stat().st_mode & 0o077 == 0
 
 
-def test_tokens_outlive_the_service(serve: Any) -> None:
+def test_tokens_outlive_the_service(serve: Serve) -> None:
     service = serve()
     agent = service.open()
     agent.call("edit", EDIT)
@@ -107,7 +111,7 @@ def test_tokens_outlive_the_service(serve: Any) -> None:
     assert agent.call("undo").status_code == 200
 
 
-def test_the_service_listens_to_others_only_with_keys(tmp_path: Path, subtests: Any) -> None:
+def test_the_service_listens_to_others_only_with_keys(tmp_path: Path, subtests: pytest.Subtests) -> None:
     cases = [((host,), "without operator keys") for host in ("0.0.0.0", "::", "", "example.org", "127.0.0.2")]
     cases += [(("0.0.0.0", "--key", key), "an operator key must be printable") for key in ("", "a b", "ключ")]
     for arguments, words in cases:
@@ -128,14 +132,14 @@ def test_the_service_listens_to_others_only_with_keys(tmp_path: Path, subtests: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_bearer_of_nothing_is_nobody(serve: Any) -> None:
+def test_a_bearer_of_nothing_is_nobody(serve: Serve) -> None:
     service = serve("--runner", "fake", "--key", KEY)
     for value in ("Bearer", "bearer", "Basic", "Bearer\t"):
         with service.client() as client:
             assert client.post("/v1/sessions", json=OPEN, headers={"Authorization": value.strip()}).status_code == 401
 
 
-def test_the_names_of_baselines_are_reserved(shared: Any) -> None:
+def test_the_names_of_baselines_are_reserved(shared: Server) -> None:
     with shared.client() as client:
         for agent in ("baseline:x", "baseline:", "baseline: gpt"):
             refused = client.post("/v1/sessions", json=OPEN | {"agent": agent})
@@ -145,7 +149,7 @@ def test_the_names_of_baselines_are_reserved(shared: Any) -> None:
         assert client.post("/v1/sessions", json=OPEN | {"agent": "my/baseline:x"}).status_code == 201
 
 
-def test_a_service_without_keys_answers_to_its_own_names_only(shared: Any, serve: Any) -> None:
+def test_a_service_without_keys_answers_to_its_own_names_only(shared: Server, serve: Serve) -> None:
     """A page in a browser on this host may have its own name resolved to it."""
     strangers = (
         "evil.example",

@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-TASK = "llm-pretrain-normalization"
+from tests.support.service import TASK, Server
+from tests.support.waiting import Deadline
+
 SURROGATE = "\ud800"
 GOOD_EDIT = {"op": "replace", "start_line": 246, "end_line": 246, "content": "    # better"}
 OPEN = {"task": TASK, "agent": "x"}
@@ -21,7 +23,7 @@ LIMIT = 1 << 20
 
 
 @pytest.fixture
-def service(shared: Any) -> Iterator[Any]:
+def service(shared: Server) -> Iterator[Server]:
     """A service that at the end of the test is fit and has nothing to complain of in its log."""
     before = len(shared.log())
     yield shared
@@ -31,7 +33,7 @@ def service(shared: Any) -> Iterator[Any]:
     assert "ERROR" not in shared.log()[before:]
 
 
-def test_wrong_arguments_of_a_tool_are_refused_and_change_nothing(service: Any, subtests: Any) -> None:
+def test_wrong_arguments_of_a_tool_are_refused_and_change_nothing(service: Server, subtests: pytest.Subtests) -> None:
     agent = service.open()
     before = agent.get().json()
     with service.client(agent.token) as client:
@@ -166,7 +168,7 @@ def _wrong_arguments() -> Iterator[tuple[str, Any, str]]:
 _WRONG_ARGUMENTS = list(_wrong_arguments())
 
 
-def test_sessions_are_not_opened_on_wrong_arguments(service: Any, subtests: Any) -> None:
+def test_sessions_are_not_opened_on_wrong_arguments(service: Server, subtests: pytest.Subtests) -> None:
     unknown = [({"task": name}, "unknown_task") for name in ("", "nope", "..", "\x00", SURROGATE, "x" * 100_000)]
     scales = [({"scale": name}, "unknown_scale") for name in ("", "huge", "\x00", SURROGATE, "x" * 100_000)]
     agents = (
@@ -211,7 +213,7 @@ def test_sessions_are_not_opened_on_wrong_arguments(service: Any, subtests: Any)
     assert _count(service, "sessions") == before
 
 
-def test_metadata_that_is_taken_comes_back_as_it_was(service: Any, subtests: Any) -> None:
+def test_metadata_that_is_taken_comes_back_as_it_was(service: Server, subtests: pytest.Subtests) -> None:
     values: tuple[Any, ...] = (
         {},
         {"": None, "a": [1, -1.5, True, None, "\x00\u2028"]},
@@ -230,7 +232,7 @@ def test_metadata_that_is_taken_comes_back_as_it_was(service: Any, subtests: Any
             assert seen.json()["metadata"] == value
 
 
-def test_nesting_is_refused_at_every_depth(service: Any) -> None:
+def test_nesting_is_refused_at_every_depth(service: Server) -> None:
     """Readers of JSON give up at a depth of their own: none of them may do so after the session is stored."""
     depths = [33, 100, 500, *range(900, 1000, 4), 5_000, 100_000, 400_000]
     agent = service.open()
@@ -246,7 +248,7 @@ def test_nesting_is_refused_at_every_depth(service: Any) -> None:
     assert _count(service, "sessions") == before
 
 
-def test_bodies_that_are_not_json_objects_are_refused(service: Any, subtests: Any) -> None:
+def test_bodies_that_are_not_json_objects_are_refused(service: Server, subtests: pytest.Subtests) -> None:
     agent = service.open()
     good = json.dumps(GOOD_EDIT).encode()
     cases: list[tuple[bytes, str | None, int]] = [
@@ -276,7 +278,7 @@ def test_bodies_that_are_not_json_objects_are_refused(service: Any, subtests: An
     assert agent.get().json()["revision"] == 0
 
 
-def test_bodies_up_to_the_limit_are_read_and_larger_ones_are_not(service: Any, subtests: Any) -> None:
+def test_bodies_up_to_the_limit_are_read_and_larger_ones_are_not(service: Server, subtests: pytest.Subtests) -> None:
     agent = service.open()
     path = f"/v1/sessions/{agent.id}/edit"
     fits = _padded(GOOD_EDIT, LIMIT)
@@ -299,14 +301,14 @@ def test_bodies_up_to_the_limit_are_read_and_larger_ones_are_not(service: Any, s
     assert agent.get().json()["revision"] == 2
 
 
-def test_a_length_that_is_only_claimed_is_refused_without_waiting_for_the_body(service: Any) -> None:
+def test_a_length_that_is_only_claimed_is_refused_without_waiting_for_the_body(service: Server) -> None:
     agent = service.open()
     head = f"POST /v1/sessions/{agent.id}/edit HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     answer = _raw(service.url, f"{head}Content-Length: 99999999999\r\n\r\n".encode())
     assert answer.startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_stream_goes_on_when_its_caller_sends_too_much(service: Any) -> None:
+def test_a_stream_goes_on_when_its_caller_sends_too_much(service: Server) -> None:
     agent = service.open()
     agent.call("edit", GOOD_EDIT | {"content": "    # fake: seconds=2"})
     agent.call("test")
@@ -319,15 +321,16 @@ def test_a_stream_goes_on_when_its_caller_sends_too_much(service: Any) -> None:
         for _ in range(17):
             connection.sendall(chunk)
         connection.sendall(b"0\r\n\r\n")
-        seen = b""
+        seen, deadline = b"", Deadline(60)
         while b"event: result" not in seen:
+            deadline.check("for the result")
             more = connection.recv(65536)
             assert more
             seen += more
     assert agent.result(1)["status"] == "succeeded"
 
 
-def test_strange_paths_are_not_found(service: Any, subtests: Any) -> None:
+def test_strange_paths_are_not_found(service: Server, subtests: pytest.Subtests) -> None:
     agent = service.open()
     sessions = ("..", "%2e%2e", "%2e%2e%2f", "%00", "x" * 5000, "%ff", "%ed%a0%80", "A" * 16, "-", "'%20OR%201=1", "*")
     paths = [f"/v1/sessions/{name}{rest}" for name in sessions for rest in ("", "/trajectory", "/tests/1")]
@@ -353,13 +356,13 @@ def test_strange_paths_are_not_found(service: Any, subtests: Any) -> None:
             assert len(answer["observation"]) < 1000
 
 
-def test_unknown_tools_of_a_session_are_not_found(service: Any) -> None:
+def test_unknown_tools_of_a_session_are_not_found(service: Server) -> None:
     agent = service.open()
     for tool in ("nope", "Edit", "edit/", "edit%00", "tests/1", "trajectory"):
         _assert_refused(agent.post(f"/{tool}", json={}), {404, 405})
 
 
-def test_numbers_of_tests_and_waits_that_do_not_exist_are_refused(service: Any, subtests: Any) -> None:
+def test_numbers_of_tests_and_waits_that_do_not_exist_are_refused(service: Server, subtests: pytest.Subtests) -> None:
     agent = service.open()
     agent.call("test")
     agent.result(1)
@@ -379,7 +382,7 @@ def test_numbers_of_tests_and_waits_that_do_not_exist_are_refused(service: Any, 
     assert agent.get().json()["budget"]["tests_remaining"] == 2
 
 
-def test_wrong_questions_about_a_leaderboard_are_refused(service: Any, subtests: Any) -> None:
+def test_wrong_questions_about_a_leaderboard_are_refused(service: Server, subtests: pytest.Subtests) -> None:
     agent = service.open()
     agent.post("/test?wait=20")
     wrong = ("limit=0", "limit=-1", "limit=10001", "limit=x", "limit=nan", f"limit={10**400}", "offset=-1", "offset=x")
@@ -396,7 +399,7 @@ def test_wrong_questions_about_a_leaderboard_are_refused(service: Any, subtests:
             assert bool(answer.json()["rows"]) is (query == "x=y")
 
 
-def test_idempotency_keys_have_a_length(service: Any) -> None:
+def test_idempotency_keys_have_a_length(service: Server) -> None:
     agent = service.open()
     for key in ("", "k" * 201, "k" * 60_000):
         for tool in ("edit", "test"):
@@ -412,7 +415,7 @@ def test_idempotency_keys_have_a_length(service: Any) -> None:
     assert agent.get().json()["tests"] == []
 
 
-def test_odd_headers_are_no_way_in(service: Any, subtests: Any) -> None:
+def test_odd_headers_are_no_way_in(service: Server, subtests: pytest.Subtests) -> None:
     agent = service.open()
     path = f"/v1/sessions/{agent.id}"
     secrets = ("", "Bearer", "Basic eDp5", agent.token, f"Basic {agent.token}", "Bearer \xff", "Bearer a b")
@@ -429,7 +432,7 @@ def test_odd_headers_are_no_way_in(service: Any, subtests: Any) -> None:
             _assert_refused(client.post("/v1/sessions/", json=OPEN, headers=headers), {status})
 
 
-def test_methods_that_an_address_does_not_know_are_refused(service: Any, subtests: Any) -> None:
+def test_methods_that_an_address_does_not_know_are_refused(service: Server, subtests: pytest.Subtests) -> None:
     agent = service.open()
     own = f"/v1/sessions/{agent.id}"
     for path, allowed in (
@@ -450,7 +453,7 @@ def test_methods_that_an_address_does_not_know_are_refused(service: Any, subtest
     assert agent.get().json()["revision"] == 0
 
 
-def test_requests_that_are_not_http_are_turned_down(service: Any, subtests: Any) -> None:
+def test_requests_that_are_not_http_are_turned_down(service: Server, subtests: pytest.Subtests) -> None:
     for sent in (
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"GET\r\n\r\n",
@@ -469,7 +472,7 @@ def test_requests_that_are_not_http_are_turned_down(service: Any, subtests: Any)
             assert answer.startswith(b"HTTP/1.1 4"), answer
 
 
-def test_callers_that_go_away_or_dawdle_hold_nobody_up(service: Any) -> None:
+def test_callers_that_go_away_or_dawdle_hold_nobody_up(service: Server) -> None:
     """In the middle of a header, of a body, of a stream and of a wait."""
     agent = service.open()
     agent.call("edit", GOOD_EDIT | {"content": "    # fake: seconds=1"})
@@ -516,7 +519,7 @@ def _padded(arguments: dict[str, Any], size: int) -> bytes:
     return body + b" " * (size - len(body))
 
 
-def _count(service: Any, table: str) -> int:
+def _count(service: Server, table: str) -> int:
     """Rows of a table, asked of the database itself."""
     with contextlib.closing(sqlite3.connect(service.state / "ringfence.db")) as connection:
         [(count,)] = connection.execute(f"SELECT count(*) FROM {table}").fetchall()

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-TASK = "llm-pretrain-normalization"
+from tests.support.service import TASK, Serve, Server
+
 FILE = "nanoGPT/custom_pretrain.py"
 RANGES = [[22, 31], [88, 100], [245, 247]]
 SLOW = {"op": "replace", "start_line": 246, "end_line": 246, "content": "    # fake: seconds=30\n"}
@@ -31,12 +32,12 @@ script = "scripts/gpt_smoke.sh"
 
 
 @pytest.fixture
-def service(shared: Any) -> Any:
+def service(shared: Server) -> Any:
     return shared
 
 
 @pytest.fixture
-def own_task(serve: Any, tmp_path: Path) -> Any:
+def own_task(serve: Serve, tmp_path: Path) -> Server:
     """A service with an operator's task `my-task` on top of the built-in ones."""
     folder = tmp_path / "tasks" / "my-task"
     (folder / "scripts").mkdir(parents=True)
@@ -50,7 +51,7 @@ def own_task(serve: Any, tmp_path: Path) -> Any:
 # --- opening --------------------------------------------------------------------------------------------------------
 
 
-def test_opening_a_session_tells_an_agent_all_it_needs(service: Any) -> None:
+def test_opening_a_session_tells_an_agent_all_it_needs(service: Server) -> None:
     with service.client() as client:
         answer = client.post("/v1/sessions", json={"task": TASK, "agent": "tester", "metadata": {"run": [1, "a"]}})
     assert answer.status_code == 201
@@ -65,7 +66,7 @@ def test_opening_a_session_tells_an_agent_all_it_needs(service: Any) -> None:
     assert file["text"].count("\n") == 437
 
 
-def test_the_prompt_holds_the_file_its_ranges_the_evaluation_and_the_budget(service: Any) -> None:
+def test_the_prompt_holds_the_file_its_ranges_the_evaluation_and_the_budget(service: Server) -> None:
     prompt = service.open().opened["prompt"]
     lines = prompt.splitlines()
     assert f"{FILE} [EDITABLE — lines 22–31, lines 88–100, lines 245–247 only]" in lines
@@ -82,14 +83,14 @@ def test_the_prompt_holds_the_file_its_ranges_the_evaluation_and_the_budget(serv
         assert f"`{tool}" in prompt
 
 
-def test_the_scale_can_be_chosen(service: Any) -> None:
+def test_the_scale_can_be_chosen(service: Server) -> None:
     opened = service.open(scale="gpt-345m").opened
     assert opened["scale"] == "gpt-345m"
     assert "`gpt-345m`: `bash scripts/gpt_345m.sh`, at most 10.7 h" in opened["prompt"]
     assert "smoke" not in opened["prompt"]
 
 
-def test_tools_come_in_function_calling_form(service: Any) -> None:
+def test_tools_come_in_function_calling_form(service: Server) -> None:
     with service.client() as client:
         tools = client.get("/v1/tools").json()["tools"]
     assert tools == service.open().opened["tools"]
@@ -109,7 +110,7 @@ def test_tools_come_in_function_calling_form(service: Any) -> None:
     assert set(edit) == {"op", "filename", "start_line", "end_line", "after_line", "content", "old_str", "new_str"}
 
 
-def test_tasks_can_be_read_without_a_session(service: Any) -> None:
+def test_tasks_can_be_read_without_a_session(service: Server) -> None:
     with service.client() as client:
         tasks = client.get("/v1/tasks").json()["tasks"]
         task = client.get(f"/v1/tasks/{TASK}").json()
@@ -126,7 +127,7 @@ def test_tasks_can_be_read_without_a_session(service: Any) -> None:
 # --- editing --------------------------------------------------------------------------------------------------------
 
 
-def test_an_edit_shows_where_the_ranges_are_now(service: Any) -> None:
+def test_an_edit_shows_where_the_ranges_are_now(service: Server) -> None:
     agent = service.open()
     new = "class LayerNorm(nn.Module):\n" + "".join(f"    # line {n}\n" for n in range(2, 18))
     answer = agent.call("edit", {"op": "replace", "start_line": 22, "end_line": 31, "content": new, "filename": FILE})
@@ -152,7 +153,7 @@ def test_an_edit_shows_where_the_ranges_are_now(service: Any) -> None:
     assert agent.get().json()["files"][0]["text"].splitlines()[21:38] == new.splitlines()
 
 
-def test_every_kind_of_edit_changes_the_file(service: Any) -> None:
+def test_every_kind_of_edit_changes_the_file(service: Server) -> None:
     agent = service.open()
     calls = (
         ({"op": "insert", "after_line": 21, "content": "# one\n"}, "OK: Inserted 1 line(s) after line 21 in "),
@@ -175,7 +176,7 @@ def test_every_kind_of_edit_changes_the_file(service: Any) -> None:
     assert text[21:23] == ["# a", "# b"]
 
 
-def test_a_filename_without_its_folder_is_accepted_and_named_whole(service: Any) -> None:
+def test_a_filename_without_its_folder_is_accepted_and_named_whole(service: Server) -> None:
     agent = service.open()
     edit = {"filename": "custom_pretrain.py", "start_line": 246, "end_line": 246, "content": "    # x"}
     assert f"in {FILE}." in agent.call("edit", edit).json()["observation"]
@@ -189,7 +190,7 @@ def test_a_filename_without_its_folder_is_accepted_and_named_whole(service: Any)
     assert refused.json()["observation"] == f"ERROR: Unknown file 'other.py'. You may only edit {FILE}."
 
 
-def test_an_edit_outside_the_fence_is_refused_with_what_is_allowed(service: Any) -> None:
+def test_an_edit_outside_the_fence_is_refused_with_what_is_allowed(service: Server) -> None:
     agent = service.open()
     answer = agent.call("edit", {"op": "replace", "start_line": 1, "end_line": 15, "content": "import os"})
     assert answer.status_code == 422
@@ -203,7 +204,7 @@ def test_an_edit_outside_the_fence_is_refused_with_what_is_allowed(service: Any)
     }
 
 
-def test_view_shows_numbered_lines_and_undo_takes_edits_back(service: Any) -> None:
+def test_view_shows_numbered_lines_and_undo_takes_edits_back(service: Server) -> None:
     agent = service.open()
     original = agent.opened["files"][0]["text"]
     seen = agent.call("view", {"start_line": 3, "end_line": 5}).json()["observation"].splitlines()
@@ -224,7 +225,7 @@ def test_view_shows_numbered_lines_and_undo_takes_edits_back(service: Any) -> No
     assert nothing.json()["observation"] == "ERROR: Cannot undo 1 edit(s): there is no edit to undo."
 
 
-def test_files_can_be_created_only_where_the_task_allows_it(own_task: Any) -> None:
+def test_files_can_be_created_only_where_the_task_allows_it(own_task: Server) -> None:
     create = {"op": "create", "filename": "custom_layers.py", "content": "def f():\n    return 1\n"}
     refused = own_task.open().call("edit", create)
     assert refused.status_code == 403
@@ -241,7 +242,7 @@ def test_files_can_be_created_only_where_the_task_allows_it(own_task: Any) -> No
 # --- tests ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_answer_to_a_test_is_the_feedback_text(service: Any) -> None:
+def test_the_answer_to_a_test_is_the_feedback_text(service: Server) -> None:
     agent = service.open()
     answer = agent.post("/test?wait=30")
     assert answer.status_code == 202
@@ -274,7 +275,7 @@ def test_the_answer_to_a_test_is_the_feedback_text(service: Any) -> None:
     assert steps == [160, 170, 180, 190, 200]
 
 
-def test_a_test_call_without_wait_answers_at_once_and_tells_where_to_look(service: Any) -> None:
+def test_a_test_call_without_wait_answers_at_once_and_tells_where_to_look(service: Server) -> None:
     agent = service.open()
     agent.call("edit", SLOW)
     answer = agent.call("test")
@@ -301,7 +302,7 @@ def test_a_test_call_without_wait_answers_at_once_and_tells_where_to_look(servic
     assert agent.get().json()["budget"]["tests_remaining"] == 2
 
 
-def test_a_finished_test_can_be_read_in_full(service: Any) -> None:
+def test_a_finished_test_can_be_read_in_full(service: Server) -> None:
     agent = service.open()
     told = agent.post("/test?wait=30").json()
     seen = agent.get("/tests/1").json()
@@ -316,7 +317,7 @@ def test_a_finished_test_can_be_read_in_full(service: Any) -> None:
     assert (seen["progress"]["step"], seen["progress"]["total_steps"]) == (200, None)
 
 
-def test_a_failed_stage_shows_the_useful_end_and_ends_the_test(service: Any) -> None:
+def test_a_failed_stage_shows_the_useful_end_and_ends_the_test(service: Server) -> None:
     agent = service.open()
     agent.call("edit", SLOW | {"content": "    # fake: exit=3\n"})
     body = agent.post("/test?wait=30").json()
@@ -328,7 +329,7 @@ def test_a_failed_stage_shows_the_useful_end_and_ends_the_test(service: Any) -> 
     assert body["test"]["stages"][0]["reason"] == "exit=3"
 
 
-def test_a_mistake_in_the_file_is_told_and_costs_nothing(service: Any) -> None:
+def test_a_mistake_in_the_file_is_told_and_costs_nothing(service: Server) -> None:
     agent = service.open()
     agent.call("edit", SLOW | {"content": "    def broken(:\n"})
     refused = agent.call("test")
@@ -344,7 +345,7 @@ def test_a_mistake_in_the_file_is_told_and_costs_nothing(service: Any) -> None:
     assert (state["tests"], state["budget"]["tests_remaining"]) == ([], 3)
 
 
-def test_the_budget_counts_down_and_the_last_test_says_so(service: Any) -> None:
+def test_the_budget_counts_down_and_the_last_test_says_so(service: Server) -> None:
     agent = service.open()
     first, second, third = (agent.post("/test?wait=30").json()["observation"] for _ in range(3))
     assert first.startswith("[Test #1] (2 tests remaining; call submit(n=N) ")
@@ -362,7 +363,7 @@ def test_the_budget_counts_down_and_the_last_test_says_so(service: Any) -> None:
     )
 
 
-def test_the_same_key_gets_the_first_answer_and_spends_nothing(service: Any) -> None:
+def test_the_same_key_gets_the_first_answer_and_spends_nothing(service: Server) -> None:
     agent = service.open()
     key = {"Idempotency-Key": "once"}
     first, second = (agent.call("test", headers=key) for _ in range(2))
@@ -381,7 +382,7 @@ def test_the_same_key_gets_the_first_answer_and_spends_nothing(service: Any) -> 
 # --- submitting -----------------------------------------------------------------------------------------------------
 
 
-def test_submitting_repeats_the_result_and_closes_the_session(service: Any) -> None:
+def test_submitting_repeats_the_result_and_closes_the_session(service: Server) -> None:
     agent = service.open()
     before = agent.call("submit", {"n": 1})
     assert before.status_code == 409
@@ -417,7 +418,7 @@ def test_submitting_repeats_the_result_and_closes_the_session(service: Any) -> N
     assert agent.get("/trajectory").json()["submission"] == {"n": 2}
 
 
-def test_calls_are_counted_where_the_task_limits_them(own_task: Any) -> None:
+def test_calls_are_counted_where_the_task_limits_them(own_task: Server) -> None:
     agent = own_task.open("my-task")
     assert agent.opened["budget"] == {"tests": 3, "tests_remaining": 3, "steps": 3}
     assert "- 3 tool calls in all." in agent.opened["prompt"].splitlines()
@@ -433,7 +434,7 @@ def test_calls_are_counted_where_the_task_limits_them(own_task: Any) -> None:
     assert agent.call("submit", {"n": 1}).status_code == 200
 
 
-def test_a_task_without_scales_can_be_edited_but_not_tested(own_task: Any, tmp_path: Path) -> None:
+def test_a_task_without_scales_can_be_edited_but_not_tested(own_task: Server, tmp_path: Path) -> None:
     folder = tmp_path / "tasks" / "my-task"
     (folder / "task.toml").write_text(OPERATORS_TASK.partition("[[scales")[0])
     own_task.stop()
@@ -450,7 +451,7 @@ def test_a_task_without_scales_can_be_edited_but_not_tested(own_task: Any, tmp_p
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-def test_the_state_of_a_session_is_what_was_done_in_it(service: Any) -> None:
+def test_the_state_of_a_session_is_what_was_done_in_it(service: Server) -> None:
     agent = service.open(metadata={"a": 1})
     agent.call("edit", {"start_line": 246, "end_line": 246, "content": "    # x"})
     agent.call("view")
@@ -475,7 +476,7 @@ def test_the_state_of_a_session_is_what_was_done_in_it(service: Any) -> None:
     }
 
 
-def test_the_trajectory_holds_every_step_as_it_was_answered(service: Any) -> None:
+def test_the_trajectory_holds_every_step_as_it_was_answered(service: Server) -> None:
     agent = service.open()
     calls: list[tuple[str, dict[str, Any], bool]] = [
         ("edit", {"op": "replace", "start_line": 1, "end_line": 1, "content": "x"}, False),
@@ -500,7 +501,7 @@ def test_the_trajectory_holds_every_step_as_it_was_answered(service: Any) -> Non
     assert (told["task"], told["agent"], told["scale"], told["submission"]) == (TASK, "tester", "smoke", None)
 
 
-def test_health_tells_that_the_service_lives_and_is_ready(service: Any) -> None:
+def test_health_tells_that_the_service_lives_and_is_ready(service: Server) -> None:
     with service.client() as client:
         assert client.get("/healthz").json() == {"ok": True}
         before = client.get("/readyz")
@@ -512,7 +513,7 @@ def test_health_tells_that_the_service_lives_and_is_ready(service: Any) -> None:
     assert after["slots"] >= 1
 
 
-def test_texts_are_sent_as_they_are(service: Any) -> None:
+def test_texts_are_sent_as_they_are(service: Server) -> None:
     """En dashes and the agent's own characters arrive as UTF-8, not as escapes."""
     agent = service.open()
     answer = agent.call("edit", {"start_line": 246, "end_line": 246, "content": "    # 日本語 𝛽"})

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+from tests.support.service import Agent, Server
+from tests.support.waiting import threads
 
 EDIT = {"op": "replace", "start_line": 246, "end_line": 246}
 
 Event = tuple[str, dict[str, Any]]
 
 
-def test_events_come_in_order_to_every_reader(shared: Any) -> None:
+def test_events_come_in_order_to_every_reader(shared: Server) -> None:
     agent = shared.open()
     agent.call("edit", EDIT | {"content": "    # fake: seconds=1\n"})
     agent.call("test")
-    with ThreadPoolExecutor(3) as pool:
+    with threads(3) as pool:
         streams = list(pool.map(lambda _: _events(agent, 1), range(3)))
     for events in streams:
         names = [name for name, _ in events]
@@ -30,7 +32,7 @@ def test_events_come_in_order_to_every_reader(shared: Any) -> None:
         assert events[-1][1] == agent.get("/tests/1").json()
 
 
-def test_metrics_are_told_while_the_test_runs(shared: Any) -> None:
+def test_metrics_are_told_while_the_test_runs(shared: Server) -> None:
     agent = shared.open()
     agent.call("edit", EDIT | {"content": "    # fake: seconds=20\n"})
     agent.call("test")
@@ -45,7 +47,7 @@ def test_metrics_are_told_while_the_test_runs(shared: Any) -> None:
     assert agent.post("/tests/1/cancel").json()["status"] == "cancelled"
 
 
-def test_the_events_of_a_test_that_is_over_are_told_again(shared: Any) -> None:
+def test_the_events_of_a_test_that_is_over_are_told_again(shared: Server) -> None:
     agent = shared.open()
     agent.post("/test?wait=30")
     events = _events(agent, 1)
@@ -53,7 +55,7 @@ def test_the_events_of_a_test_that_is_over_are_told_again(shared: Any) -> None:
     assert events[0][1] == {"n": 1, "status": "succeeded"}
 
 
-def test_losses_that_are_not_finite_are_null(shared: Any) -> None:
+def test_losses_that_are_not_finite_are_null(shared: Server) -> None:
     agent = shared.open()
     agent.call("edit", EDIT | {"content": "    # fake: nan\n"})
     agent.call("test")
@@ -62,7 +64,7 @@ def test_losses_that_are_not_finite_are_null(shared: Any) -> None:
     assert [data["val_loss"] is None for name, data in events if name == "metrics"] == [False] * 10 + [True] * 10
 
 
-def _events(agent: Any, n: int) -> list[Event]:
+def _events(agent: Agent, n: int) -> list[Event]:
     """Name and data of each event until the stream ends."""
     events: list[Event] = []
     where = f"/v1/sessions/{agent.id}/tests/{n}/events"

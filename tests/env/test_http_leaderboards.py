@@ -7,12 +7,13 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from env.store.model import Status
 from leaderboard.model import RESULT_STATUSES
+from tests.support.service import TASK, Server
 
-TASK = "llm-pretrain-normalization"
 FIXED = [
     *("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score"),
     *("delta_noise", "run_key", "parameters", "template_unmodified", "duplicate_of", "auto_submitted"),
@@ -25,7 +26,7 @@ ELAPSED = ["elapsed_gpt-smoke", "elapsed_lm-eval-smoke"]
 
 
 @pytest.fixture(scope="module")
-def client(shared: Any) -> Iterator[Any]:
+def client(shared: Server) -> Iterator[httpx.Client]:
     """To a service with three sessions: `ann` submitted the second of two tests, `bob` his only one, `eve` none."""
     sessions = {name: shared.open(agent=name) for name in ("ann", "bob", "eve")}
     for name, comments in (("ann", ("x", "y")), ("bob", ("z",)), ("eve", ("fake: exit=1",))):
@@ -38,7 +39,7 @@ def client(shared: Any) -> Iterator[Any]:
         yield client
 
 
-def test_submitted_results_are_listed_best_first(client: Any) -> None:
+def test_submitted_results_are_listed_best_first(client: httpx.Client) -> None:
     board = client.get(f"/v1/leaderboards/{TASK}").json()
     assert board["task_id"] == TASK
     assert board["columns"] == FIXED + METRICS + ELAPSED
@@ -54,7 +55,7 @@ def test_submitted_results_are_listed_best_first(client: Any) -> None:
         assert all(row[name] > 0 for name in METRICS)
 
 
-def test_every_test_is_listed_on_request_and_failed_ones_have_no_metrics(client: Any) -> None:
+def test_every_test_is_listed_on_request_and_failed_ones_have_no_metrics(client: httpx.Client) -> None:
     rows = client.get(f"/v1/leaderboards/{TASK}", params={"final": False, "sort": "timestamp"}).json()["rows"]
     assert [(row["agent"], row["test"], row["is_final"], row["status"]) for row in rows] == [
         ("ann", 1, False, "succeeded"),
@@ -66,7 +67,7 @@ def test_every_test_is_listed_on_request_and_failed_ones_have_no_metrics(client:
     assert rows[-1]["elapsed_gpt-smoke"] > 0
 
 
-def test_rows_can_be_chosen_sorted_and_paged(client: Any) -> None:
+def test_rows_can_be_chosen_sorted_and_paged(client: httpx.Client) -> None:
     def keys(**query: Any) -> list[tuple[str, int]]:
         board = client.get(f"/v1/leaderboards/{TASK}", params={"final": False, "sort": "timestamp"} | query).json()
         return [(row["agent"], row["test"]) for row in board["rows"]]
@@ -89,7 +90,7 @@ def test_rows_can_be_chosen_sorted_and_paged(client: Any) -> None:
     assert losses[3] is None  # what has no value comes last either way
 
 
-def test_csv_holds_the_same_rows(client: Any) -> None:
+def test_csv_holds_the_same_rows(client: httpx.Client) -> None:
     query = {"final": False, "sort": "timestamp"}
     answer = client.get(f"/v1/leaderboards/{TASK}.csv", params=query)
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
@@ -102,13 +103,13 @@ def test_csv_holds_the_same_rows(client: Any) -> None:
     assert len(client.get(f"/v1/leaderboards/{TASK}.csv").text.splitlines()) == 1 + 2
 
 
-def test_the_tasks_with_results_are_listed(client: Any) -> None:
+def test_the_tasks_with_results_are_listed(client: httpx.Client) -> None:
     [board] = client.get("/v1/leaderboards").json()["leaderboards"]
     assert (board.pop("last") or "").endswith("Z")
     assert board == {"task_id": TASK, "rows": 4, "sessions": 3, "submissions": 2}
 
 
-def test_a_task_nobody_ran_has_an_empty_board_and_an_unknown_one_none(client: Any) -> None:
+def test_a_task_nobody_ran_has_an_empty_board_and_an_unknown_one_none(client: httpx.Client) -> None:
     empty = client.get("/v1/leaderboards/llm-pretrain-loss").json()
     assert (empty["rows"], empty["total"], empty["metric_columns"]) == ([], 0, [])
     for form in ("", ".csv"):
@@ -117,7 +118,7 @@ def test_a_task_nobody_ran_has_an_empty_board_and_an_unknown_one_none(client: An
         assert unknown.json()["code"] == "unknown_task"
 
 
-def test_a_column_that_is_not_there_is_answered_with_those_that_are(client: Any) -> None:
+def test_a_column_that_is_not_there_is_answered_with_those_that_are(client: httpx.Client) -> None:
     refused = client.get(f"/v1/leaderboards/{TASK}?sort=nope")
     assert refused.status_code == 422
     assert refused.json()["observation"].startswith("ERROR: no column 'nope' to sort by; the columns are: timestamp, ")

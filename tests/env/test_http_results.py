@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.conftest import Agent, Server
+from tests.support.service import TASK
 
-TASK = "llm-pretrain-normalization"
+if TYPE_CHECKING:
+    from tests.support.service import Agent, Serve, Server
+
 FILE = "nanoGPT/custom_pretrain.py"
 
 
@@ -115,7 +115,7 @@ def test_code_is_traced_to_where_it_was_first_whoever_tests_it(shared: Server) -
     assert whole(shared, play(again))["labels"]["duplicate_of"] == template
 
 
-def test_code_of_an_open_session_is_for_its_own_agent_and_operators(serve: Callable[..., Server]) -> None:
+def test_code_of_an_open_session_is_for_its_own_agent_and_operators(serve: Serve) -> None:
     server = serve("--runner", "fake", "--key", "operator")
     with server.client("operator") as client:
         opened = [client.post("/v1/sessions", json={"task": TASK, "agent": "x"}).json() for _ in range(2)]
@@ -146,7 +146,7 @@ def test_a_result_that_is_not_there_is_refused(shared: Server, run_key: str) -> 
     assert len(refused.json()["observation"]) < 300
 
 
-def test_a_result_outlives_the_service(serve: Callable[..., Server]) -> None:
+def test_a_result_outlives_the_service(serve: Serve) -> None:
     server = serve()
     key = play(server.open(), "kept", submit=True)
     before = whole(server, key)

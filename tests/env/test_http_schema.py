@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -18,6 +19,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests.support.service import TASK, Serve
+
 EXAMPLES = 40
 CHECKS = [
     not_a_server_error,
@@ -26,7 +29,6 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-TASK = "llm-pretrain-normalization"
 SESSION = "/v1/sessions/{session_id}"
 CALLS: dict[str, dict[str, Any] | None] = {
     "POST /v1/sessions": {"task": TASK, "agent": "x", "scale": None, "metadata": {"a": [1, None]}},
@@ -55,7 +57,7 @@ CALLS: dict[str, dict[str, Any] | None] = {
 """Every call there is, with a body that works for those that generated bodies hardly ever suit."""
 
 
-def test_generated_calls_are_answered_as_the_document_says(serve: Any, subtests: Any) -> None:
+def test_generated_calls_are_answered_as_the_document_says(serve: Serve, subtests: pytest.Subtests) -> None:
     service = serve()
     agent, submitted = service.open(), service.open()
     for one in (agent, submitted):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
+
+from tests.support.service import Server
 
 REPLACE = {"op": "replace", "start_line": 22, "end_line": 31, "content": "class LayerNorm:\n    pass\n"}
 WAYS = ("application/json", "application/json; charset=utf-8")
@@ -34,7 +35,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_both_ways_give_the_same_answer(shared: Any, call: str) -> None:
+def test_both_ways_give_the_same_answer(shared: Server, call: str) -> None:
     tool, content = CALLS[call]
     answers = []
     for media_type in WAYS:
@@ -47,7 +48,7 @@ def test_both_ways_give_the_same_answer(shared: Any, call: str) -> None:
 
 
 @pytest.mark.parametrize("media_type", WAYS)
-def test_both_ways_ask_for_the_sessions_own_token(shared: Any, media_type: str) -> None:
+def test_both_ways_ask_for_the_sessions_own_token(shared: Server, media_type: str) -> None:
     agent, other = shared.open(), shared.open()
     headers = {"Content-Type": media_type}
     for token, status in ((None, 401), (other.token, 403)):

@@ -10,12 +10,15 @@ from typing import Any
 
 from env.api.arguments import TestArguments as NoArguments
 from env.lifecycle.plan import owner
+from env.service.call import Call
+from env.service.opening import Wanted
 from env.service.service import Service, ServiceSettings, build
 from env.store.model import Status
 from runner.fake.runner import FakeRunner
 from runner.pool import Device, Host, Pool
 from runner.protocol import RunSpec
 from tasks.load import load_tasks
+from tests.support.service import TASK
 
 
 class Watched(FakeRunner):
@@ -69,11 +72,11 @@ def on_four_gpus(
 
 
 async def one_test(service: Service) -> None:
-    opened = service.opening.open_session(None, "llm-pretrain-normalization", "tester", "gpt-345m", {}, None)
-    service.tools.test(opened["token"], opened["session_id"], NoArguments(), None)
-    await service.lifecycle.wait(opened["session_id"], 1, 20)
-    seen = service.views.test(opened["token"], opened["session_id"], 1)
-    assert Status(seen["status"]) is Status.SUCCEEDED
+    opened = service.opening.open_session(Wanted(bearer=None, task=TASK, agent="tester", scale="gpt-345m"))
+    service.tools.test(Call(bearer=opened.token, session_id=opened.session_id, arguments=NoArguments()))
+    await service.lifecycle.wait(opened.session_id, 1, 20)
+    seen = service.views.test(opened.token, opened.session_id, 1)
+    assert Status(seen.status) is Status.SUCCEEDED
 
 
 def test_no_device_is_in_two_tests_at_once(tmp_path: Path) -> None:

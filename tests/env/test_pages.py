@@ -10,14 +10,14 @@ import httpx
 import pytest
 
 from env.api.results import CURVE_SOURCE
+from tests.support.service import TASK, Serve, Server
 
-TASK = "llm-pretrain-normalization"
 HOSTILE = "</pre></main><script>alert(1)</script><img src=x onerror=alert(2)>"
 KEY = "operator-key-0123456789"
 
 
 @pytest.fixture(scope="module")
-def played(shared: Any) -> dict[str, Any]:
+def played(shared: Server) -> dict[str, Any]:
     """Sessions: `ann` submitted, with hostile texts everywhere; `bob` is open and has tested."""
     ann = shared.open(agent="ann", metadata={HOSTILE: HOSTILE, "list": [1, {"a": HOSTILE}]})
     ann.call("edit", {"start_line": 1, "end_line": 1, "content": HOSTILE})
@@ -34,7 +34,7 @@ def played(shared: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def client(shared: Any, played: dict[str, Any]) -> Iterator[httpx.Client]:  # noqa: ARG001
+def client(shared: Server, played: dict[str, Any]) -> Iterator[httpx.Client]:  # noqa: ARG001
     with shared.client() as client:
         yield client
 
@@ -171,7 +171,7 @@ def test_an_open_session_takes_a_token_in_a_header(client: httpx.Client, played:
     assert client.get(f"/v1/sessions/{bob.id}").status_code == 401
 
 
-def test_an_operator_may_read_an_open_session(serve: Any) -> None:
+def test_an_operator_may_read_an_open_session(serve: Serve) -> None:
     service = serve("--runner", "fake", "--key", KEY)
     with service.client(KEY) as operator:
         opened = operator.post("/v1/sessions", json={"task": TASK, "agent": "x"}).json()
@@ -202,7 +202,7 @@ def test_chosen_curves_are_tables_without_script(client: httpx.Client, played: d
     assert len(re.findall(r'name="run" value="[^"]+"[^>]* checked', page)) == 2
 
 
-def test_a_long_trajectory_has_pages(shared: Any) -> None:
+def test_a_long_trajectory_has_pages(shared: Server) -> None:
     agent = shared.open()
     for number in range(29):
         agent.call("edit", {"start_line": 246, "end_line": 246, "content": f"    # turn {number}"})

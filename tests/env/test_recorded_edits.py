@@ -5,15 +5,14 @@ The contents are stand-ins of the recorded lengths; only line numbers and counts
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
+
+from tests.support.service import TASK, Server
 
 # task → edits: first line, last line, lines put in their place; ranges and total afterwards.
 Edit = tuple[int, int, int, str, int]
 RECORDED: dict[str, list[Edit]] = {
-    "llm-pretrain-normalization": [
+    TASK: [
         (22, 31, 17, "22–38, 95–107, 252–254", 444),
         (95, 107, 16, "22–38, 95–110, 255–257", 447),
         (255, 257, 3, "22–38, 95–110, 255–257", 447),
@@ -57,8 +56,8 @@ def content(lines: int, *, trailing_blank: bool) -> str:
 
 
 @pytest.mark.parametrize("task", RECORDED)
-def test_edits_answer_with_the_recorded_first_line_and_header(task: str, serve: Callable[..., Any]) -> None:
-    agent = serve().open(task)
+def test_edits_answer_with_the_recorded_first_line_and_header(task: str, shared: Server) -> None:
+    agent = shared.open(task)
     for first, last, lines, ranges, total in RECORDED[task]:
         arguments = {
             "op": "replace",
@@ -79,8 +78,8 @@ def test_edits_answer_with_the_recorded_first_line_and_header(task: str, serve: 
         assert answer["editable"] == [[int(end) for end in pair.split("–")] for pair in ranges.split(", ")]
 
 
-def test_the_answer_shows_the_ends_of_each_range_as_recorded(serve: Callable[..., Any]) -> None:
-    agent = serve().open("llm-pretrain-normalization")
+def test_the_answer_shows_the_ends_of_each_range_as_recorded(shared: Server) -> None:
+    agent = shared.open(TASK)
     body = ["class LayerNorm(nn.Module):", *(f"    part_{number} = {number}" for number in range(16))]
     answer = agent.call("edit", {"start_line": 22, "end_line": 31, "content": "\n".join(body)}).json()
     assert answer["observation"].split("\n")[3:] == [

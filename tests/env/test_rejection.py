@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,11 @@ from env.lifecycle.rejection import rejection
 from env.store.evaluation import Evaluation, StoredAudit
 from env.store.model import Run, Status
 from leaderboard.column_types import CompactJson
+from tests.support.service import TASK
+from tests.support.tasks import TRAIN
 
 if TYPE_CHECKING:
-    from tests.conftest import Agent, Server
+    from tests.support.service import Agent, Serve, Server
 
 SHORT = """\
 id = "short"
@@ -28,7 +29,7 @@ editable = [[22, 31]]
 world_size = 1
 [[scales.smoke.stages]]
 label = "gpt-smoke"
-script = "scripts/gpt_smoke.sh"
+script = "train.sh"
 role = "train"
 timeout_s = 120
 [scales.smoke.settings]
@@ -68,7 +69,7 @@ def test_a_rejected_result_is_told_spent_and_without_numbers(shared: Server) -> 
     assert agent.get().json()["budget"]["tests_remaining"] == 2
 
 
-def test_a_rejected_result_can_be_submitted_and_ranks_nowhere(serve: Callable[..., Server]) -> None:
+def test_a_rejected_result_can_be_submitted_and_ranks_nowhere(serve: Serve) -> None:
     server = serve()
     rejected, honest = server.open(agent="rejected"), server.open(agent="honest")
     outcome(rejected, "fake: evaluate.reject")
@@ -76,7 +77,7 @@ def test_a_rejected_result_can_be_submitted_and_ranks_nowhere(serve: Callable[..
     for agent in (rejected, honest):
         assert agent.call("submit", {"n": 1}).status_code == 200
     with server.client() as client:
-        rows = client.get("/v1/leaderboards/llm-pretrain-normalization").json()["rows"]
+        rows = client.get(f"/v1/leaderboards/{TASK}").json()["rows"]
     assert [(row["agent"], row["status"], row["val_loss_gpt-smoke"] is None) for row in rows] == [
         ("honest", "succeeded", False),
         ("rejected", "rejected", True),
@@ -92,11 +93,10 @@ def test_a_training_that_boasts_is_contradicted(shared: Server) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)  # five tests, on two slots
-def test_the_real_evaluator_tells_honest_leaking_and_broken_models_apart(
-    serve: Callable[..., Server], tmp_path: Path
-) -> None:
+def test_the_real_evaluator_tells_honest_leaking_and_broken_models_apart(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "short").mkdir()
     (tmp_path / "short" / "task.toml").write_text(SHORT)
+    (tmp_path / "short" / "train.sh").write_text(TRAIN)
     server = serve("--runner", "local", "--slots", "2", "--tasks", str(tmp_path / "short"))
     edits = {
         "honest": NORM.format(before="pass", leak=""),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from tasks.anchors import ProvenanceTable, ScaleAnchors, write_anchors
 from tasks.load import load_task
 
 if TYPE_CHECKING:
-    from tests.conftest import Server
+    from tests.support.service import Serve, Server
 
 TASK = """\
 id = "scored"
@@ -49,7 +48,7 @@ def rows(server: Server, **query: Any) -> list[dict[str, Any]]:
     return found
 
 
-def test_results_are_scored_once_the_task_has_anchors(serve: Callable[..., Server], folder: Path) -> None:
+def test_results_are_scored_once_the_task_has_anchors(serve: Serve, folder: Path) -> None:
     server = serve("--runner", "fake", "--tasks", str(folder))
     agent = server.open(task="scored", scale="smoke")
     agent.post("/test?wait=30")
@@ -76,9 +75,7 @@ def test_results_are_scored_once_the_task_has_anchors(serve: Callable[..., Serve
     assert anchors["gpt-345m"] == {"scored": False, "reason": "nobody has measured the baselines at this scale"}
 
 
-def test_anchors_of_another_version_score_nothing_and_the_task_says_so(
-    serve: Callable[..., Server], folder: Path
-) -> None:
+def test_anchors_of_another_version_score_nothing_and_the_task_says_so(serve: Serve, folder: Path) -> None:
     write(folder, "0" * 64, template=(3.0,), best=(2.0,))
     server = serve("--runner", "fake", "--tasks", str(folder))
     agent = server.open(task="scored", scale="smoke")
@@ -93,7 +90,7 @@ def test_anchors_of_another_version_score_nothing_and_the_task_says_so(
     assert anchors["reason"].startswith("measured for version 000000000000 of the task, which is ")
 
 
-def test_baselines_that_do_not_differ_score_nothing(serve: Callable[..., Server], folder: Path) -> None:
+def test_baselines_that_do_not_differ_score_nothing(serve: Serve, folder: Path) -> None:
     write(folder, load_task(folder).version, template=(2.0,), best=(2.0,))
     with serve("--runner", "fake", "--tasks", str(folder)).client() as client:
         anchors = client.get("/v1/tasks/scored").json()["anchors"]["smoke"]

@@ -11,6 +11,7 @@ from env.lifecycle.selfreport import expected_steps, gap_note, last_step, slow_n
 from runner.metrics import TrainMetrics
 from tasks.load import load_tasks
 from tasks.model import Stage
+from tests.support.service import TASK
 
 BYTES = {"VOCAB_SIZE": "256"}
 SIXTY = {"MAX_ITERS": "60"}
@@ -89,9 +90,7 @@ def test_of_more_reports_than_are_kept_the_last_is_not_known() -> None:
 
 
 def test_a_training_that_used_up_half_the_room_for_slower_methods_is_noted() -> None:
-    full, smoke = (
-        load_tasks(())["llm-pretrain-normalization"].scales[name].stages[0] for name in ("gpt-345m", "smoke")
-    )
+    full, smoke = (load_tasks(())[TASK].scales[name].stages[0] for name in ("gpt-345m", "smoke"))
     assert slow_note(1.4 * 19300, full) == ""
     assert slow_note(1.6 * 19300, full).startswith(
         "The training took 30880 s, 1.6 times the 19300 s of the unedited script."
@@ -101,4 +100,4 @@ def test_a_training_that_used_up_half_the_room_for_slower_methods_is_noted() -> 
 
 
 def test_where_nobody_knows_how_long_it_takes_nothing_is_slow() -> None:
-    assert slow_note(1e6, Stage("gpt", "gpt.sh", "")) == ""
+    assert slow_note(1e6, Stage(label="gpt", script="gpt.sh", script_text="")) == ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pty
 import subprocess
@@ -10,13 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
-from env.cli import app
 from env.operators.authoring.landmarks import find_range, landmarks
 from tasks.load import load_task
 from templates.render import names, render
+from tests.support.command import ringfence
 
 RMS = """\
 title = "Normalization by the root mean square alone"
@@ -27,12 +24,6 @@ op = "str_replace"
 old_str = "F.layer_norm(input, self.weight.shape, self.weight, self.bias, 1e-5)"
 new_str = "input * torch.rsqrt(input.pow(2).mean(-1, keepdim=True) + 1e-5) * self.weight"
 """
-
-
-def ringfence(*arguments: str, cwd: Path) -> Result:
-    """The command, without the cost of a process."""
-    with contextlib.chdir(cwd):
-        return CliRunner().invoke(app, list(arguments), catch_exceptions=False, env={"RINGFENCE_DATA": None})
 
 
 @pytest.fixture

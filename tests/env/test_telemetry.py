@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.service import Serve, Server
+
 EDIT = {"op": "str_replace", "old_str": "1e-5)", "new_str": "1e-6)"}
 
 
-def figures(server: Any) -> dict[tuple[str, ...], float]:
+def figures(server: Server) -> dict[tuple[str, ...], float]:
     """Sample name and sorted labels to value."""
     with server.client() as client:
         answer = client.get("/metrics")
@@ -32,7 +33,7 @@ def count(seen: dict[tuple[str, ...], float], method: str, route: str, status: i
     return seen.get(("ringfence_request_seconds_count", *labels), 0)
 
 
-def test_a_session_and_its_test_are_counted(serve: Callable[..., Any]) -> None:
+def test_a_session_and_its_test_are_counted(serve: Serve) -> None:
     server = serve("--runner", "fake", "--slots", "3")
     before = figures(server)
     assert before["ringfence_sessions_total",] == 0
@@ -61,7 +62,7 @@ def test_a_session_and_its_test_are_counted(serve: Callable[..., Any]) -> None:
     }
 
 
-def test_a_running_test_holds_a_device_and_a_cancelled_waiting_one_is_refunded(serve: Callable[..., Any]) -> None:
+def test_a_running_test_holds_a_device_and_a_cancelled_waiting_one_is_refunded(serve: Serve) -> None:
     server = serve("--runner", "fake", "--slots", "1")
     first, second = server.open(), server.open()
     slow = {"op": "str_replace", "old_str": "class LayerNorm", "new_str": "# fake: hang\nclass LayerNorm"}
@@ -81,7 +82,7 @@ def test_a_running_test_holds_a_device_and_a_cancelled_waiting_one_is_refunded(s
     assert seen["ringfence_tests", "status=cancelled"] == 2
 
 
-def test_totals_outlive_the_process(serve: Callable[..., Any]) -> None:
+def test_totals_outlive_the_process(serve: Serve) -> None:
     server = serve("--runner", "fake")
     server.open()
     server.kill()
@@ -89,7 +90,7 @@ def test_totals_outlive_the_process(serve: Callable[..., Any]) -> None:
     assert figures(server)["ringfence_sessions_total",] == 1
 
 
-def test_callers_cannot_make_up_labels(serve: Callable[..., Any]) -> None:
+def test_callers_cannot_make_up_labels(serve: Serve) -> None:
     server = serve("--runner", "fake")
     with server.client() as client:
         for n in range(5):
@@ -103,11 +104,11 @@ def test_callers_cannot_make_up_labels(serve: Callable[..., Any]) -> None:
     assert not any("MADE" in part for key in seen for part in key)
 
 
-def logged(server: Any) -> list[dict[str, Any]]:
+def logged(server: Server) -> list[dict[str, Any]]:
     return [json.loads(line) for line in server.log().splitlines()]
 
 
-def test_json_logs_tell_requests_and_tests(serve: Callable[..., Any]) -> None:
+def test_json_logs_tell_requests_and_tests(serve: Serve) -> None:
     server = serve("--runner", "fake", "--log-format", "json")
     agent = server.open()
     agent.call("edit", EDIT)
@@ -126,7 +127,7 @@ def test_json_logs_tell_requests_and_tests(serve: Callable[..., Any]) -> None:
     assert agent.token not in server.log()
 
 
-def test_text_logs_have_a_line_for_each_request(serve: Callable[..., Any]) -> None:
+def test_text_logs_have_a_line_for_each_request(serve: Serve) -> None:
     server = serve("--runner", "fake", "--log-format", "text", "--key", "operators-secret")
     with server.client("operators-secret") as client:
         opened = client.post("/v1/sessions", json={"task": "llm-pretrain-loss", "agent": "a"}).json()
@@ -145,11 +146,11 @@ def test_text_logs_have_a_line_for_each_request(serve: Callable[..., Any]) -> No
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_what_a_caller_sends_cannot_forge_a_line(serve: Callable[..., Any], form: str) -> None:
+def test_what_a_caller_sends_cannot_forge_a_line(serve: Serve, form: str) -> None:
     server = serve("--runner", "fake", "--log-format", form)
     host, port = server.url.removeprefix("http://").split(":")
     for target in ("/v1/sessions/a%0a2026%20INFO%20forged", "/v1/sessions/%1b%5b31mred", "/x%0aforged"):
-        with socket.create_connection((host, int(port))) as raw:
+        with socket.create_connection((host, int(port)), timeout=20) as raw:
             raw.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
             while raw.recv(4096):
                 pass
@@ -159,7 +160,7 @@ def test_what_a_caller_sends_cannot_forge_a_line(serve: Callable[..., Any], form
     assert "\x1b" not in server.log()
 
 
-def test_without_a_format_only_trouble_is_logged(serve: Callable[..., Any]) -> None:
+def test_without_a_format_only_trouble_is_logged(serve: Serve) -> None:
     server = serve("--runner", "fake")
     agent = server.open()
     agent.call("test")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
+from env.document import Document
 from env.fence import FenceViolation, check_source
 
+if TYPE_CHECKING:
+    from tests.fence.conftest import Script
 
-def violation(script: Any, **texts: str) -> FenceViolation:
+
+def violation(script: Script, **texts: str) -> FenceViolation:
     with pytest.raises(FenceViolation) as caught:
         script.check(**texts)
     return caught.value
@@ -40,7 +45,7 @@ def violation(script: Any, **texts: str) -> FenceViolation:
         ({"norm": "<own>x = 1 \\\n"}, 20, "line 21 `# ── Attention`"),
     ],
 )
-def test_swallowing_fixed_code(script: Any, texts: dict[str, str], line: int, swallowed: str) -> None:
+def test_swallowing_fixed_code(script: Script, texts: dict[str, str], line: int, swallowed: str) -> None:
     found = violation(script, **texts)
     assert (found.code, found.line) == ("boundary", line)
     assert f"swallows fixed {swallowed}" in found.message
@@ -58,7 +63,7 @@ def test_swallowing_fixed_code(script: Any, texts: dict[str, str], line: int, sw
         ({"block": "    def extra(self): pass\n\n<own>"}, 30, "stand at the top level of the file"),
     ],
 )
-def test_leaving_the_place_of_the_range(script: Any, texts: dict[str, str], line: int, fragment: str) -> None:
+def test_leaving_the_place_of_the_range(script: Script, texts: dict[str, str], line: int, fragment: str) -> None:
     found = violation(script, **texts)
     assert (found.code, found.line) == ("structure", line)
     assert fragment in found.message
@@ -78,7 +83,7 @@ def test_leaving_the_place_of_the_range(script: Any, texts: dict[str, str], line
         ("\tx = 1\n", 62, "inconsistent use of tabs"),
     ],
 )
-def test_bad_syntax_is_shown_with_its_line(script: Any, text: str, line: int, fragment: str) -> None:
+def test_bad_syntax_is_shown_with_its_line(script: Script, text: str, line: int, fragment: str) -> None:
     found = violation(script, loop=text)
     assert (found.code, found.line) == ("syntax", line)
     assert fragment in found.message
@@ -130,7 +135,7 @@ MODULE_BINDINGS = [
 
 
 @pytest.mark.parametrize("text", MODULE_BINDINGS)
-def test_taking_a_name_of_the_fixed_module(script: Any, text: str) -> None:
+def test_taking_a_name_of_the_fixed_module(script: Script, text: str) -> None:
     found = violation(script, norm=f"<own>{text}\n")
     assert found.code == "binding"
     assert 20 <= found.line <= 23
@@ -165,7 +170,7 @@ def test_taking_a_name_of_the_fixed_module(script: Any, text: str) -> None:
         ("overrides", "<own>    class GPT: pass\n", "`GPT` belongs to the fixed code"),
     ],
 )
-def test_taking_a_name_of_a_fixed_class_or_function(script: Any, range_: str, text: str, fragment: str) -> None:
+def test_taking_a_name_of_a_fixed_class_or_function(script: Script, range_: str, text: str, fragment: str) -> None:
     found = violation(script, **{range_: text})
     assert found.code == "binding"
     assert fragment in found.message
@@ -194,7 +199,7 @@ def test_taking_a_name_of_a_fixed_class_or_function(script: Any, range_: str, te
         ),
     ],
 )
-def test_dropping_a_name_that_fixed_code_needs(script: Any, texts: dict[str, str], line: int, message: str) -> None:
+def test_dropping_a_name_that_fixed_code_needs(script: Script, texts: dict[str, str], line: int, message: str) -> None:
     found = violation(script, **texts)
     assert (found.code, found.line, found.message) == ("missing", line, message)
 
@@ -218,21 +223,21 @@ ALLOWED = "Allowed keys: learning_rate, weight_decay, warmup_iters, min_lr, grad
         ("if max_iters:\n        CONFIG_OVERRIDES = {'x': 0}", 88, f"unknown key 'x'. {ALLOWED}"),
     ],
 )
-def test_overrides_of_other_settings(script: Any, text: str, line: int, message: str) -> None:
+def test_overrides_of_other_settings(script: Script, text: str, line: int, message: str) -> None:
     found = violation(script, overrides=f"    {text}\n")
     assert (found.code, found.line) == ("overrides", line)
     assert found.message == f"Line {line}: CONFIG_OVERRIDES: {message}"
 
 
 @pytest.mark.parametrize("text", ["", "    # nothing\n", "    CONFIG_OVERRIDES: dict\n", "    overrides = {}\n"])
-def test_overrides_must_be_assigned(script: Any, text: str) -> None:
+def test_overrides_must_be_assigned(script: Script, text: str) -> None:
     found = violation(script, overrides=text)
     assert (found.code, found.line) == ("overrides", 87)
     assert found.message.startswith("CONFIG_OVERRIDES must be assigned in the editable range 87–")
 
 
 @pytest.mark.parametrize("line", ["# -*- coding: latin-1 -*-", "# vim: set fileencoding=utf-7 :", "# coding: nonsense"])
-def test_another_encoding_than_utf_8(fenced: Any, line: str) -> None:
+def test_another_encoding_than_utf_8(fenced: Callable[..., Document], line: str) -> None:
     original = fenced("#!/usr/bin/env python\n", "# free\n", "x = 1\n")
     with pytest.raises(FenceViolation) as caught:
         check_source(original, original.with_segment(0, (line,)), override_keys=())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.fence.conftest import Script
 
 RMS = """\
 class LayerNorm(nn.Module):
@@ -144,10 +147,10 @@ def fused_kernel():
         {"norm": r"PATTERN = '\d'" + "\n<own>"},
     ],
 )
-def test_honest_edits_pass(script: Any, texts: dict[str, str]) -> None:
+def test_honest_edits_pass(script: Script, texts: dict[str, str]) -> None:
     script.check(**texts)
 
 
-def test_the_original_passes(script: Any) -> None:
+def test_the_original_passes(script: Script) -> None:
     script.check()
     script.check(**dict.fromkeys(script.editable, "<own>"))

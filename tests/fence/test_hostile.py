@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from env.document import Document, EditRefused, Replace, apply
 from env.fence import FenceViolation, check_source
+
+if TYPE_CHECKING:
+    from tests.fence.conftest import Script
 
 SIZE = 60_000
 
@@ -49,7 +52,7 @@ def nested_finally(depth: int) -> str:
     ids=lambda text: text[:12],
 )
 @pytest.mark.timeout(10)
-def test_hostile_source_gets_an_answer(script: Any, text: str) -> None:
+def test_hostile_source_gets_an_answer(script: Script, text: str) -> None:
     with pytest.raises(FenceViolation) as caught:
         script.check(norm=text + "\n")  # without LayerNorm, so that what compiles is refused as well
     assert caught.value.line >= 1
@@ -57,7 +60,7 @@ def test_hostile_source_gets_an_answer(script: Any, text: str) -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 3])
-def test_ordinary_finally_blocks_pass(script: Any, depth: int) -> None:
+def test_ordinary_finally_blocks_pass(script: Script, depth: int) -> None:
     script.check(norm="<own>" + nested_finally(depth))
 
 
@@ -88,18 +91,18 @@ INDENT = st.sampled_from(["", "    ", "        ", "            ", "\t"])
 
 @given(st.integers(0, 5), st.lists(st.tuples(INDENT, STATEMENT), max_size=5))
 @settings(max_examples=150, deadline=None)
-def test_random_statements_pass_or_are_refused(script: Any, range_: int, lines: list[tuple[str, str]]) -> None:
+def test_random_statements_pass_or_are_refused(script: Script, range_: int, lines: list[tuple[str, str]]) -> None:
     answers(script.original, range_, "".join(f"{indent}{statement}\n" for indent, statement in lines))
 
 
 @given(st.integers(0, 5), st.text(max_size=40))
 @settings(max_examples=50, deadline=None)
-def test_random_text_passes_or_is_refused(script: Any, range_: int, text: str) -> None:
+def test_random_text_passes_or_is_refused(script: Script, range_: int, text: str) -> None:
     answers(script.original, range_, text)
 
 
 @given(st.integers(0, 5), st.sampled_from(["\n", "# note\n", "    # note\n", "\n\n\n"]), st.booleans())
 @settings(max_examples=30, deadline=None)
-def test_blank_and_comment_lines_change_nothing(script: Any, range_: int, addition: str, before: bool) -> None:
+def test_blank_and_comment_lines_change_nothing(script: Script, range_: int, addition: str, before: bool) -> None:
     own = "".join(line + "\n" for line in script.original.editable[range_].lines)
     assert answers(script.original, range_, addition + own if before else own + addition)

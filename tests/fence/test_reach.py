@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
 from env.document import Document
 from env.fence import FenceViolation, check_source
+
+if TYPE_CHECKING:
+    from tests.fence.conftest import Script
 
 ENVIRONMENT = "reaches for the process's environment"
 FRAMES = "reaches for the variables of other code"
@@ -49,7 +53,7 @@ FRAMES = "reaches for the variables of other code"
         ('frame = getattr(sys, "_getframe")(1)', "_getframe", FRAMES),
     ],
 )
-def test_reaching_out_is_refused(script: Any, statement: str, name: str, reason: str) -> None:
+def test_reaching_out_is_refused(script: Script, statement: str, name: str, reason: str) -> None:
     with pytest.raises(FenceViolation) as caught:
         script.check(norm=f"import operator, gc, os, sys\n{statement}\n<own>")
     assert (caught.value.code, caught.value.line) == ("reach", 13)
@@ -57,7 +61,7 @@ def test_reaching_out_is_refused(script: Any, statement: str, name: str, reason:
     assert "Use its arguments, `self` and the names that the file defines" in caught.value.message
 
 
-def test_the_line_is_that_of_the_name(script: Any) -> None:
+def test_the_line_is_that_of_the_name(script: Script) -> None:
     with pytest.raises(FenceViolation) as caught:
         script.check(loop='<own>        x = (\n            os\n            .environ["A"]\n        )\n')
     assert caught.value.message.startswith('In line 67 `.environ["A"]`: `environ`')
@@ -80,16 +84,16 @@ def test_the_line_is_that_of_the_name(script: Any) -> None:
         "def held(stack, trace): return stack.append(trace)",
     ],
 )
-def test_what_only_looks_like_it_passes(script: Any, statement: str) -> None:
+def test_what_only_looks_like_it_passes(script: Script, statement: str) -> None:
     script.check(norm=f"import gc, inspect, os\n{statement}\n<own>")
 
 
-def test_fixed_code_may_use_what_it_likes(fenced: Any) -> None:
+def test_fixed_code_may_use_what_it_likes(fenced: Callable[..., Document]) -> None:
     original = fenced("import os\n", "x = 1\n", 'y = os.environ["MAX_ITERS"]\n')
     check_source(original, original.with_segment(0, ("x = 2",)), override_keys=())
 
 
-def test_what_a_range_was_given_it_may_keep(fenced: Any) -> None:
+def test_what_a_range_was_given_it_may_keep(fenced: Callable[..., Document]) -> None:
     original = fenced("import os\n", 'x = os.environ.get("A")\n', "y = 2\n", "z = 3\n", "")
     check_source(original, original.with_segment(0, ('x = os.environ.get("B")',)), override_keys=())
     with pytest.raises(FenceViolation, match=r"`putenv` reaches"):
@@ -98,7 +102,7 @@ def test_what_a_range_was_given_it_may_keep(fenced: Any) -> None:
         check_source(original, original.with_segment(1, ("z = os.environ",)), override_keys=())
 
 
-def test_a_range_within_an_expression_is_looked_at_too(fenced: Any) -> None:
+def test_a_range_within_an_expression_is_looked_at_too(fenced: Callable[..., Document]) -> None:
     original = fenced("import os\nx = dict(\n", "    a=1,\n", ")\n")
     check_source(original, original.with_segment(0, ("    a=2,",)), override_keys=())
     with pytest.raises(FenceViolation, match=r"line 3 `a=os.environ,`: `environ` reaches"):

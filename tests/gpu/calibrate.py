@@ -21,7 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from runner.inside.names import EVALUATE, LANGUAGE_MODELLING, WORKER
+from env.document.baselines import baseline_document
+from runner.inside.names import DISMISSED, EVALUATE, GONE, LANGUAGE_MODELLING, WORKER, worker_names
+from tasks.load import load_tasks
 
 ITERATIONS = int(os.environ.get("ITERATIONS", "120"))
 BATCH = int(os.environ.get("BATCH", "16"))
@@ -32,9 +34,6 @@ def main(out: Path, data: Path, variants: list[str]) -> None:
     if variants[0] == "--train":
         train(out, data)
         return
-    from env.document.baselines import baseline_document
-    from tasks.load import load_tasks
-
     tasks = load_tasks()
     folders = []
     for variant in variants:
@@ -113,7 +112,7 @@ def train(folder: Path, data: Path) -> None:
 
 def evaluate(folder: Path, data: Path, gpus: list[str]) -> None:
     env = json.loads((folder / "env.json").read_text())
-    places = {"audit": gpus[0], "score-1": gpus[0], "score-2": gpus[-1]}
+    places = dict(zip(worker_names(scorers=2), (gpus[0], gpus[0], gpus[-1]), strict=True))
     common = {**os.environ, "SCRIPT": "custom.py"}
     started = time.monotonic()
     workers = {}
@@ -152,11 +151,11 @@ def dismiss(meet: Path, workers: dict[str, subprocess.Popen[bytes]], over: threa
     """The runner's part in a rendezvous."""
     left = dict(workers)
     while not over.wait(0.02):
-        for name in [name for name in left if (meet / name / "dismissed").exists()]:
+        for name in [name for name in left if (meet / name / DISMISSED).exists()]:
             worker = left.pop(name)
             worker.kill()
             worker.wait()
-            (meet / name / "gone").touch()
+            (meet / name / GONE).touch()
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ class Bench:
                 yield
             finally:
                 stop.set()
-                watch.join()
+                watch.join(60)
 
     def evaluate(self, what: str = "language-modelling") -> subprocess.CompletedProcess[str]:
         """The evaluator as it is started in its sandbox, beside its workers."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,6 +14,10 @@ import torch
 from torch.nn import functional
 
 from runner.data import prepare_smoke
+
+if TYPE_CHECKING:
+    from tests.inside.conftest import Bench
+
 
 TEMPLATE = Path(__file__).parents[2] / "templates" / "custom_pretrain.py"
 
@@ -24,13 +29,13 @@ def logprob(model: torch.nn.Module, context: Sequence[int], token: int) -> float
 
 
 @pytest.fixture(params=["tiny", "template"])
-def any_bench(request, make_bench, tiny_script):
+def any_bench(request: pytest.FixtureRequest, make_bench: Callable[[str], Bench], tiny_script: str) -> Bench:
     bench = make_bench(tiny_script if request.param == "tiny" else TEMPLATE.read_text())
     bench.env["EVAL_TOKENS"] = str(8 * bench.settings.model.block_size + 3)  # of ten blocks
     return bench
 
 
-def test_losses_and_perplexities_equal_direct_computations(any_bench):
+def test_losses_and_perplexities_equal_direct_computations(any_bench: Bench) -> None:
     model = any_bench.save_checkpoint()
     size = any_bench.settings.model.block_size
 
@@ -76,7 +81,7 @@ def test_losses_and_perplexities_equal_direct_computations(any_bench):
     assert report["rejected"] is None
 
 
-def test_the_harness_scores_the_smoke_data_as_one_would_by_hand(bench):
+def test_the_harness_scores_the_smoke_data_as_one_would_by_hand(bench: Bench) -> None:
     prepare_smoke(bench.root, b"a seed for tests")
     bench.env["EVAL_DATA_DIR"] = str(bench.root / "smoke" / "heldout")
     size = bench.settings.model.block_size

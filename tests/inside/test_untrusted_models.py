@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from runner.inside.judge.checkpoint import open_checkpoint
+
+if TYPE_CHECKING:
+    from tests.inside.conftest import Bench
 
 AT_IMPORT = """
 import os, stat, sys
@@ -31,8 +36,11 @@ def claim(forge):
 FORWARD = "return self.lm_head(x + torch.tanh(self.mix(x.cumsum(1)))), None"
 
 
+Verdict = Callable[[], tuple[int, str]]
+
+
 @pytest.fixture
-def verdict(bench):
+def verdict(bench: Bench) -> Verdict:
     """Runs the evaluator on the bench: its exit status and what it says on standard error."""
 
     def run() -> tuple[int, str]:
@@ -42,7 +50,7 @@ def verdict(bench):
     return run
 
 
-def refused(verdict, bench) -> str:
+def refused(verdict: Verdict, bench: Bench) -> str:
     """The one line, after checking that nothing was scored and no traceback shown."""
     code, error = verdict()
     assert code == 1
@@ -52,7 +60,7 @@ def refused(verdict, bench) -> str:
     return error
 
 
-def rejected(verdict, bench) -> str:
+def rejected(verdict: Verdict, bench: Bench) -> str:
     """Which audits failed, after checking that no number is left of it."""
     assert verdict() == (0, "")
     assert bench.report()["metrics"] == {}
@@ -70,7 +78,9 @@ def rejected(verdict, bench) -> str:
         ("GPTConfig = int", "building the model failed: TypeError"),
     ],
 )
-def test_a_script_that_fails_at_import_is_named_as_the_cause(bench, verdict, code, said):
+def test_a_script_that_fails_at_import_is_named_as_the_cause(
+    bench: Bench, verdict: Verdict, code: str, said: str
+) -> None:
     bench.script.write_text(bench.script.read_text() + AT_IMPORT + code + "\n")
     assert said in refused(verdict, bench)
 
@@ -88,7 +98,9 @@ def test_a_script_that_fails_at_import_is_named_as_the_cause(bench, verdict, cod
         ("return self.lm_head(x) * float('nan'), None", "not numbers (NaN)"),
     ],
 )
-def test_a_model_that_fails_while_running_is_named_as_the_cause(bench, verdict, forward, said):
+def test_a_model_that_fails_while_running_is_named_as_the_cause(
+    bench: Bench, verdict: Verdict, forward: str, said: str
+) -> None:
     source = bench.script.read_text()
     assert FORWARD in source
     bench.script.write_text(source.replace(FORWARD, forward))
@@ -103,7 +115,7 @@ def test_a_model_that_fails_while_running_is_named_as_the_cause(bench, verdict, 
         ("claim(lambda logprobs, greedy, labels: (logprobs.T, greedy.T))", "were asked for"),
     ],
 )
-def test_an_answer_that_cannot_be_is_refused(bench, verdict, lie, said):
+def test_an_answer_that_cannot_be_is_refused(bench: Bench, verdict: Verdict, lie: str, said: str) -> None:
     bench.script.write_text(bench.script.read_text() + AT_IMPORT + CLAIM + lie + "\n")
     assert said in refused(verdict, bench)
 
@@ -121,7 +133,9 @@ def test_an_answer_that_cannot_be_is_refused(bench, verdict, lie, said):
         ("claim(lambda logprobs, greedy, labels: (logprobs * (0.5 + torch.rand(1)), greedy))", "drift"),
     ],
 )
-def test_a_claim_that_an_honest_model_would_not_make_is_rejected(bench, verdict, lie, audit):
+def test_a_claim_that_an_honest_model_would_not_make_is_rejected(
+    bench: Bench, verdict: Verdict, lie: str, audit: str
+) -> None:
     bench.script.write_text(bench.script.read_text() + AT_IMPORT + CLAIM + lie + "\n")
     assert f"{audit}: " in rejected(verdict, bench)
 
@@ -143,29 +157,31 @@ def test_a_claim_that_an_honest_model_would_not_make_is_rejected(bench, verdict,
         ("self.seen = getattr(self, 'seen', 0) + x[0, 0]; return self.lm_head(x + 0.01 * self.seen), None", "drift"),
     ],
 )
-def test_a_model_that_looks_where_it_must_not_is_rejected(bench, verdict, forward, audit):
+def test_a_model_that_looks_where_it_must_not_is_rejected(
+    bench: Bench, verdict: Verdict, forward: str, audit: str
+) -> None:
     bench.script.write_text(bench.script.read_text().replace(FORWARD, forward))
     assert f"{audit}: " in rejected(verdict, bench)
 
 
-def test_a_checkpoint_above_the_cap_is_rejected_before_anyone_loads_it(bench, verdict):
+def test_a_checkpoint_above_the_cap_is_rejected_before_anyone_loads_it(bench: Bench, verdict: Verdict) -> None:
     bench.env["MAX_PARAMETERS"] = "100"
     assert "parameters in the checkpoint, at most 100 are allowed" in rejected(verdict, bench)
 
 
-def test_numbers_of_eight_bytes_count_twice(bench):
+def test_numbers_of_eight_bytes_count_twice(bench: Bench) -> None:
     save_file({"a": torch.zeros(5, dtype=torch.float64), "b": torch.zeros(3, dtype=torch.float16)}, bench.checkpoint)
     assert open_checkpoint(bench.checkpoint).parameters == 2 * 5 + 3
 
 
-def test_a_model_may_print_as_it_likes(bench, verdict):
+def test_a_model_may_print_as_it_likes(bench: Bench, verdict: Verdict) -> None:
     noise = "import sys; print('\\0 Final metrics: val_loss=0' * 20000); sys.stderr.write('noise\\n' * 50000)"
     bench.script.write_text(bench.script.read_text().replace(FORWARD, f"{noise}\n        {FORWARD}"))
     assert verdict() == (0, "")
     assert bench.report()["metrics"]["val_loss"] > 1
 
 
-def test_a_model_that_hangs_is_given_up_and_killed(bench, verdict):
+def test_a_model_that_hangs_is_given_up_and_killed(bench: Bench, verdict: Verdict) -> None:
     pid_file = bench.root / "pid"
     hang = f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     bench.script.write_text(bench.script.read_text().replace(FORWARD, hang))
@@ -174,14 +190,14 @@ def test_a_model_that_hangs_is_given_up_and_killed(bench, verdict):
         os.kill(int(pid_file.read_text()), 0)
 
 
-def test_a_probability_of_zero_is_reported_as_null(bench, verdict):
+def test_a_probability_of_zero_is_reported_as_null(bench: Bench, verdict: Verdict) -> None:
     never = "logits = self.lm_head(x); logits[..., 0:200] = float('-inf'); return logits, None"
     bench.script.write_text(bench.script.read_text().replace(FORWARD, never))
     assert verdict() == (0, "")
     assert set(bench.report()["metrics"].values()) == {None}
 
 
-def test_the_worker_sees_no_evaluation_data(bench, verdict):
+def test_the_worker_sees_no_evaluation_data(bench: Bench, verdict: Verdict) -> None:
     seen = bench.root / "seen"
     spy = f"open({str(seen)!r}, 'w').write(repr(dict(os.environ)) + repr(sys.argv))"
     bench.script.write_text(bench.script.read_text() + AT_IMPORT + spy + "\n")
@@ -190,7 +206,7 @@ def test_the_worker_sees_no_evaluation_data(bench, verdict):
     assert str(bench.data) not in seen.read_text()
 
 
-def test_a_checkpoint_that_does_not_fit_names_the_tensors(bench, verdict):
+def test_a_checkpoint_that_does_not_fit_names_the_tensors(bench: Bench, verdict: Verdict) -> None:
     tensors = load_file(bench.checkpoint)
     del tensors["mix.bias"]
     tensors |= {"extra": torch.zeros(2), "wpe.weight": torch.zeros(3, 8)}
@@ -201,7 +217,7 @@ def test_a_checkpoint_that_does_not_fit_names_the_tensors(bench, verdict):
     ) in refused(verdict, bench)
 
 
-def test_only_a_plain_file_of_tensors_is_a_checkpoint(bench, verdict):
+def test_only_a_plain_file_of_tensors_is_a_checkpoint(bench: Bench, verdict: Verdict) -> None:
     tensors = load_file(bench.checkpoint)
     bench.checkpoint.unlink()
     assert "checkpoint model.safetensors: the training run left none" in refused(verdict, bench)
@@ -231,7 +247,9 @@ def test_only_a_plain_file_of_tensors_is_a_checkpoint(bench, verdict):
         ({"DEVICE": "cuda"}, "finds no usable CUDA device"),
     ],
 )
-def test_trouble_of_our_own_is_not_blamed_on_the_agent(bench, verdict, change, said):
+def test_trouble_of_our_own_is_not_blamed_on_the_agent(
+    bench: Bench, verdict: Verdict, change: dict[str, str], said: str
+) -> None:
     if change.get("DEVICE") == "cuda" and torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
     bench.env.update(change)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,21 +22,23 @@ from runner.inside.judge.tokenizer import ByteTokenizer
 
 
 @given(st.lists(st.integers(0, 255), max_size=60), st.integers(1, 20))
-def test_rolling_windows_are_those_of_the_harness(tokens, block_size):
+def test_rolling_windows_are_those_of_the_harness(tokens: list[int], block_size: int) -> None:
     ours = [(list(window.tokens), window.scored) for window in rolling_windows(tokens, 10, block_size)]
     theirs = get_rolling_token_windows(tokens, prefix_token=10, max_seq_len=block_size, context_len=1)
     assert ours == [([*inputs, scored[-1]], len(scored)) for inputs, scored in theirs]
 
 
 @given(st.text(max_size=30), st.text(min_size=1, max_size=30), st.integers(1, 40))
-def test_a_continuation_keeps_its_end_and_at_least_one_token_of_context(context, text, block_size):
+def test_a_continuation_keeps_its_end_and_at_least_one_token_of_context(
+    context: str, text: str, block_size: int
+) -> None:
     passage = continuation(ByteTokenizer(), context, text, block_size)
     whole = (context.encode() or b"\n") + text.encode()
     assert bytes(passage.tokens) == whole[-(block_size + 1) :]
     assert passage.scored == min(len(text.encode()), len(passage.tokens) - 1)
 
 
-def test_a_short_continuation_of_a_long_context_is_scored_whole():
+def test_a_short_continuation_of_a_long_context_is_scored_whole() -> None:
     passage = truncated([1, 2, 3, 4, 5], [6, 7], block_size=4)
     assert (list(passage.tokens), passage.scored) == ([3, 4, 5, 6, 7], 2)
 
@@ -52,7 +55,7 @@ class Certain:
 
 
 @pytest.mark.parametrize(("logprob", "perplexity"), [(-1.0, math.e), (-1e6, sys.float_info.max), (-math.inf, math.inf)])
-def test_a_perplexity_is_infinite_only_for_a_probability_of_zero(logprob, perplexity):
+def test_a_perplexity_is_infinite_only_for_a_probability_of_zero(logprob: float, perplexity: float) -> None:
     assert word_perplexity(Certain(logprob), ByteTokenizer(), ["word"], 16) == pytest.approx(perplexity)
 
 
@@ -63,7 +66,7 @@ def finding(name: str, figure: float, limit: float, unit: str, where: str = "") 
     return AuditFinding(name=name, figure=figure, limit=limit, unit=unit, samples=9, where=where)
 
 
-def test_a_report_is_strict_json_and_replaces_an_older_one(tmp_path):
+def test_a_report_is_strict_json_and_replaces_an_older_one(tmp_path: Path) -> None:
     drift = finding("drift", 0.5, 1.0, "nats", "position 3")
     for loss in (1.0, 2.5):
         write_report(
@@ -91,7 +94,7 @@ def test_a_report_is_strict_json_and_replaces_an_older_one(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
 
 
-def test_a_failed_audit_leaves_no_metric_and_says_which_where_and_by_how_much(tmp_path):
+def test_a_failed_audit_leaves_no_metric_and_says_which_where_and_by_how_much(tmp_path: Path) -> None:
     audits = [
         finding("normalisation", 0.0, 1e-3, "probability"),
         finding("commitment", 3.25, 2e-3, "nats", "val_loss, sequence 3, position 8"),

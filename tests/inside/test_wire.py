@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 
 from runner.inside.wire import Wire, WireClosed, WireError, WireGarbage, WireTimeout
 
+Ends = tuple[Wire, socket.socket]
+
 
 @pytest.fixture
-def ends():
+def ends() -> Iterator[Ends]:
     """A wire, and the other side's bare socket."""
     ours, other = socket.socketpair()
     wire = Wire(ours)
@@ -22,7 +25,7 @@ def ends():
     wire.close()
 
 
-def test_arrays_arrive_as_they_were_sent():
+def test_arrays_arrive_as_they_were_sent() -> None:
     ours, other = socket.socketpair()
     wire, sender = Wire(ours), Wire(other)
     tokens = np.arange(6, dtype=np.int32).reshape(2, 3)
@@ -56,7 +59,7 @@ def test_arrays_arrive_as_they_were_sent():
         b"\xff\xfe",
     ],
 )
-def test_a_header_that_was_not_agreed_on_is_refused_before_its_arrays_are_read(ends, header):
+def test_a_header_that_was_not_agreed_on_is_refused_before_its_arrays_are_read(ends: Ends, header: bytes) -> None:
     wire, other = ends
     other.sendall(len(header).to_bytes(4, "little") + header)
     with pytest.raises(WireGarbage):
@@ -64,7 +67,7 @@ def test_a_header_that_was_not_agreed_on_is_refused_before_its_arrays_are_read(e
 
 
 @given(st.binary(max_size=80))
-def test_no_bytes_at_all_raise_anything_but_a_wire_error(data):
+def test_no_bytes_at_all_raise_anything_but_a_wire_error(data: bytes) -> None:
     ours, other = socket.socketpair()
     wire = Wire(ours)
     with other:
@@ -77,7 +80,7 @@ def test_no_bytes_at_all_raise_anything_but_a_wire_error(data):
             wire.close()
 
 
-def test_a_silent_reader_and_a_silent_writer_both_time_out(ends):
+def test_a_silent_reader_and_a_silent_writer_both_time_out(ends: Ends) -> None:
     wire, other = ends
     with pytest.raises(WireTimeout):
         wire.receive(limit=100, timeout_s=0.05)
@@ -88,7 +91,7 @@ def test_a_silent_reader_and_a_silent_writer_both_time_out(ends):
         wire.send({}, [np.zeros(1 << 20, np.float32)], timeout_s=0.05)
 
 
-def test_an_end_that_is_gone_is_noticed_at_once(ends):
+def test_an_end_that_is_gone_is_noticed_at_once(ends: Ends) -> None:
     wire, other = ends
     other.close()
     with pytest.raises(WireClosed):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from leaderboard import migrate, reading, writing
 from leaderboard.model import Result
 from leaderboard.tables import metadata
+from tests.support.processes import next_line, started
 
 NEWEST = "0004"
 TABLES = {"anchors", "results", "result_texts", "result_values", "result_columns", "submissions"}
@@ -34,6 +36,7 @@ def upgrade():
 
 SERVICE = """
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from sqlalchemy import create_engine
 import alembic.command
@@ -111,23 +114,15 @@ def test_two_histories_live_in_one_database(file_engine: Engine, tmp_path: Path)
 def test_two_services_on_one_new_file_migrate_it_once(tmp_path: Path) -> None:
     file, folder = tmp_path / "board.db", folder_with(tmp_path, SLOW_REVISION)
     command = [sys.executable, "-c", SERVICE, str(file), str(folder)]
-    services = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    try:
+    with ExitStack() as ends:
+        services = [ends.enter_context(started(command, stdin=subprocess.PIPE)) for _ in range(2)]
         for service in services:
-            assert service.stdout is not None
-            assert service.stdout.readline() == "ready\n"
+            assert next_line(service) == "ready\n"
         for service in services:
             assert service.stdin is not None
             service.stdin.write("go\n")
             service.stdin.flush()
-        errors = [service.communicate(timeout=30)[1] for service in services]
-    finally:
-        for service in services:
-            service.kill()
-            service.communicate()
+        errors = [service.communicate(timeout=60)[1] for service in services]
     assert [service.returncode for service in services] == [0, 0], errors
     engine = create_engine(f"sqlite:///{file}")
     with engine.connect() as connection:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from runner.fake.runner import FakeRunner
 from runner.folder.run_folder import Limits
 from runner.local.runner import LocalRunner
 from runner.protocol import Phase, Runner, RunSpec, RunState
+from tests.support.processes import kill_under, living_under
+from tests.support.waiting import until
 
 SMALL = Limits(processes=40, disk_mb=8, stream_bytes=64 << 10)
 
@@ -48,8 +49,12 @@ def meet():
 @pytest.fixture
 def local(tmp_path: Path) -> Iterator[LocalRunner]:
     (tmp_path / "data" / "corpus").mkdir(parents=True)
-    yield LocalRunner(tmp_path / "runs", tmp_path / "data", slots=2, limits=SMALL)
-    wait_until(lambda: not living_under(tmp_path), 5)
+    try:
+        yield LocalRunner(tmp_path / "runs", tmp_path / "data", slots=2, limits=SMALL)
+        until(lambda: not living_under(tmp_path), 20, 0.05)
+    except BaseException:
+        kill_under(tmp_path)
+        raise
 
 
 @pytest.fixture(params=["fake", "local", pytest.param("docker", marks=pytest.mark.docker)])
@@ -98,7 +103,7 @@ def ended() -> Callable[[Runner, str], RunState]:
     """Waits for the end of a run that was submitted."""
 
     def wait(runner: Runner, run_id: str) -> RunState:
-        wait_until(lambda: runner.poll(run_id).phase is Phase.ENDED, 15)
+        until(lambda: runner.poll(run_id).phase is Phase.ENDED, pause_s=0.005)
         return runner.poll(run_id)
 
     return wait
@@ -117,7 +122,7 @@ def finish(ended: Callable[[Runner, str], RunState]) -> Callable[[Runner, RunSpe
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], None]:
-    return lambda holds: wait_until(holds, 15)
+    return until
 
 
 @pytest.fixture
@@ -127,23 +132,3 @@ def processes_under() -> Callable[[Path], list[psutil.Process]]:
 
 def _python(script: str) -> tuple[str, ...]:
     return ("python", "-S", "-c", script)
-
-
-def wait_until(holds: Callable[[], bool], patience_s: float) -> None:
-    last = time.monotonic() + patience_s
-    while not holds():
-        assert time.monotonic() < last, "waited in vain"
-        time.sleep(0.005)
-
-
-def living_under(folder: Path) -> list[psutil.Process]:
-    """Processes that have anything to do with `folder`: by arguments, environment or working directory."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            about = [*process.cmdline(), *process.environ().values(), process.cwd()]
-        except (psutil.Error, OSError):
-            continue  # ended, a zombie, or in a folder with too long a name, as another test makes them
-        if any(str(folder) in text for text in about):
-            found.append(process)
-    return found

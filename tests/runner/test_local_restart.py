@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -17,6 +15,8 @@ import pytest
 from runner.folder.run_folder import RunFolder, read_state
 from runner.local.runner import LocalRunner
 from runner.protocol import Exit, ExitReason, Phase, Runner, RunnerError, RunSpec, RunState
+from tests.support.processes import next_line, started
+from tests.support.waiting import threads
 
 Shell = Callable[..., RunSpec]
 Ended = Callable[[Runner, str], RunState]
@@ -34,10 +34,8 @@ time.sleep(60)
 
 
 def test_a_run_survives_the_kill_of_its_service(local: LocalRunner, tmp_path: Path, ended: Ended) -> None:
-    with subprocess.Popen([sys.executable, "-c", SERVICE, tmp_path / "runs"], stdout=subprocess.PIPE) as service:
-        assert service.stdout is not None
-        assert service.stdout.readline() == b"submitted\n"
-        service.kill()
+    with started([sys.executable, "-c", SERVICE, tmp_path / "runs"]) as service:
+        assert next_line(service) == "submitted\n"
     assert local.run_ids() == ["run"]
     assert local.poll("run").phase is Phase.RUNNING
     assert ended(local, "run").exit == Exit(ExitReason.EXITED, 0)
@@ -61,7 +59,7 @@ def test_another_runner_on_the_same_root_knows_and_controls_every_run(
 
 def test_one_of_many_submissions_at_once_starts_the_run(local: LocalRunner, shell: Shell, ended: Ended) -> None:
     spec = shell("echo started >> $OUT_DIR/starts; sleep 0.2\n")
-    with ThreadPoolExecutor(8) as pool:
+    with threads(8) as pool:
         list(pool.map(local.submit, [spec] * 16))
     assert local.poll("run").phase is Phase.RUNNING
     ended(local, "run")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,6 +13,7 @@ import pytest
 
 from runner.container.sandbox import Sandbox
 from runner.protocol import Exit, ExitReason, Phase, Runner, RunSpec, RunState
+from tests.support.processes import next_line, started
 
 Serving = Callable[..., RunSpec]
 KilledService = Callable[..., None]
@@ -71,10 +71,8 @@ def killed_service(real_runner: Runner, tmp_path: Path, request: pytest.FixtureR
 
     def run(spec: RunSpec, where: str = "", calls: int = 0) -> None:
         arguments = [real_runner.name, tmp_path / "runs", sandbox, image, json.dumps(asdict(spec)), where, calls]
-        with subprocess.Popen([sys.executable, "-c", SERVICE, *map(str, arguments)], stdout=subprocess.PIPE) as service:
-            assert service.stdout is not None
-            assert service.stdout.readline() == (b"" if where else b"met\n")
-            service.kill()
+        with started([sys.executable, "-c", SERVICE, *map(str, arguments)]) as service:
+            assert next_line(service) == ("" if where else "met\n")
 
     return run
 

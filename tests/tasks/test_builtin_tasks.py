@@ -76,17 +76,17 @@ def task(tasks: dict[str, Task], variant: str) -> Task:
     return tasks[f"llm-pretrain-{variant}"]
 
 
-def test_the_nine_are_there(tasks):
+def test_the_nine_are_there(tasks: dict[str, Task]) -> None:
     assert tasks.keys() == {f"llm-pretrain-{variant}" for variant in LAYOUT}
 
 
-def test_totals_and_ranges(task, variant):
+def test_totals_and_ranges(task: Task, variant: str) -> None:
     total, landmarks = LAYOUT[variant]
     assert len(task.lines) == total
     assert task.editable == tuple((landmark.first, landmark.last) for landmark in landmarks)
 
 
-def test_ranges_begin_and_end_at_their_landmarks(task, variant):
+def test_ranges_begin_and_end_at_their_landmarks(task: Task, variant: str) -> None:
     for first, last, begins, ends in LAYOUT[variant][1]:
         lines = [line.strip() for line in task.lines[first - 1 : last]]
         if lines[0].startswith("# ──") and not begins.startswith("#"):
@@ -95,14 +95,14 @@ def test_ranges_begin_and_end_at_their_landmarks(task, variant):
         assert lines[-1].startswith(ends) if ends else lines[-1] == ""
 
 
-def test_rules_of_play_are_the_defaults(task):
+def test_rules_of_play_are_the_defaults(task: Task) -> None:
     assert task.filename == "nanoGPT/custom_pretrain.py"
     assert (task.budget.tests, task.budget.steps, task.budget.checks) == (3, 0, 10)
     assert task.override_keys == KEYS
     assert not task.allow_create
 
 
-def test_every_scale_trains_then_evaluates(task):
+def test_every_scale_trains_then_evaluates(task: Task) -> None:
     assert task.scales.keys() == {"smoke", "gpt-345m"}
     for name, size in (("smoke", "smoke"), ("gpt-345m", "345m")):
         stages = task.scales[name].stages
@@ -115,7 +115,7 @@ def test_every_scale_trains_then_evaluates(task):
         assert task.scales[name].seed == 42
 
 
-def test_training_tokens_at_gpt_345m(task, variant):
+def test_training_tokens_at_gpt_345m(task: Task, variant: str) -> None:
     settings = task.scales["gpt-345m"].settings
     shape = tuple(int(settings[name]) for name in ("MAX_ITERS", "BATCH_SIZE", "GRAD_ACCUM"))
     assert shape == ((13535, 32, 16) if variant in SMALL_BATCHES else (12030, 96, 6))
@@ -124,13 +124,13 @@ def test_training_tokens_at_gpt_345m(task, variant):
     assert settings["COMPILE"] == ("0" if variant == "linear-attention" else "1")
 
 
-def test_description_names_exactly_the_editable_lines(task):
+def test_description_names_exactly_the_editable_lines(task: Task) -> None:
     named = re.findall(r"^- Lines? (\d+)(?:–(\d+))?,", task.description, flags=re.MULTILINE)
     assert tuple((int(first), int(last or first)) for first, last in named) == task.editable
 
 
 @pytest.mark.parametrize("word", ["Research question", "Interfaces to keep", "What is fixed", "How it is evaluated"])
-def test_description_has_every_section(task, word):
+def test_description_has_every_section(task: Task, word: str) -> None:
     assert f"## {word}\n" in task.description
 
 
@@ -147,11 +147,11 @@ BASELINES = {
 }
 
 
-def test_baselines(task, variant):
+def test_baselines(task: Task, variant: str) -> None:
     assert [baseline.name for baseline in task.baselines] == BASELINES[variant]
 
 
-def test_time_is_capped_as_a_multiple_of_the_baselines(task):
+def test_time_is_capped_as_a_multiple_of_the_baselines(task: Task) -> None:
     """Recorded runs on two H200 took 17,506 to 21,133 s; a smoke run takes about 8 s on two quiet cores."""
     full, smoke = (task.scales[name].stages[0] for name in ("gpt-345m", "smoke"))
     assert 17_506 < full.baseline_s < 21_133

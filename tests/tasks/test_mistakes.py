@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from tasks.errors import TaskError
 from tasks.load import load_task
+
+if TYPE_CHECKING:
+    from tests.tasks.conftest import WriteTask
+
 
 SMOKE = "scales.smoke"
 STAGE = f"{SMOKE}.stages[0]"
@@ -226,7 +230,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
-def test_mistake_is_told_by_file_and_key(mistake: Mistake, minimal, write_task):
+def test_mistake_is_told_by_file_and_key(mistake: Mistake, minimal: str, write_task: WriteTask) -> None:
     assert mistake.old in minimal
     toml = minimal.replace(mistake.old, mistake.new) if mistake.old else minimal + mistake.new
     folder = write_task({"task.toml": toml, **mistake.files})
@@ -239,7 +243,7 @@ def test_mistake_is_told_by_file_and_key(mistake: Mistake, minimal, write_task):
     assert str(caught.value).startswith(str(folder / mistake.file))
 
 
-def test_all_mistakes_of_a_file_are_told_together(write_task, minimal):
+def test_all_mistakes_of_a_file_are_told_together(write_task: WriteTask, minimal: str) -> None:
     toml = minimal.replace("my-task", "My Task").replace("tests = 3", "tests = 0").replace("title", "titel")
     with pytest.raises(TaskError) as caught:
         load_task(write_task({"task.toml": toml}))
@@ -247,13 +251,13 @@ def test_all_mistakes_of_a_file_are_told_together(write_task, minimal):
     assert sorted(line.split(": ")[1] for line in lines) == ["budget.tests", "id", "titel", "title"]
 
 
-def test_folder_without_task_toml(tmp_path: Path):
+def test_folder_without_task_toml(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match="no such file") as caught:
         load_task(tmp_path)
     assert caught.value.file == tmp_path / "task.toml"
 
 
-def test_link_to_a_file_outside_is_refused(write_task, tmp_path):
+def test_link_to_a_file_outside_is_refused(write_task: WriteTask, tmp_path: Path) -> None:
     (tmp_path / "outside.py").write_text("x = 1\n" * 30)
     folder = write_task({})
     (folder / "custom.py").unlink()
@@ -263,7 +267,7 @@ def test_link_to_a_file_outside_is_refused(write_task, tmp_path):
     assert (caught.value.file, caught.value.key) == (folder / "task.toml", "template")
 
 
-def test_link_inside_the_folder_is_followed(write_task, template):
+def test_link_inside_the_folder_is_followed(write_task: WriteTask, template: str) -> None:
     folder = write_task({})
     (folder / "custom.py").rename(folder / "real.py")
     (folder / "custom.py").symlink_to("real.py")

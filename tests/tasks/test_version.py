@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tasks.load import load_task, load_tasks
 from tasks.model import Task
 
+if TYPE_CHECKING:
+    from tests.tasks.conftest import WriteTask
+
+
 OWN_SCRIPT = {"scripts/gpt_smoke.sh": "exec true\n", "description.md": "Do it.\n"}
 
 
-def test_json_round_trip():
+def test_json_round_trip() -> None:
     for task in load_tasks().values():
         again = Task.from_json(task.to_json())
         assert again == task
@@ -25,7 +30,7 @@ def test_json_round_trip():
         assert again.version == task.version
 
 
-def test_version_is_stable_across_processes(write_task):
+def test_version_is_stable_across_processes(write_task: WriteTask) -> None:
     folder = write_task(OWN_SCRIPT)
     program = "import sys, pathlib, tasks.load as l; print(l.load_task(pathlib.Path(sys.argv[1])).version)"
     answers = [
@@ -42,13 +47,13 @@ def test_version_is_stable_across_processes(write_task):
 
 
 @pytest.mark.parametrize("name", ["custom.py", *OWN_SCRIPT])
-def test_version_changes_with_every_file(write_task, template, name):
+def test_version_changes_with_every_file(write_task: WriteTask, template: str, name: str) -> None:
     before = load_task(write_task(OWN_SCRIPT)).version
     changed = {"custom.py": template, **OWN_SCRIPT}[name] + "# more\n"
     assert load_task(write_task({**OWN_SCRIPT, name: changed})).version != before
 
 
-def test_version_changes_with_a_baseline(write_task):
+def test_version_changes_with_a_baseline(write_task: WriteTask) -> None:
     baseline = "title = 'A'\nsource = 'B'\n[[edits]]\nop = 'insert'\nafter_line = 3\ncontent = 'x'\n"
     versions = {load_task(write_task(OWN_SCRIPT)).version}
     for text in (baseline, baseline.replace("'A'", "'C'"), baseline.replace("after_line = 3", "after_line = 4")):
@@ -56,7 +61,7 @@ def test_version_changes_with_a_baseline(write_task):
     assert len(versions) == 4
 
 
-def test_a_task_stored_before_caps_and_baselines_is_the_same_one_today():
+def test_a_task_stored_before_caps_and_baselines_is_the_same_one_today() -> None:
     """As sessions in older databases hold it: its version names it there."""
     stage = {"label": "a", "script": "a.sh", "script_text": "true\n", "role": "train", "timeout_s": 60.0}
     scale = {"name": "smoke", "stages": [stage], "settings": {"SEED": "1"}, "data": {}, "evaluation_data": {}}
@@ -91,14 +96,14 @@ def test_a_task_stored_before_caps_and_baselines_is_the_same_one_today():
         ("[[scales", "[scales.smoke.settings]\nseed = 7\n[[scales"),
     ],
 )
-def test_version_changes_with_every_value(write_task, minimal, old, new):
+def test_version_changes_with_every_value(write_task: WriteTask, minimal: str, old: str, new: str) -> None:
     before = load_task(write_task(OWN_SCRIPT)).version
     assert old in minimal
     after = load_task(write_task({**OWN_SCRIPT, "task.toml": minimal.replace(old, new, 1)}))
     assert after.version != before
 
 
-def test_version_ignores_how_task_toml_is_written(write_task, minimal):
+def test_version_ignores_how_task_toml_is_written(write_task: WriteTask, minimal: str) -> None:
     before = load_task(write_task(OWN_SCRIPT)).version
     again = write_task({**OWN_SCRIPT, "task.toml": "# a comment\n" + minimal.replace(" = ", "=")})
     assert load_task(again).version == before

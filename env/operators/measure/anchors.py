@@ -1,4 +1,4 @@
-"""From played baselines to the anchors of a task at a scale."""
+"""From the outcomes of baselines to the anchors of a task at a scale."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class NotMeasured(Exception):
     """The baselines played do not make anchors; the text says what is missing."""
 
 
-def anchors(task: Task, played: Sequence[BaselineOutcome], machine: Mapping[str, str], day: date) -> ScaleAnchors:
+def anchors(task: Task, outcomes: Sequence[BaselineOutcome], machine: Mapping[str, str], day: date) -> ScaleAnchors:
     """The anchors of one scale of the task; `machine` is what the runner says of its host. Raises NotMeasured."""
     gpus = machine.get("gpus", "none")
     return ScaleAnchors(
         task_version=task.version,
-        seeds=list(dict.fromkeys(one.part.seed for one in played)),
+        seeds=list(dict.fromkeys(one.test.seed for one in outcomes)),
         provenance=ProvenanceTable(
             date=day,
             ringfence=version("ringfence"),
@@ -45,26 +45,23 @@ def anchors(task: Task, played: Sequence[BaselineOutcome], machine: Mapping[str,
             hardware=(machine.get("cpu", "unknown") if gpus == "none" else gpus)[:200],
             torch=machine.get("torch", "none"),
         ),
-        metrics=[anchor(one) for one in measured(played)],
+        metrics=[anchor(one) for one in measured(outcomes)],
     )
 
 
-def measured(played: Sequence[BaselineOutcome]) -> list[Measured]:
-    """What was measured, by metric and stage, in the order it came in.
-
-    Raises NotMeasured unless all baselines succeeded and have all values.
-    """
-    for one in played:
+def measured(outcomes: Sequence[BaselineOutcome]) -> list[Measured]:
+    """By metric and stage, in the order they came in. Raises NotMeasured unless all succeeded and have all values."""
+    for one in outcomes:
         if not one.succeeded:
-            raise NotMeasured(f"{one.part.name} with seed {one.part.seed} ended as {one.status}")
+            raise NotMeasured(f"{one.test.name} with seed {one.test.seed} ended as {one.status}")
     found: dict[tuple[str, str], dict[str, list[float]]] = {}
-    for one in played:
+    for one in outcomes:
         for key, value in one.metrics.items():
             if value is None:
-                raise NotMeasured(f"{one.part.name} with seed {one.part.seed} has no finite {key[0]} in {key[1]}")
-            found.setdefault(key, {}).setdefault(one.part.name, []).append(value)
+                raise NotMeasured(f"{one.test.name} with seed {one.test.seed} has no finite {key[0]} in {key[1]}")
+            found.setdefault(key, {}).setdefault(one.test.name, []).append(value)
     for (metric, stage), values in found.items():
-        if sum(map(len, values.values())) != len(played):
+        if sum(map(len, values.values())) != len(outcomes):
             raise NotMeasured(f"not every test has a {metric} in {stage}")
     if not found:
         raise NotMeasured("no stage of this scale measures anything")

@@ -1,14 +1,17 @@
-"""One baseline on its way through a session: its edits, a test, a submission, as an agent would make them."""
+"""Baselines on their way through sessions: their edits, a test, a submission, as agents would make them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Protocol
 
 from env.api.arguments import EditArguments, SubmitArguments, TestArguments
+from env.api.sessions import TestView
+from env.api.tools import TurnedDown
+from env.service.call import A, Call
 from env.service.service import Service
 from env.store.model import Status
 from tasks.model import Baseline, Task
@@ -23,7 +26,7 @@ STOP_S = 20.0
 
 @dataclass(frozen=True)
 class BaselineTest:
-    """What one session plays."""
+    """A test of one baseline with one seed, which one session plays."""
 
     task: Task
     baseline: Baseline | None
@@ -38,11 +41,13 @@ class BaselineTest:
 
 @dataclass(frozen=True)
 class BaselineOutcome:
-    part: BaselineTest
+    """What a baseline's test came to."""
+
+    test: BaselineTest
     status: str
-    """A test's, or `refused`: an edit or the test itself was turned down."""
+    """The test's status, or `refused`: an edit or the test itself was turned down."""
     metrics: Mapping[tuple[str, str], float | None] = field(default_factory=dict)
-    """By metric and stage."""
+    """By metric and stage; None for a value that was not finite."""
     told: str = ""
     """What an agent would have read last."""
 
@@ -51,29 +56,57 @@ class BaselineOutcome:
         return self.status == Status.SUCCEEDED.value
 
 
-async def play(service: Service, part: BaselineTest, report: Callable[[Mapping[str, Any]], None]) -> BaselineOutcome:
+class Reporter(Protocol):
+    """Is told how the tests of baselines go."""
+
+    def progress(self, test: BaselineTest, seen: TestView) -> None: ...
+
+    def over(self, outcome: BaselineOutcome) -> None: ...
+
+
+async def play_all(
+    service: Service, tests: Sequence[BaselineTest], jobs: int, reporter: Reporter
+) -> list[BaselineOutcome]:
+    """The outcomes in the order of `tests`, whatever ended first; `jobs` at once. Cancelled, it stops what runs."""
+    free = asyncio.Semaphore(jobs)
+
+    async def one(test: BaselineTest) -> BaselineOutcome:
+        async with free:
+            outcome = await play(service, test, lambda seen: reporter.progress(test, seen))
+        reporter.over(outcome)
+        return outcome
+
+    async with asyncio.TaskGroup() as group:
+        under_way = [group.create_task(one(test)) for test in tests]
+    return [task.result() for task in under_way]
+
+
+async def play(service: Service, test: BaselineTest, report: Callable[[TestView], None]) -> BaselineOutcome:
     """Takes as long as the test. `report` is given the test's view while it runs. Cancelled, it stops the test."""
-    session_id, token = service.opening.open_baseline(part.task, part.name, part.scale, part.seed)
-    edits = () if part.baseline is None else part.baseline.edits
-    for edit in edits:
-        answer = service.tools.edit(token, session_id, EditArguments.model_validate(edit), None)
-        if answer.kind is not None:
-            return BaselineOutcome(part, "refused", told=str(answer.body["observation"]))
-    answer = service.tools.test(token, session_id, TestArguments(), None)
-    if answer.kind is not None:
-        return BaselineOutcome(part, "refused", told=str(answer.body["observation"]))
+    session_id, token = service.opening.open_baseline(test.task, test.name, test.scale, test.seed)
+
+    def call(arguments: A) -> Call[A]:
+        return Call(bearer=token, session_id=session_id, arguments=arguments)
+
+    for edit in () if test.baseline is None else test.baseline.edits:
+        edited = service.tools.edit(call(EditArguments.model_validate(edit)))
+        if isinstance(edited, TurnedDown):
+            return BaselineOutcome(test, "refused", told=edited.observation)
+    started = service.tools.test(call(TestArguments()))
+    if isinstance(started, TurnedDown):
+        return BaselineOutcome(test, "refused", told=started.observation)
     try:
-        while (seen := service.views.test(token, session_id, 1))["ended_at"] is None:
+        while (seen := service.views.test(token, session_id, 1)).ended_at is None:
             report(seen)
             await service.lifecycle.changed(session_id, 1, NEWS_S)
     except asyncio.CancelledError:
         service.tools.cancel(token, session_id, 1)
         await service.lifecycle.wait(session_id, 1, STOP_S)
         raise
-    if not seen["refunded"]:
-        service.tools.submit(token, session_id, SubmitArguments(n=1), None)
-    metrics = {(name, stage["label"]): value for stage in seen["stages"] for name, value in stage["metrics"].items()}
-    return BaselineOutcome(part, seen["status"], metrics, seen["observation"])
+    if not seen.refunded:
+        service.tools.submit(call(SubmitArguments(n=1)))
+    metrics = {(name, stage.label): value for stage in seen.stages for name, value in stage.metrics.items()}
+    return BaselineOutcome(test, seen.status, metrics, seen.observation or "")
 
 
 @contextlib.asynccontextmanager

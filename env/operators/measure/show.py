@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean, stdev
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from env.api.sessions import TestView
 from env.operators.measure.play import BaselineOutcome, BaselineTest
 from leaderboard.naming import metric_column
 
@@ -34,41 +35,40 @@ class Shown:
     ) -> None:
         self._progress.stop()
 
-    def progress(self, part: BaselineTest, seen: Mapping[str, Any]) -> None:
-        now = seen["progress"]
-        bar = self._bars.get(_title(part))
+    def progress(self, test: BaselineTest, seen: TestView) -> None:
+        now, title = seen.progress, _title(test)
+        bar = self._bars.get(title)
         if bar is None:
-            bar = self._bars[_title(part)] = self._progress.add_task(_title(part), total=None, news="")
-        stage = f"{now['stage']}{', being evaluated' if now['evaluating'] else ''}" if now["stage"] else seen["status"]
-        self._progress.update(bar, completed=now["step"], total=now["total_steps"], news=stage)
+            bar = self._bars[title] = self._progress.add_task(title, total=None, news="")
+        stage = f"{now.stage}{', being evaluated' if now.evaluating else ''}" if now.stage else seen.status
+        self._progress.update(bar, completed=now.step, total=now.total_steps, news=stage)
 
-    def over(self, played: BaselineOutcome) -> None:
-        if bar := self._bars.pop(_title(played.part), None):
+    def over(self, outcome: BaselineOutcome) -> None:
+        title = _title(outcome.test)
+        if bar := self._bars.pop(title, None):
             self._progress.remove_task(bar)
         self._progress.advance(self._all)
-        losses = [f"{name} {value:.4f}" for (name, _), value in played.metrics.items() if value is not None][:1]
-        told = ", ".join([f"{_title(played.part)}: {played.status}", *losses])
-        self._progress.console.print(told, markup=False)
-        if not played.succeeded:
-            self._progress.console.print(played.told, markup=False)
+        losses = [f"{name} {value:.4f}" for (name, _), value in outcome.metrics.items() if value is not None][:1]
+        self._progress.console.print(", ".join([f"{title}: {outcome.status}", *losses]), markup=False)
+        if not outcome.succeeded:
+            self._progress.console.print(outcome.told, markup=False)
 
 
-def outcome(title: str, played: Sequence[BaselineOutcome]) -> Iterator[RenderableType]:
+def outcome_table(title: str, outcomes: Sequence[BaselineOutcome]) -> Table:
     """A row for each metric, a column for each baseline: mean, and standard deviation where seeds repeat."""
-    names = list(dict.fromkeys(one.part.name for one in played))
-    seeds = sorted({one.part.seed for one in played})
+    names = list(dict.fromkeys(one.test.name for one in outcomes))
+    seeds = sorted({one.test.seed for one in outcomes})
     table = Table(title=f"{title}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}")
     table.add_column(no_wrap=True)
     for name in names:
         table.add_column(name, justify="right")
-    for metric, stage in dict.fromkeys(key for one in played for key in one.metrics):
+    for metric, stage in dict.fromkeys(key for one in outcomes for key in one.metrics):
         by_name = {
-            name: [one.metrics.get((metric, stage)) for one in played if one.part.name == name] for name in names
+            name: [one.metrics.get((metric, stage)) for one in outcomes if one.test.name == name] for name in names
         }
-        table.add_row(
-            metric_column(metric, stage), *(_cell([v for v in by_name[name] if v is not None]) for name in names)
-        )
-    yield table
+        cells = (_cell([value for value in by_name[name] if value is not None]) for name in names)
+        table.add_row(metric_column(metric, stage), *cells)
+    return table
 
 
 def _cell(values: Sequence[float]) -> str:
@@ -78,5 +78,5 @@ def _cell(values: Sequence[float]) -> str:
     return f"{fmean(values):,.4f}{spread}"
 
 
-def _title(part: BaselineTest) -> str:
-    return f"{part.name}, seed {part.seed}"
+def _title(test: BaselineTest) -> str:
+    return f"{test.name}, seed {test.seed}"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import psutil
 import pytest
 
+from tests.support.processes import living_under
+from tests.support.waiting import Deadline, until
+
 if TYPE_CHECKING:
-    from tests.conftest import Agent, Server
+    from tests.support.service import Agent, Serve, Server
 
 SCRIPT = '''\
 """Nothing runs this: the stages bring scripts of their own."""
@@ -83,7 +86,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def serve_local(serve: Callable[..., Server], tiny: TaskFolder, data: Path) -> Callable[[int], Server]:
+def serve_local(serve: Serve, tiny: TaskFolder, data: Path) -> Callable[[int], Server]:
     """Starts a service with the small task, running tests as processes, so many at a time."""
 
     def start(slots: int) -> Server:
@@ -94,7 +97,7 @@ def serve_local(serve: Callable[..., Server], tiny: TaskFolder, data: Path) -> C
 
 
 class Persistent:
-    """Calls a service that may be down or die meanwhile: every call is repeated until it is answered."""
+    """Calls a service that may be down or die meanwhile: calls are repeated, for a minute."""
 
     def __init__(self, server: Server, agent: Agent) -> None:
         self.server = server
@@ -102,10 +105,12 @@ class Persistent:
         self._http = httpx.Client(timeout=30, headers={"Authorization": f"Bearer {agent.token}"})
 
     def request(self, method: str, path: str = "", **options: Any) -> httpx.Response:
+        deadline = Deadline(60)
         while True:
             try:
                 return self._http.request(method, f"{self.server.url}/v1/sessions/{self.agent.id}{path}", **options)
             except httpx.TransportError:
+                deadline.check("for an answer")
                 time.sleep(0.02)
 
     def get(self, path: str = "") -> dict[str, Any]:
@@ -118,7 +123,9 @@ class Persistent:
         return self.request("POST", f"/{tool}", json=arguments or {}, headers={"Idempotency-Key": key})
 
     def result(self, n: int) -> dict[str, Any]:
+        deadline = Deadline(100)
         while (seen := self.get(f"/tests/{n}"))["ended_at"] is None:
+            deadline.check(f"for the end of test {n}, which is {seen['status']}")
             time.sleep(0.05)
         return seen
 
@@ -128,15 +135,14 @@ class Persistent:
 
 @pytest.fixture
 def persistent() -> Iterator[Callable[[Server, Agent], Persistent]]:
-    clients: list[Persistent] = []
+    with ExitStack() as ends:
 
-    def connect(server: Server, agent: Agent) -> Persistent:
-        clients.append(Persistent(server, agent))
-        return clients[-1]
+        def connect(server: Server, agent: Agent) -> Persistent:
+            client = Persistent(server, agent)
+            ends.callback(client.close)
+            return client
 
-    yield connect
-    for client in clients:
-        client.close()
+        yield connect
 
 
 @pytest.fixture
@@ -156,14 +162,7 @@ def rows() -> Callable[..., list[dict[str, Any]]]:
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], object]], None]:
     """Waits until something holds."""
-
-    def wait(holds: Callable[[], object], seconds: float = 15) -> None:
-        last = time.monotonic() + seconds
-        while not holds():
-            assert time.monotonic() < last, "waited in vain"
-            time.sleep(0.01)
-
-    return wait
+    return until
 
 
 @pytest.fixture
@@ -173,18 +172,6 @@ def nothing_left(eventually: Callable[[Callable[[], object]], None]) -> Callable
     def check(server: Server) -> None:
         runs = server.state / "runs"
         eventually(lambda: list(runs.iterdir()) == [])
-        assert _working_in(runs) == []
+        assert living_under(runs) == []
 
     return check
-
-
-def _working_in(folder: Path) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            about = [*process.cmdline(), *process.environ().values(), process.cwd()]
-        except (psutil.Error, OSError):
-            continue  # ended, a zombie, or in a folder with too long a name: nothing of ours
-        if any(str(folder) in text for text in about):
-            found.append(process)
-    return found

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tests.conftest import Agent, Server
     from tests.env.durability.conftest import TaskFolder
+    from tests.support.service import Agent, Serve, Server
 
 Rows = Callable[..., list[dict[str, Any]]]
 Case = tuple[str, bool, str]  # status, refunded, and what the agent is told
@@ -65,7 +65,7 @@ def check_endings(server: Server, kind: str, cases: dict[str, Case], rows: Rows)
         assert agent.call("submit", {"n": 1}).status_code == (409 if refunded else 200), wish
 
 
-def test_invented_endings_are_told_and_counted(serve: Callable[..., Server], tiny: TaskFolder, rows: Rows) -> None:
+def test_invented_endings_are_told_and_counted(serve: Serve, tiny: TaskFolder, rows: Rows) -> None:
     tiny.write().stage("gpt", UNUSED, "train", timeout_s=1).stage("later", UNUSED)
     server = serve("--runner", "fake", "--slots", str(len(INVENTED)), "--tasks", str(tiny.path))
     check_endings(server, "fake", INVENTED, rows)
@@ -102,9 +102,7 @@ def test_a_running_test_that_is_cancelled_is_spent_and_its_processes_are_gone(
     assert (again.status_code, again.json()["code"]) == (409, "test_over")
 
 
-def test_a_queued_test_that_is_cancelled_is_refunded(
-    serve: Callable[..., Server], tiny: TaskFolder, rows: Rows
-) -> None:
+def test_a_queued_test_that_is_cancelled_is_refunded(serve: Serve, tiny: TaskFolder, rows: Rows) -> None:
     tiny.write(tests=1).stage("gpt", UNUSED, "train")
     server = serve("--runner", "fake", "--slots", "1", "--tasks", str(tiny.path))
     first, second = server.open("tiny"), server.open("tiny")

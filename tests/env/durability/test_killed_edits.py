@@ -6,12 +6,13 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from tests.support.waiting import threads
+
 if TYPE_CHECKING:
-    from tests.conftest import Agent, Server
     from tests.env.durability.conftest import Persistent, TaskFolder
+    from tests.support.service import Agent, Serve, Server
 
 
 class Editor:
@@ -23,7 +24,7 @@ class Editor:
 
     def work(self, may_go_on: threading.Event, stop: threading.Event) -> None:
         while not stop.is_set():
-            may_go_on.wait()
+            assert may_go_on.wait(60)
             i = len(self.observations) + 1
             insert = {"op": "insert", "after_line": 2, "content": f"# {i}\n"}
             answer = self.client.post("edit", f"edit-{i}", insert)
@@ -48,14 +49,14 @@ class Editor:
 
 
 def test_no_answered_edit_is_lost_and_none_is_made_twice(
-    serve: Callable[..., Server], tiny: TaskFolder, persistent: Callable[[Server, Agent], Persistent]
+    serve: Serve, tiny: TaskFolder, persistent: Callable[[Server, Agent], Persistent]
 ) -> None:
     moments = random.Random(1)
     server = serve("--runner", "fake", "--tasks", str(tiny.write().path))
     editors = [Editor(persistent(server, server.open("tiny"))) for _ in range(4)]
     may_go_on, stop = threading.Event(), threading.Event()
     may_go_on.set()
-    with ThreadPoolExecutor(len(editors)) as pool:
+    with threads(len(editors)) as pool:
         working = [pool.submit(editor.work, may_go_on, stop) for editor in editors]
         try:
             for _ in range(15):

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import random
-import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.processes import started
+from tests.support.service import TASK
+from tests.support.waiting import threads
+
 if TYPE_CHECKING:
-    from tests.conftest import Agent, Server
     from tests.env.durability.conftest import Persistent, TaskFolder
+    from tests.support.service import Agent, Serve, Server
 
 Rows = Callable[..., list[dict[str, Any]]]
 MUCH_TO_DELETE = """\
@@ -50,7 +53,7 @@ def test_every_test_succeeds_once_however_often_the_service_is_killed(
             results.append(client.result(n))
         return results
 
-    with ThreadPoolExecutor(len(clients)) as pool:
+    with threads(len(clients)) as pool:
         spending = [pool.submit(spend_all, client) for client in clients]
         kills = kill_until_done(server, spending, moments)
         results = [result for done in spending for result in done.result()]
@@ -87,7 +90,7 @@ def kill_until_done(server: Server, work: list[Future[Any]], moments: random.Ran
 
 
 def test_runs_that_died_with_the_service_are_repeated_or_refunded(
-    serve: Callable[..., Server],
+    serve: Serve,
     persistent: Callable[[Server, Agent], Persistent],
     rows: Rows,
     eventually: Callable[..., None],
@@ -109,7 +112,7 @@ def test_runs_that_died_with_the_service_are_repeated_or_refunded(
     assert (lost["status"], lost["refunded"]) == ("infra_failed", True)
     assert "of which there is no trace]" in lost["observation"]
     assert [client.get()["budget"]["tests_remaining"] for client in (training, queued, evaluated)] == [2, 2, 3]
-    assert Counter(row["session_id"] for row in rows(server, "llm-pretrain-normalization")) == {
+    assert Counter(row["session_id"] for row in rows(server, TASK)) == {
         training.agent.id: 1,
         queued.agent.id: 1,
     }
@@ -135,21 +138,20 @@ def test_run_folders_left_by_a_kill_after_the_result_are_removed_by_the_next_sta
 
 
 def test_the_very_first_start_can_be_killed_anywhere(
-    serve_local: Callable[[int], Server], tiny: TaskFolder, nothing_left: Callable[[Server], None]
+    serve: Serve, tiny: TaskFolder, nothing_left: Callable[[Server], None]
 ) -> None:
     tiny.write().stage("only", SOME_TIME)
-    server = serve_local(1)
+    options = ("--runner", "local", "--slots", "1", "--tasks", str(tiny.path))
+    begin = time.monotonic()
+    server = serve(*options)
+    took = time.monotonic() - begin
     server.kill()
     server.state = server.state.with_name("untouched")
-    options = ["--runner", "local", "--tasks", str(tiny.path), "--port", "0", "--state", str(server.state)]
-    for moment in (0.2, 0.27, 0.34, 0.41, 0.48, 0.6):
-        with subprocess.Popen(
-            [sys.executable, "-m", "env.cli.main", "serve", *options],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            time.sleep(moment)
-            process.kill()
+    command = [sys.executable, "-m", "env.cli", "serve", *options, "--port", "0", "--state", str(server.state)]
+    for share in (0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
+        with started(command) as process:
+            time.sleep(took * share)
+            assert process.poll() is None
     server.start()
     agent = server.open("tiny")
     assert agent.call("test").status_code == 202
@@ -159,7 +161,7 @@ def test_the_very_first_start_can_be_killed_anywhere(
 
 @pytest.mark.slow
 def test_a_real_training_killed_in_the_middle_is_followed_to_its_result(
-    serve: Callable[..., Server],
+    serve: Serve,
     data: Any,
     persistent: Callable[[Server, Agent], Persistent],
     rows: Rows,
@@ -180,7 +182,7 @@ def test_a_real_training_killed_in_the_middle_is_followed_to_its_result(
     steps = [point["step"] for point in result["progress"]["series"]]
     assert steps == list(range(0, 201, 20))
     assert result["progress"]["series"][: len(before["progress"]["series"])] == before["progress"]["series"]
-    (row,) = rows(server, "llm-pretrain-normalization")
+    (row,) = rows(server, TASK)
     assert row["status"] == "succeeded"
     assert 1.5 < row["val_loss_gpt-smoke"] < 3.5
     assert client.get()["budget"]["tests_remaining"] == 2

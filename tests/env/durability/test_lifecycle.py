@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from env.api.arguments import TestArguments as NoArguments
+from env.service.call import Call
+from env.service.opening import Wanted
 from env.service.service import Service, ServiceSettings, build
 from env.store.model import Status
 from runner.fake.runner import FakeRunner
 from runner.pool import Host, Pool
 from runner.protocol import RunnerError, RunSpec, RunState
 from tasks.load import load_tasks
+from tests.support.service import TASK
 
 if TYPE_CHECKING:
-    from tests.conftest import Server
     from tests.env.durability.conftest import TaskFolder
+    from tests.support.service import Server
 
 SLEEP = "sleep 60 & sleep 60\n"
 
@@ -63,12 +66,12 @@ class OutOfReachOnce(FakeRunner):
 async def two_tests(service: Service) -> list[Status]:
     """Statuses of two tests, one after the other."""
     loop = asyncio.create_task(service.lifecycle.run())
-    opened = service.opening.open_session(None, "llm-pretrain-normalization", "tester", "smoke", {}, None)
+    opened = service.opening.open_session(Wanted(bearer=None, task=TASK, agent="tester", scale="smoke"))
     seen = []
     for n in (1, 2):
-        service.tools.test(opened["token"], opened["session_id"], NoArguments(), None)
-        await service.lifecycle.wait(opened["session_id"], n, 10)
-        seen.append(Status(service.views.test(opened["token"], opened["session_id"], n)["status"]))
+        service.tools.test(Call(bearer=opened.token, session_id=opened.session_id, arguments=NoArguments()))
+        await service.lifecycle.wait(opened.session_id, n, 10)
+        seen.append(Status(service.views.test(opened.token, opened.session_id, n).status))
     await asyncio.sleep(0.1)  # for what comes after the result
     assert service.lifecycle.alive
     loop.cancel()

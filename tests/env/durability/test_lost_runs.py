@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tests.conftest import Agent, Server
     from tests.env.durability.conftest import TaskFolder
+    from tests.support.service import Agent, Server
 
 Rows = Callable[..., list[dict[str, Any]]]
 Eventually = Callable[..., None]

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-if TYPE_CHECKING:
-    from tests.conftest import Agent, Server
+from tests.support.service import TASK
+from tests.support.waiting import Deadline
 
-TASK = "llm-pretrain-normalization"
+if TYPE_CHECKING:
+    from tests.support.service import Agent, Server
+
 Serve = Callable[..., "Server"]
 Rows = Callable[..., list[dict[str, Any]]]
 
@@ -60,7 +62,9 @@ def test_calls_that_race_with_the_ends_of_tests_never_spend_more_than_the_budget
     server = serve("--runner", "fake", "--slots", "1")
     agents = [server.open() for _ in range(3)]
     told: dict[str, Counter[int]] = {agent.id: Counter() for agent in agents}
+    deadline = Deadline(100)
     while any(agent.get().json()["budget"]["tests_remaining"] for agent in agents):
+        deadline.check("for the end of every budget")
         for agent in agents:
             told[agent.id].update(answer.status_code for answer in at_once(server, agent, "test", 20))
     for agent in agents:
@@ -90,9 +94,8 @@ def test_a_call_repeated_under_its_key_gets_the_first_answer_and_spends_once(ser
     assert len(agent.get("/trajectory").json()["steps"]) == 1
 
 
-def test_a_key_stands_for_one_call_of_one_session(serve: Serve) -> None:
-    server = serve("--runner", "fake")
-    agent, other = server.open(), server.open()
+def test_a_key_stands_for_one_call_of_one_session(shared: Server) -> None:
+    agent, other = shared.open(), shared.open()
     key = {"Idempotency-Key": "k"}
     insert = {"op": "insert", "after_line": 22, "content": "    # one\n"}
     first = agent.call("edit", insert, headers=key)
@@ -106,9 +109,8 @@ def test_a_key_stands_for_one_call_of_one_session(serve: Serve) -> None:
     assert seen["files"][0]["text"].count("# one") == 1
 
 
-def test_a_refusal_under_a_key_stays_a_refusal(serve: Serve) -> None:
-    server = serve("--runner", "fake")
-    agent = server.open()
+def test_a_refusal_under_a_key_stays_a_refusal(shared: Server) -> None:
+    agent = shared.open()
     early = agent.call("submit", {"n": 1}, headers={"Idempotency-Key": "submit"})
     assert (early.status_code, early.json()["code"]) == (409, "no_results")
     assert agent.call("test").status_code == 202

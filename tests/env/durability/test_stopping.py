@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from tests.support.waiting import threads
+
 if TYPE_CHECKING:
-    from tests.conftest import Agent, Server
     from tests.env.durability.conftest import TaskFolder
+    from tests.support.service import Agent, Serve, Server
 
 TWO_SECONDS = """\
 echo "TRAIN_METRICS: step=1, train_loss=3.0, val_loss=3.0"
@@ -55,7 +56,7 @@ def test_a_stop_takes_seconds_and_a_start_finishes_what_was_running(
     agent, queued = server.open("tiny"), server.open("tiny")
     for one in (agent, queued):
         assert one.call("test").status_code == 202
-    with ThreadPoolExecutor(2) as pool:
+    with threads(2) as pool:
         seen: list[str] = []
         streaming, waiting = pool.submit(events, server, agent, seen), pool.submit(held, agent)
         eventually(lambda: seen == ["status", "metrics"])
@@ -75,7 +76,7 @@ def test_a_stop_takes_seconds_and_a_start_finishes_what_was_running(
     assert "Traceback" not in server.log()
 
 
-def test_an_idle_service_stops_at_once(serve: Callable[..., Server]) -> None:
+def test_an_idle_service_stops_at_once(serve: Serve) -> None:
     server = serve("--runner", "fake")
     server.open()
     begin = time.monotonic()

@@ -1,0 +1,101 @@
+"""Bodies of the answers to tool calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from env.api.base import Body, Lines
+from env.api.catalogue import TaskBrief
+from env.api.refusal import Kind, Refused
+from env.api.sessions import Budget, TestView
+
+
+class Edited(Body):
+    ok: bool
+    observation: str
+    editable: tuple[Lines, ...]
+    total_lines: int
+    revision: int
+
+
+class CheckResult(Body):
+    passed: bool
+    checks_remaining: int
+
+
+class Checked(Edited):
+    check: CheckResult
+
+
+class TestTicket(Body):
+    __test__ = False
+    n: int
+    status: str
+
+
+class QueuedTest(TestTicket):
+    tests_remaining: int = Field(description="How many tests may still be spent after this one.")
+
+
+class Started(Edited):
+    test: QueuedTest | TestView = Field(description="The whole view of the test once a call has waited for it.")
+
+
+class SubmittedTest(Body):
+    n: int
+    status: str
+
+
+class Submitted(Edited):
+    submission: SubmittedTest
+
+
+ANSWERS: Mapping[str, type[Edited]] = {
+    "edit": Edited,
+    "view": Edited,
+    "undo": Edited,
+    "check": Checked,
+    "test": Started,
+    "submit": Submitted,
+}
+"""By tool, the answer to a call that was not turned down."""
+
+
+class TurnedDown(Refused):
+    """The refusal of a tool call that counts as a step of its session, with the state of the file."""
+
+    editable: tuple[Lines, ...]
+    total_lines: int
+    revision: int
+    kind: Kind = Field(exclude=True)
+    """For the transport's status; no part of the body."""
+
+
+class TaskList(Body):
+    """Over MCP: the tasks that there are."""
+
+    ok: bool
+    observation: str
+    tasks: tuple[TaskBrief, ...]
+
+
+class SessionOpened(Body):
+    """Over MCP: a new session. The observation holds the prompt."""
+
+    ok: bool
+    observation: str
+    session_id: str
+    token: str
+    task: str
+    scale: str | None
+    budget: Budget
+
+
+class LastTest(Body):
+    """Over MCP: how the last test of a session stands."""
+
+    ok: bool
+    observation: str
+    test: TestView

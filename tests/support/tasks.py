@@ -1,0 +1,38 @@
+"""A task whose tests are real, but take a few seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+QUICK = """\
+id = "quick"
+title = "Normalization, a few iterations"
+template = "custom_pretrain"
+filename = "nanoGPT/custom_pretrain.py"
+editable = [[22, 31], [88, 100], [245, 247]]
+[scales.smoke]
+world_size = 1
+[scales.smoke.settings]
+max_iters = 30
+eval_interval = 10
+eval_tokens = 4096
+[[scales.smoke.stages]]
+label = "gpt-smoke"
+script = "train.sh"
+role = "train"
+timeout_s = 100
+"""
+# One process and no downstream tasks: most of a short test goes into starting processes that import torch.
+TRAIN = """\
+export OMP_NUM_THREADS=1 TORCH_CPP_LOG_LEVEL=ERROR RANK=0 WORLD_SIZE=1 MASTER_ADDR=127.0.0.1 MASTER_PORT=0
+exec python "$SCRIPT"
+"""
+
+
+def write_quick_task(folder: Path) -> Path:
+    """The task `quick`, with the ranges of the built-in one about normalization."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "task.toml").write_text(QUICK)
+    (folder / "train.sh").write_text(TRAIN)
+    (folder / "description.md").write_text("A lower validation loss, please.\n")
+    return folder
