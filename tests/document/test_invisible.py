@@ -8,6 +8,8 @@ import pytest
 
 from env.document import Document, EditRefused, Replace, StrReplace, apply
 from env.document.content import invisible
+from leaderboard.pages.render import visible
+from runner.text import readable
 
 KINDS = {
     "tag": "\U000e0041",
@@ -64,3 +66,15 @@ def test_what_is_seen_is_accepted(document: Document, text: str) -> None:
 def test_every_default_ignorable_format_and_blank_is_among_them() -> None:
     formats = [chr(n) for n in range(0x110000) if unicodedata.category(chr(n)) in ("Cf", "Zs", "Zl", "Zp", "Cc")]
     assert [one for one in formats if not invisible(one)] == ["\t", "\n", " "]
+
+
+def test_output_and_pages_hide_and_show_the_same_characters() -> None:
+    """What cannot get into a file does not come out of a run, and is made visible where a page shows an older text."""
+    for number in range(0x110000):
+        one = chr(number)
+        if unicodedata.category(one) == "Zs":
+            continue  # other blanks are seen as blanks
+        hidden = invisible(one)
+        assert (visible(one) != one) == hidden, hex(number)
+        if not 0xD800 <= number < 0xE000 and one not in "\r\x1b":  # not in UTF-8; a line's end, an escape's beginning
+            assert (readable(f"a{one}b".encode()) != f"a{one}b") == hidden, hex(number)
