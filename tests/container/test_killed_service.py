@@ -138,6 +138,8 @@ def spend_one(agent: Agent, n: int) -> dict[str, Any]:
     return seen
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(400)  # thirty starts of the service
 def test_every_test_ends_once_and_leaves_nothing_however_often_the_service_is_killed(
     server: Server, containers: Containers
 ) -> None:

@@ -29,6 +29,7 @@ def edit(agent: Agent, content: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # three rehearsals
 def test_a_real_rehearsal_passes_fails_and_finds_a_leak(serve: Serve, tmp_path: Path) -> None:
     agent = serve("--runner", "local", "--tasks", str(write_quick_task(tmp_path / "quick"))).open("quick")
     passed = agent.call("check").json()

@@ -25,7 +25,7 @@ editable = [[3, 14], [20, 22]]
 def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     no_engine = {"DOCKER_HOST": "unix:///dev/null/no-engine"}  # whatever engine this machine has
     command = [sys.executable, "-m", "env.cli", *arguments]
-    return run_to_end(command, env=plain_environment() | no_engine | environment)
+    return run_to_end(command, 380, plain_environment() | no_engine | environment)
 
 
 @pytest.fixture
@@ -104,6 +104,7 @@ def test_options_come_from_the_environment_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)  # two trainings and all that is scored, on a busy machine
 def test_the_demo_plays_a_whole_session(tmp_path: Path) -> None:
     shown = process("demo", "--state", str(tmp_path / "state"))
     told = shown.stdout

@@ -173,7 +173,7 @@ def make_bench(tmp_path: Path) -> Callable[[str], Bench]:
             "MEET_DIR": str(tmp_path / "meet"),
             "MAX_PARAMETERS": "1000000",
             "SCORERS": "1",
-            "REQUEST_TIMEOUT_S": "2",
+            "REQUEST_TIMEOUT_S": "30",
             "TOKENIZER": "bytes",
             **{"N_LAYER": "1", "N_HEAD": "2", "N_EMBD": "8", "BLOCK_SIZE": str(BLOCK_SIZE), "VOCAB_SIZE": "256"},
             **{"BIAS": "0", "SEED": "1", "DEVICE": "cpu", "DTYPE": "float32"},

@@ -183,6 +183,7 @@ def test_a_model_may_print_as_it_likes(bench: Bench, verdict: Verdict) -> None:
 
 def test_a_model_that_hangs_is_given_up_and_killed(bench: Bench, verdict: Verdict) -> None:
     pid_file = bench.root / "pid"
+    bench.env["REQUEST_TIMEOUT_S"] = "2"
     hang = f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     bench.script.write_text(bench.script.read_text().replace(FORWARD, hang))
     assert "gave no answer within 2 s while scoring tokens" in refused(verdict, bench)

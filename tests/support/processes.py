@@ -68,14 +68,14 @@ def run_to_end(
 
 
 def living_under(folder: Path) -> list[psutil.Process]:
-    """Processes that have anything to do with a folder: by arguments, environment or working directory."""
+    """Processes but this one that have anything to do with a folder: by arguments, environment or working directory."""
     found = []
     for process in psutil.process_iter():
         try:
             about = [*process.cmdline(), *process.environ().values(), process.cwd()]
         except (psutil.Error, OSError):
             continue  # ended, a zombie, or in a folder with too long a name, as another test makes them
-        if any(str(folder) in text for text in about):
+        if process.pid != os.getpid() and any(str(folder) in text for text in about):
             found.append(process)
     return found
 
