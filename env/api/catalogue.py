@@ -121,6 +121,7 @@ class Row(Body):
     template_unmodified: bool
     duplicate_of: str | None
     auto_submitted: bool
+    compute: float | None
 
 
 class Leaderboard(Body):

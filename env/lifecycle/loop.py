@@ -8,12 +8,16 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from env.lifecycle.attempts import Attempts, ask
+from env.lifecycle.compute import compute, compute_note
 from env.lifecycle.feedback import tested
 from env.lifecycle.plan import on_gpus, plan
 from env.lifecycle.progress import NoWatcher, Progress, Pulse, Watcher
 from env.lifecycle.record import result_of
+from env.lifecycle.reference import Reference
+from env.lifecycle.references import References
 from env.lifecycle.selfreport import expected_steps
 from env.store.model import Session, Status, Test, tests_left
 from env.store.store import Store
@@ -37,13 +41,17 @@ class Lifecycle:
         host: Host,
         clock: Callable[[], datetime],
         watcher: Watcher | None = None,
+        data_dir: Path | None = None,
     ) -> None:
+        """`data_dir` is the data folder that the runner's runs read; None where nothing is really trained."""
         self._store = store
         self._runner = runner
         self._host = host
         self._clock = clock
         self._watcher = watcher or NoWatcher()
         self._attempts = Attempts(runner)
+        self._data_dir = data_dir
+        self._references = References(data_dir, runner)
         self._machine: Mapping[str, str] = {}
         """Hardware and versions, for the record of results."""
         self._live: dict[tuple[str, int], Progress] = {}
@@ -186,12 +194,17 @@ class Lifecycle:
     async def _take_through(self, session: Session, test: Test, live: Progress) -> None:
         key = (test.session_id, test.n)
         status = Status.SUCCEEDED
+        reference = await self._references.ready(session.size, test.devices, self._clock())
         for item in plan(session.size):
             run = next((run for run in test.runs if run.position == item.position), None)
             if run is None:
                 live.earlier = tuple(point for done in test.runs for point in done.series)
                 live.label, live.evaluating = item.stage.label, item.evaluates
-                run = await self._attempts.run(session, test, item, live, lambda: self._pulses[key].beat())
+                run = await self._attempts.run(session, test, item, live, lambda: self._pulses[key].beat(), reference)
+                if not item.evaluates:
+                    so_far = replace(test, runs=(*test.runs, run))
+                    note = compute_note(compute(so_far, session.size, reference, self._machine))
+                    run = replace(run, note=" ".join(filter(None, (run.note, note))))
                 with self._store.begin() as conn:
                     self._store.add_run(conn, test, run)
                 test = replace(test, runs=(*test.runs, run))
@@ -199,9 +212,9 @@ class Lifecycle:
             status = run.status
             if status is not Status.SUCCEEDED:
                 break
-        self._finish(session, replace(test, status=status))
+        self._finish(session, replace(test, status=status), reference)
 
-    def _finish(self, session: Session, test: Test) -> None:
+    def _finish(self, session: Session, test: Test, reference: Reference | None = None) -> None:
         """One transaction: the test's final status and its row on the leaderboard."""
         with self._store.begin() as conn:
             others = [t for t in self._store.tests(conn, session.id) if t.n != test.n]
@@ -211,7 +224,7 @@ class Lifecycle:
             test = replace(test, observation=tested(test, session.task.budget.tests, left))
             self._store.finish(conn, test)
             if not test.refunded:
-                leaderboard.record(conn, result_of(session, test, self._machine))
+                leaderboard.record(conn, result_of(session, test, self._machine, reference, self._data_dir))
         self._watcher.finished(session, test)
         self._pulses.pop((test.session_id, test.n), Pulse()).beat()
 

@@ -10,6 +10,7 @@ from env.api.refusal import Kind, Refusal
 from env.service.workspace import Workspace
 from env.store.model import Test
 from leaderboard.model import RecordedResult
+from leaderboard.naming import MORE_COMPUTE
 from leaderboard.table import iso
 from tasks.model import Task
 
@@ -71,10 +72,12 @@ def result_whole(entry: RecordedResult, *, with_code: bool) -> dict[str, Any]:
         "score": entry.score,
         "delta_noise": entry.delta_noise,
         "parameters": result.parameters,
+        "compute": result.compute,
         "labels": {
             "template_unmodified": result.template_unmodified,
             "duplicate_of": entry.duplicate_of,
             "auto_submitted": entry.auto_submitted,
+            "more_compute": result.compute is not None and result.compute > MORE_COMPUTE,
         },
         "metrics": _finite(result.metrics),
         "elapsed": _finite(result.elapsed),

@@ -15,6 +15,7 @@ import psutil
 
 from runner.container.classify import Circumstances, classify
 from runner.container.copy import LogCopy
+from runner.container.cpu import CpuMeter
 from runner.container.engine import Engine, EngineError, EngineRefusal, LogStream
 from runner.container.folder import ContainerFolder
 from runner.container.sandbox import Sandbox
@@ -58,6 +59,7 @@ class Hold:
         self._copiers: list[threading.Thread] = []
         self._streams: dict[str, LogStream] = {}
         self._disk_due = 0.0
+        self._cpu = CpuMeter(0, lambda: None)
         self._thread = threading.Thread(target=self._main, daemon=True)
         self._thread.start()
 
@@ -83,6 +85,7 @@ class Hold:
         state = self._started()
         if state is not None and state["Status"] != "created":
             begun = _moment(state["StartedAt"])
+            self._cpu = CpuMeter(int(state["Pid"]), self._cpu_by_engine)
             self._run.write_begun(begun)
             self._interrupted = begun < psutil.boot_time()
             self._copiers = [threading.Thread(target=self._copy, args=[stream], daemon=True) for stream in self._copies]
@@ -102,7 +105,7 @@ class Hold:
         if started is not None and started >= ended:
             # The engine notes a start when it has returned from it: of a run of milliseconds, after the end.
             started = self._terms.accepted_at
-        self._run.write_exit(classify(state, about), started, ended)
+        self._run.write_exit(classify(state, about), started, ended, self._cpu.seconds)
 
     def _started(self) -> dict[str, Any] | None:
         """The container's state, once it was started; None if it is gone. Who accepted the run may have died first."""
@@ -119,6 +122,7 @@ class Hold:
         while True:
             self._news.wait(_TICK_S)
             self._open()
+            self._cpu.look()
             if stop is None and (stop := self._reason_to_stop(begun)):
                 self._run.write_stopped(stop)
                 look_at = 0.0
@@ -147,6 +151,12 @@ class Hold:
             if used > enough:
                 return Exit(ExitReason.LIMIT, detail=f"{self._sandbox.disk_mb} MiB of files")
         return None
+
+    def _cpu_by_engine(self) -> float | None:
+        try:
+            return self._ask(lambda: self._engine.cpu_seconds(self._container))
+        except EngineRefusal:
+            return None
 
     def _copy(self, stream: str) -> None:
         """All of one stream. Following it ends with the container, or with the engine: therefore it is read once more

@@ -7,11 +7,12 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from runner.folder.layout import environment, lay_out, visible_gpus
 from runner.folder.run_folder import Limits, Order, RunFolder
-from runner.folder.runner import FolderRunner, as_runner_error, ended, lock_unless
+from runner.folder.runner import FolderRunner, as_runner_error, lock_unless
 from runner.hardware import describe_host
 from runner.local.reap import kill_strays
 from runner.protocol import Exit, ExitReason, Phase, RunnerError, RunSpec, RunState
@@ -43,6 +44,8 @@ class LocalRunner(FolderRunner):
             if lock is None:
                 return
             try:
+                if self._lay_exam(run, spec):
+                    order = replace(order, env={**order.env, "EXAM_DIR": str(run.exam)})
                 lay_out(run, spec.files, map(self._rendezvous_folder, spec.workers))
                 run.write_order(order)
                 _start_supervisor(run, lock)
@@ -52,7 +55,7 @@ class LocalRunner(FolderRunner):
     def _state(self, run_id: str) -> RunState:
         run = self._folder(run_id)
         with as_runner_error(f"cannot read the state of run {run_id}"):
-            if state := ended(run):
+            if state := run.ended():
                 return state
             if not run.laid_out:
                 return RunState(Phase.UNKNOWN)
@@ -113,7 +116,7 @@ def _settle(run: RunFolder) -> RunState:
     if lock is None:
         return _running(run)  # somebody else is at it: starting or settling it
     try:
-        if state := ended(run):
+        if state := run.ended():
             return state
         if not run.supervisor.exists():
             if complaint := _last_words(run):
@@ -122,10 +125,10 @@ def _settle(run: RunFolder) -> RunState:
         kill_strays(run)
         started = run.started()
         end = Exit(ExitReason.LOST, detail=f"its supervisor broke down: {_last_words(run) or 'killed'}")
-        run.write_exit(end, None if started is None else started[0], time.time())
+        run.write_exit(end, None if started is None else started[0], time.time(), None)
     finally:
         os.close(lock)
-    return ended(run) or _running(run)
+    return run.ended() or _running(run)
 
 
 def _last_words(run: RunFolder) -> str:

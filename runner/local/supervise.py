@@ -31,7 +31,8 @@ def main() -> None:
     adopt_orphans()
     started_at, started = time.time(), time.monotonic()
     end = hold(run, run.read_order(), started_at)
-    run.write_exit(end, started_at, started_at + (time.monotonic() - started))
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)  # whoever lost its parent was a child of ours at its end
+    run.write_exit(end, started_at, started_at + (time.monotonic() - started), used.ru_utime + used.ru_stime)
 
 
 def hold(run: RunFolder, order: Order, started_at: float) -> Exit:
