@@ -17,13 +17,14 @@ from env.lifecycle.plan import on_gpus, plan
 from env.lifecycle.progress import NoWatcher, Progress, Pulse, Watcher
 from env.lifecycle.record import result_of
 from env.lifecycle.reference import Reference
-from env.lifecycle.references import References
+from env.lifecycle.references import ReferenceFailed, References
 from env.lifecycle.selfreport import expected_steps
 from env.store.model import Session, Status, Test, tests_left
 from env.store.store import Store
 from leaderboard import writing as leaderboard
 from runner.pool import Host, Pool
 from runner.protocol import Runner
+from tasks.model import Scale
 
 log = logging.getLogger("ringfence.lifecycle")
 
@@ -128,6 +129,17 @@ class Lifecycle:
             if self._store.status(conn, session_id, n).final:
                 return False
         return await self._pulses[session_id, n].wait(seconds)
+
+    async def make_reference(self, scale: Scale) -> Reference:
+        """The reference for tests at a scale, trained and scored unless it is there. Raises ReferenceFailed."""
+        pool = self._host.pool(on_gpus(scale))
+        devices = pool.lease(scale.world_size)
+        if devices is None:
+            raise ReferenceFailed(f"this host has no {scale.world_size} free devices for scale {scale.name}")
+        try:
+            return await self._references.make(scale, devices, self._clock())
+        finally:
+            await asyncio.gather(*(self._give_back(pool, device) for device in devices))
 
     # --- the loop -----------------------------------------------------------------------------------------------
 
