@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import io
 import os
@@ -116,13 +117,46 @@ class Agent:
                 return seen
 
 
+@pytest.fixture(scope="session")
+def smoke_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder for all services that really run tests, with the smoke data and the reference of the smoke scale.
+
+    One for all workers of pytest, whose folders have one parent. References of scales with other settings are made by
+    whichever service first needs one, and stay.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "smoke-data"
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "env.cli", "reference", "make", "--runner", "local", "--data", str(folder)]
+    with (folder / ".made").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "reference").exists():
+            made = subprocess.run(
+                [*command, "--state", str(tmp_path_factory.mktemp("reference"))],
+                capture_output=True,
+                text=True,
+                env=_plain_environment(),
+                check=False,
+            )
+            assert made.returncode == 0, made.stderr
+    return folder
+
+
+def _on_data(arguments: tuple[str, ...], request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """With the shared data folder, unless another is named or nothing is really run."""
+    if "--data" in arguments or not {"local", "docker"} & set(arguments):
+        return arguments
+    return (*arguments, "--data", str(request.getfixturevalue("smoke_data")))
+
+
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+def serve(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Server]]:
     """`serve("--runner", "fake", ...)` starts a service in a state folder of its own, stopped at the end."""
     servers: list[Server] = []
 
     def start(*arguments: str) -> Server:
-        servers.append(Server(tmp_path / f"state{len(servers)}", arguments or ("--runner", "fake")))
+        arguments = _on_data(arguments or ("--runner", "fake"), request)
+        servers.append(Server(tmp_path / f"state{len(servers)}", arguments))
         return servers[-1].start()
 
     yield start
@@ -131,12 +165,14 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture(scope="module")
-def serve_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+def serve_shared(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Server]]:
     """Like `serve`, for services that all tests of a module share; each test opens sessions of its own."""
     servers: list[Server] = []
 
     def start(*arguments: str) -> Server:
-        servers.append(Server(tmp_path_factory.mktemp("shared") / "state", arguments))
+        servers.append(Server(tmp_path_factory.mktemp("shared") / "state", _on_data(arguments, request)))
         return servers[-1].start()
 
     yield start

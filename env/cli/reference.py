@@ -26,7 +26,7 @@ from env.cli.wiring import CannotStart, load, wire
 from env.lifecycle.reference import Reference, listed, recipe
 from env.lifecycle.references import ReferenceFailed
 from env.service.service import Service
-from tasks.model import Scale
+from tasks.model import Task
 
 reference_app = typer.Typer(help="References: the unedited script, trained once for each scale and data.")
 
@@ -60,14 +60,14 @@ def make_references(
         fail("a reference is really trained: --runner fake makes none.")
     try:
         found = load(options.tasks)
-        wanted = [task.scales[scale] for task in found.values() if scale in task.scales]
+        wanted = [task for task in found.values() if scale in task.scales]
         if not wanted:
             raise CannotStart(f"no task has the scale {scale!r}.")
         service = wire(options)
     except CannotStart as error:
         fail(str(error))
     try:
-        for one in asyncio.run(_make(service, _distinct(wanted, options.data_folder))):
+        for one in asyncio.run(_make(service, _distinct(wanted, scale, options.data_folder), scale)):
             typer.echo(_line(one))
     except ReferenceFailed as failure:
         fail(f"no reference was made: {failure}", 1)
@@ -78,17 +78,18 @@ def make_references(
         service.engine.dispose()
 
 
-async def _make(service: Service, scales: list[Scale]) -> list[Reference]:
-    return [await service.lifecycle.make_reference(scale) for scale in scales]
+async def _make(service: Service, tasks: list[Task], scale: str) -> list[Reference]:
+    return [await service.lifecycle.make_reference(task, task.scales[scale]) for task in tasks]
 
 
-def _distinct(scales: list[Scale], data_dir: Path) -> list[Scale]:
+def _distinct(tasks: list[Task], scale: str, data_dir: Path) -> list[Task]:
     """One of each that share a reference."""
-    by_key: dict[str, Scale] = {}
-    for scale in scales:
-        made_by = recipe(scale, data_dir)
-        by_key.setdefault("" if made_by is None else made_by.key, scale)
-    return list(by_key.values())
+    by_key: dict[str, Task] = {}
+    for task in tasks:
+        made_by = recipe(task, task.scales[scale], data_dir)
+        if made_by is not None:
+            by_key.setdefault(made_by.key, task)
+    return list(by_key.values()) or tasks[:1]
 
 
 def _line(one: Reference) -> str:

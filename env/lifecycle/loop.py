@@ -24,7 +24,7 @@ from env.store.store import Store
 from leaderboard import writing as leaderboard
 from runner.pool import Host, Pool
 from runner.protocol import Runner
-from tasks.model import Scale
+from tasks.model import Scale, Task
 
 log = logging.getLogger("ringfence.lifecycle")
 
@@ -130,14 +130,14 @@ class Lifecycle:
                 return False
         return await self._pulses[session_id, n].wait(seconds)
 
-    async def make_reference(self, scale: Scale) -> Reference:
-        """The reference for tests at a scale, trained and scored unless it is there. Raises ReferenceFailed."""
+    async def make_reference(self, task: Task, scale: Scale) -> Reference:
+        """The reference for tests of a task at a scale, made unless it is there. Raises ReferenceFailed."""
         pool = self._host.pool(on_gpus(scale))
         devices = pool.lease(scale.world_size)
         if devices is None:
             raise ReferenceFailed(f"this host has no {scale.world_size} free devices for scale {scale.name}")
         try:
-            return await self._references.make(scale, devices, self._clock())
+            return await self._references.make(task, scale, devices, self._clock())
         finally:
             await asyncio.gather(*(self._give_back(pool, device) for device in devices))
 
@@ -206,7 +206,7 @@ class Lifecycle:
     async def _take_through(self, session: Session, test: Test, live: Progress) -> None:
         key = (test.session_id, test.n)
         status = Status.SUCCEEDED
-        reference = await self._references.ready(session.size, test.devices, self._clock())
+        reference = await self._references.ready(session.task, session.size, test.devices, self._clock())
         for item in plan(session.size):
             run = next((run for run in test.runs if run.position == item.position), None)
             if run is None:

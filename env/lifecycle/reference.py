@@ -10,21 +10,22 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runner.data.digests import file_digests
-from tasks.model import Scale
+from tasks.model import Scale, Task
 from tasks.scales import builtin_scale
-from templates.render import BASE, render
+from templates.render import BASE, names, render
 
 FOLDER = "reference"
 """The folder in the data folder that holds a folder for each reference."""
 SCRIPT = f"{BASE}.py"
 _SHAPE = ("N_LAYER", "N_HEAD", "N_EMBD", "BLOCK_SIZE", "VOCAB_SIZE", "BIAS", "TOKENIZER", "DEVICE", "DTYPE")
-_EVALUATION = ("AUDIT_SAMPLES", "SCORERS", "REQUEST_TIMEOUT_S")
+_EVALUATION = ("AUDIT_SAMPLES", "SCORERS", "REQUEST_TIMEOUT_S", "START_TIMEOUT_S", "CERTIFICATE_TOKENS")
 """Settings that change no loss."""
 
 
@@ -93,21 +94,24 @@ class Recipe:
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def recipe(scale: Scale, data_dir: Path) -> Recipe | None:
-    """How the reference for tests at a scale is made; None where a scale has none.
+def recipe(task: Task, scale: Scale, data_dir: Path) -> Recipe | None:
+    """How the reference for tests of a task at one of its scales is made; None where there is none.
 
-    A scale that has a built-in one's name, shape and data shares its reference, however a task trains there.
+    Tasks with a script that is not built in have none: theirs may be about something else. A scale that has a built-in
+    one's name, shape and data shares its reference, however the task trains there.
     """
-    names = [*scale.data.values(), scale.evaluation_data.get("EVAL_DATA_DIR", "")]
-    if not scale.stages or scale.stages[0].role != "train" or not scale.data or not all(names):
+    if task.text not in _builtin_scripts():
+        return None
+    folders = [*scale.data.values(), scale.evaluation_data.get("EVAL_DATA_DIR", "")]
+    if not scale.stages or scale.stages[0].role != "train" or not scale.data or not all(folders):
         return None
     if not scale.settings.keys() >= set(_SHAPE):
         return None
-    digests = {name: file_digests(data_dir, name) for name in names}
-    heldout = digests[names[-1]].get("heldout.bin")
+    digests = {name: file_digests(data_dir, name) for name in folders}
+    heldout = digests[folders[-1]].get("heldout.bin")
     if heldout is None or not all(digests.values()):
         return None  # nobody can say of which data it would be
-    digests[names[-1]] = {"heldout.bin": heldout}
+    digests[folders[-1]] = {"heldout.bin": heldout}
     return Recipe(scale=_as_builtin(scale), data=digests)
 
 
@@ -148,6 +152,11 @@ def listed(data_dir: Path) -> list[Reference]:
         except (OSError, ValidationError):
             continue
     return found
+
+
+@cache
+def _builtin_scripts() -> frozenset[str]:
+    return frozenset(map(render, names()))
 
 
 def _as_builtin(scale: Scale) -> Scale:

@@ -44,13 +44,12 @@ class References:
         self._failed: set[str] = set()
         """Keys of those that could not be made since the service started."""
 
-    def find(self, scale: Scale) -> Reference | None:
-        """The reference for tests at a scale; None if there is none yet."""
-        return None if self._data_dir is None else find(recipe(scale, self._data_dir), self._data_dir)
+    async def ready(self, task: Task, scale: Scale, devices: tuple[str, ...], now: datetime) -> Reference | None:
+        """The reference for tests of a task at a scale; None if there is none.
 
-    async def ready(self, scale: Scale, devices: tuple[str, ...], now: datetime) -> Reference | None:
-        """The same, made first where that takes seconds; on `devices`, which are the caller's meanwhile."""
-        if self._data_dir is None or (wanted := recipe(scale, self._data_dir)) is None:
+        Made first where that takes seconds, on `devices`, which are the caller's meanwhile.
+        """
+        if self._data_dir is None or (wanted := recipe(task, scale, self._data_dir)) is None:
             return None
         async with self._making:
             found = find(wanted, self._data_dir)
@@ -63,9 +62,9 @@ class References:
                 self._failed.add(wanted.key)
                 return None
 
-    async def make(self, scale: Scale, devices: tuple[str, ...], now: datetime) -> Reference:
-        """The reference for tests at a scale, made on `devices` unless it is there. Raises ReferenceFailed."""
-        wanted = None if self._data_dir is None else recipe(scale, self._data_dir)
+    async def make(self, task: Task, scale: Scale, devices: tuple[str, ...], now: datetime) -> Reference:
+        """The reference for tests of a task at a scale, made on `devices` if need be. Raises ReferenceFailed."""
+        wanted = None if self._data_dir is None else recipe(task, scale, self._data_dir)
         if wanted is None:
             raise ReferenceFailed(f"scale {scale.name} has none, or its data is missing: see `ringfence data prepare`")
         async with self._making:

@@ -36,6 +36,17 @@ class CpuMeter:
             self._engine_due = time.monotonic() + _ENGINE_S
 
 
+def members(pid: int) -> list[int]:
+    """The processes of this host that are in the control group of process `pid`; none where that cannot be seen."""
+    counter = _counter(pid)
+    if counter is None:
+        return []
+    try:
+        return [int(member) for member in (counter.parent / "cgroup.procs").read_text().split()]
+    except (OSError, ValueError):
+        return []
+
+
 def _counter(pid: int) -> Path | None:
     """The file that counts the processor time of a process's control group, of version 1 or 2."""
     if pid == 0:

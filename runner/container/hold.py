@@ -15,10 +15,11 @@ import psutil
 
 from runner.container.classify import Circumstances, classify
 from runner.container.copy import LogCopy
-from runner.container.cpu import CpuMeter
+from runner.container.cpu import CpuMeter, members
 from runner.container.engine import Engine, EngineError, EngineRefusal, LogStream
 from runner.container.folder import ContainerFolder
 from runner.container.sandbox import Sandbox
+from runner.folder.unlinked import unlinked_bytes
 from runner.folder.untrusted import disk_use
 from runner.protocol import Exit, ExitReason
 
@@ -60,6 +61,7 @@ class Hold:
         self._streams: dict[str, LogStream] = {}
         self._disk_due = 0.0
         self._cpu = CpuMeter(0, lambda: None)
+        self._pid = 0
         self._thread = threading.Thread(target=self._main, daemon=True)
         self._thread.start()
 
@@ -85,7 +87,8 @@ class Hold:
         state = self._started()
         if state is not None and state["Status"] != "created":
             begun = _moment(state["StartedAt"])
-            self._cpu = CpuMeter(int(state["Pid"]), self._cpu_by_engine)
+            self._pid = int(state["Pid"])
+            self._cpu = CpuMeter(self._pid, self._cpu_by_engine)
             self._run.write_begun(begun)
             self._interrupted = begun < psutil.boot_time()
             self._copiers = [threading.Thread(target=self._copy, args=[stream], daemon=True) for stream in self._copies]
@@ -146,6 +149,7 @@ class Hold:
         if looked >= self._disk_due:
             enough = self._sandbox.disk_mb << 20
             used = disk_use([self._run.out, self._run.meet], enough)
+            used += unlinked_bytes(members(self._pid), self._run.path.stat().st_dev)
             now = time.monotonic()
             self._disk_due = now + max(_DISK_S, _DISK_SHARE * (now - looked))
             if used > enough:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from runner.folder.reserve import with_reserve
 from runner.protocol import Exit, ExitReason, Phase, RunState
 
 
@@ -158,12 +159,16 @@ class RunFolder:
 
 def write_state(path: Path, value: dict[str, Any]) -> None:
     """Write a state file: all of it or nothing, also when the machine goes down."""
-    draft = path.with_name(f".{path.name}.draft")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(value, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+
+    def write() -> None:
+        draft = path.with_name(f".{path.name}.draft")
+        with draft.open("w", encoding="utf-8") as file:
+            json.dump(value, file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+
+    with_reserve(path.parent.parent, write)
 
 
 def read_state(path: Path) -> dict[str, Any] | None:

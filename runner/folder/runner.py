@@ -10,10 +10,12 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
 from runner.data.exam import RESERVE, NoExam, write_exam
+from runner.folder.reserve import keep_reserve, with_reserve
 from runner.folder.run_folder import RunFolder
 from runner.folder.untrusted import create_plain_file, erase, read_plain_file
 from runner.inside.names import DISMISSED, GONE
@@ -35,6 +37,7 @@ class FolderRunner(ABC):
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for left_over in self._root.glob(f"{_REMOVED}*"):
             erase(left_over)
+        keep_reserve(self._root)
 
     @abstractmethod
     def _submit(self, spec: RunSpec) -> None:
@@ -108,8 +111,10 @@ class FolderRunner(ABC):
             self._let_go(name)
             removed = self._root / f"{_REMOVED}{name}-{token_hex(4)}"
             with contextlib.suppress(FileNotFoundError):
-                self._folder(name).path.rename(removed)  # at once: a half deleted folder is never taken for a run
+                # At once: a half deleted folder is never taken for a run.
+                with_reserve(self._root, partial(self._folder(name).path.rename, removed))
                 erase(removed)
+        keep_reserve(self._root)
 
     def run_ids(self) -> list[str]:
         return sorted({_main(name) for name in self._traces()})

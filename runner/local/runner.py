@@ -32,6 +32,8 @@ class LocalRunner(FolderRunner):
         super().__init__(root, data_dir)
         self.slots = slots
         self._limits = limits or Limits()
+        self._supervisors: dict[str, subprocess.Popen[bytes]] = {}
+        """Those that this object started, by run: what a run does to its folder does not hide them."""
 
     def _submit(self, spec: RunSpec) -> None:
         run = self._folder(spec.run_id)
@@ -48,24 +50,49 @@ class LocalRunner(FolderRunner):
                     order = replace(order, env={**order.env, "EXAM_DIR": str(run.exam)})
                 lay_out(run, spec.files, map(self._rendezvous_folder, spec.workers))
                 run.write_order(order)
-                _start_supervisor(run, lock)
+                self._supervisors[spec.run_id] = _start_supervisor(run, lock)
             finally:
                 os.close(lock)
 
     def _state(self, run_id: str) -> RunState:
         run = self._folder(run_id)
         with as_runner_error(f"cannot read the state of run {run_id}"):
-            if state := run.ended():
-                return state
-            if not run.laid_out:
-                return RunState(Phase.UNKNOWN)
-            return _running(run) if run.held() else _settle(run)
+            try:
+                if state := run.ended():
+                    return state
+                if run.laid_out:
+                    state = _running(run) if run.held() else _settle(run)
+                    if state.phase is not Phase.UNKNOWN:
+                        return state
+            except ValueError as error:
+                if run_id not in self._supervisors:
+                    raise RunnerError(f"the folder of run {run_id} is damaged: {error}") from error
+            return self._without_folder(run_id)
+
+    def _without_folder(self, run_id: str) -> RunState:
+        """The state of a run whose folder says nothing of it: nobody but the run itself removes or breaks it."""
+        supervisor = self._supervisors.get(run_id)
+        if supervisor is None:
+            return RunState(Phase.UNKNOWN)
+        if supervisor.poll() is None:
+            return RunState(Phase.RUNNING)
+        run = self._folder(run_id)
+        kill_strays(run)
+        run.path.mkdir(exist_ok=True, mode=0o700)
+        run.write_exit(Exit(ExitReason.EXITED, 1, detail="it broke its own run folder"), None, time.time(), None)
+        return self._folder(run_id).ended() or RunState(Phase.UNKNOWN)
+
+    def _cancel(self, run_id: str) -> None:
+        if run_id in self._supervisors:
+            self._folder(run_id).path.mkdir(exist_ok=True, mode=0o700)
+        super()._cancel(run_id)
 
     def describe(self) -> dict[str, str]:
         return {**describe_host(), "runner": self.name}
 
     def _let_go(self, run_id: str) -> None:
         """Nothing of it is left but the folder."""
+        self._supervisors.pop(run_id, None)
 
     def _folder(self, run_id: str) -> RunFolder:
         assert not run_id.startswith((".", "/")), run_id
@@ -90,7 +117,7 @@ class LocalRunner(FolderRunner):
         )
 
 
-def _start_supervisor(run: RunFolder, lock: int) -> None:
+def _start_supervisor(run: RunFolder, lock: int) -> subprocess.Popen[bytes]:
     with run.supervisor_log.open("wb") as log:
         supervisor = subprocess.Popen(
             [sys.executable, "-P", "-m", "runner.local.supervise", run.path],
@@ -103,6 +130,7 @@ def _start_supervisor(run: RunFolder, lock: int) -> None:
             pass_fds=[lock],
         )
     threading.Thread(target=supervisor.wait, daemon=True).start()  # lest it stays a zombie as long as we live
+    return supervisor
 
 
 def _running(run: RunFolder) -> RunState:

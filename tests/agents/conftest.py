@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,13 +25,12 @@ eval_tokens = 4096
 
 
 @pytest.fixture(scope="module")
-def local_arguments(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+def local_arguments(tmp_path_factory: pytest.TempPathFactory, smoke_data: Path) -> tuple[str, ...]:
     """`ringfence serve` options: the task `quick`, tests as processes, and data that is made once."""
     folder = tmp_path_factory.mktemp("quick")
     (folder / "task.toml").write_text(QUICK)
     (folder / "description.md").write_text("A lower validation loss, please.\n")
-    data = tmp_path_factory.mktemp("data")
-    return ("--runner", "local", "--slots", "2", "--tasks", str(folder), "--data", str(data))
+    return ("--runner", "local", "--slots", "2", "--tasks", str(folder), "--data", str(smoke_data))
 
 
 @pytest.fixture(scope="module")

@@ -18,14 +18,16 @@ TASK = "llm-pretrain-normalization"
 PAIRS = 5
 
 
-def test_a_test_takes_little_longer_than_its_scripts_by_hand(serve: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_test_takes_little_longer_than_its_scripts_by_hand(
+    serve: Callable[..., Any], tmp_path: Path, smoke_data: Path
+) -> None:
     server = serve("--runner", "local")
     task = load_tasks()[TASK]
     ratios = []
     for number in range(PAIRS + 1):
         agent = server.open(TASK, scale="smoke")
         started = time.perf_counter()
-        _by_hand(task, tmp_path / str(number), server.state / "data")
+        _by_hand(task, tmp_path / str(number), smoke_data)
         by_hand = time.perf_counter() - started
         started = time.perf_counter()
         in_runs = _by_test(agent)

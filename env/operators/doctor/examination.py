@@ -104,7 +104,7 @@ def _certificates(setup: Setup) -> Iterator[Finding]:
             if f"reserve {data_set}" not in seen:
                 seen.add(f"reserve {data_set}")
                 yield _reserve(setup.data, data_set, int(scale.settings["BLOCK_SIZE"]))
-            wanted = recipe(scale, setup.data)
+            wanted = recipe(task, scale, setup.data)
             if wanted is not None and wanted.key not in seen:
                 seen.add(wanted.key)
                 there = find(wanted, setup.data) is not None
