@@ -1,4 +1,4 @@
-"""A little room on the disk that no run can take: given up when the disk is full, so that ends are still written down."""
+"""A little room on the disk that no run can take: given up when the disk is full, so that ends can be written down."""
 
 from __future__ import annotations
 
