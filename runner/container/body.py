@@ -22,6 +22,7 @@ RUN, OWNER = "ringfence.run", "ringfence.owner"
 """The labels of a container that name its run and the runner it belongs to."""
 
 WORK, OUT, INPUT, MEET = "/ringfence/work", "/ringfence/out", "/ringfence/input", "/ringfence/meet"
+EXAM = "/ringfence/exam"
 _CPU_PERIOD = 1_000_000_000
 
 
@@ -117,6 +118,7 @@ def _environment(host: ContainerHost, spec: RunSpec, mounts: Sequence[Mount], no
         "PYTHONDONTWRITEBYTECODE": "1",  # the work folder is read-only
         "OUT_DIR": OUT,
         **({"INPUT_DIR": INPUT} if INPUT in targets else {}),
+        **({"EXAM_DIR": EXAM} if EXAM in targets else {}),
         **({"MEET_DIR": MEET} if spec.workers or spec.is_worker else {}),
         **{variable: data_place(variable) for variable in spec.data},
     }

@@ -22,6 +22,8 @@ or the program itself are."""
 
 AUDITOR = "audit"
 """The name of the worker that sees samples only."""
+REFERENCE = "reference"
+"""The name of the worker that runs our own unedited script, beside which a certificate is precise."""
 DISMISSED, GONE = "dismissed", "gone"
 """Files in the folder where a worker meets its evaluator. An evaluator that needs a worker no more makes the first, and
 finds the second when no process of the worker is left."""

@@ -202,7 +202,9 @@ def _selected(request: pytest.FixtureRequest, name: str) -> list[Attack]:
 
 
 @pytest.fixture(scope="session")
-def open_range(host_image: str, host_sandbox: Sandbox) -> Callable[[Path, set[str]], AbstractContextManager[Range]]:
+def open_range(
+    host_image: str, host_sandbox: Sandbox, smoke_data: Path
+) -> Callable[[Path, set[str]], AbstractContextManager[Range]]:
     """Starts a service with the docker runner and these tasks. RINGFENCE_IMAGE has it use a built image."""
 
     @contextmanager
@@ -212,6 +214,7 @@ def open_range(host_image: str, host_sandbox: Sandbox) -> Callable[[Path, set[st
         sandbox = folder / "sandbox.toml"
         sandbox.write_text("cpus = 1\n" if image else _toml(host_sandbox))
         options = ["--image", image or host_image, "--sandbox", str(sandbox), "--slots", "3"]  # some of them only wait
+        options += ["--data", str(smoke_data)]
         for name in sorted(names):
             options += ["--tasks", str(write_task(folder / name, name))]
         with services(lambda: folder / "state") as start:  # and ends tests that nobody waited for
