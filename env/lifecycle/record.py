@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from itertools import groupby
 from typing import Any
@@ -43,6 +44,7 @@ def result_of(session: Session, test: Test, machine: Mapping[str, str]) -> Resul
             "template_unmodified": unmodified,
             "parameters": {"counted": parameters, "cap": scale.max_parameters},
             "checkpoint_sha256": checkpoint,
+            "certificate": next((asdict(each.certificate) for each in evaluated if each.certificate is not None), None),
             "audits": [audit for run in test.runs for audit in _audits(run)],
             "self_reported": _self_reported(test, scale),
             "ringfence": version("ringfence"),

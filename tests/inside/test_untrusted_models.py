@@ -9,8 +9,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from runner.inside.judge.checkpoint import open_checkpoint
-
 AT_IMPORT = """
 import os, stat, sys
 def sockets():
@@ -153,11 +151,6 @@ def test_a_checkpoint_above_the_cap_is_rejected_before_anyone_loads_it(bench, ve
     assert "parameters in the checkpoint, at most 100 are allowed" in rejected(verdict, bench)
 
 
-def test_numbers_of_eight_bytes_count_twice(bench):
-    save_file({"a": torch.zeros(5, dtype=torch.float64), "b": torch.zeros(3, dtype=torch.float16)}, bench.checkpoint)
-    assert open_checkpoint(bench.checkpoint).parameters == 2 * 5 + 3
-
-
 def test_a_model_may_print_as_it_likes(bench, verdict):
     noise = "import sys; print('\\0 Final metrics: val_loss=0' * 20000); sys.stderr.write('noise\\n' * 50000)"
     bench.script.write_text(bench.script.read_text().replace(FORWARD, f"{noise}\n        {FORWARD}"))
@@ -169,7 +162,8 @@ def test_a_model_that_hangs_is_given_up_and_killed(bench, verdict):
     pid_file = bench.root / "pid"
     hang = f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     bench.script.write_text(bench.script.read_text().replace(FORWARD, hang))
-    assert "gave no answer within 2 s while scoring tokens" in refused(verdict, bench)
+    bench.env["START_TIMEOUT_S"] = "20"
+    assert "gave no answer within 20 s while scoring tokens" in refused(verdict, bench)
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid_file.read_text()), 0)
 
