@@ -98,9 +98,8 @@ class Bench:
                 shutil.rmtree(self.meet / name, ignore_errors=True)
                 (self.meet / name).mkdir()
                 environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-                process = WorkerProcess(
-                    self.meet / name, {**environment, "SCRIPT": self.env["SCRIPT"]}, self._work_of(name)
-                )
+                environment["SCRIPT"] = self.env["SCRIPT"]
+                process = WorkerProcess(self.meet / name, environment, self._work_of(name))
                 processes[name] = stack.enter_context(process)
             stop = Event()
             watch = Thread(target=_kill_the_dismissed, args=(self.meet, processes, stop))
