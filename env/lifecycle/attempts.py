@@ -18,6 +18,7 @@ from env.lifecycle.progress import MetricsTail, Progress
 from env.lifecycle.reference import Reference
 from env.lifecycle.selfreport import gap_note, slow_note, start_note, steps_note
 from env.store.model import Run, Session, Status, Test
+from runner.inside.names import AGENT_AT_FAULT, WE_AT_FAULT
 from runner.protocol import Exit, ExitReason, Phase, Runner, RunnerError, RunSpec, RunState
 from runner.text import useful_end
 from tasks.model import Stage
@@ -126,7 +127,7 @@ class Attempts:
             await ask(self._runner.submit, wanted)
             state = await self._follow(name, live, news)
             judged = await self._judge(name, evaluates, state, live)
-            output = await self._output(wanted, judged.status)
+            output = await self._output(wanted, judged.status, state)
         except RunnerError as error:
             with contextlib.suppress(RunnerError):
                 await ask(self._runner.cancel, name)  # it may still run, on the devices of the next attempt
@@ -185,13 +186,20 @@ class Attempts:
         metrics = await ask(self._runner.collect, name, "metrics.json")
         return judge_evaluation(ended, metrics, live.cancel_requested)
 
-    async def _output(self, wanted: RunSpec, status: Status) -> str:
-        """What helps of what the run printed: nothing where the judgement says it all."""
+    async def _output(self, wanted: RunSpec, status: Status, state: RunState) -> str:
+        """What helps of what the run printed: nothing where the judgement says it all.
+
+        A run with workers shows the agent's code what nobody else may hear of. What is printed then stays in the logs,
+        unless its exit status says that it has not come to that.
+        """
         if status in (Status.SUCCEEDED, Status.REJECTED):
+            return ""
+        code = state.exit.code if state.exit is not None and state.exit.reason is ExitReason.EXITED else None
+        if wanted.workers and code not in (AGENT_AT_FAULT, WE_AT_FAULT):
             return ""
         stdout, stderr = [await self._whole_log(wanted.run_id, stream) for stream in ("stdout", "stderr")]
         text = useful_end(stdout, stderr, OUTPUT_CHARS)
-        if status is Status.FAILED and wanted.workers:
+        if wanted.workers and code == AGENT_AT_FAULT:
             # Most workers fail in the same way, so one traceback is enough, wherever it is.
             errors = [await self._whole_log(worker.run_id, "stderr") for worker in wanted.workers]
             if said := useful_end(b"", b"\n".join(filter(None, errors)), OUTPUT_CHARS):

@@ -61,6 +61,7 @@ def result_of(
             "template_unmodified": unmodified,
             "parameters": {"counted": parameters, "cap": scale.max_parameters},
             "checkpoint_sha256": checkpoint,
+            "certificate": next((asdict(each.certificate) for each in evaluated if each.certificate is not None), None),
             "audits": [audit for run in test.runs for audit in _audits(run)],
             "self_reported": _self_reported(test, scale),
             "compute": asdict(used),

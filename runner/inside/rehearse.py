@@ -25,6 +25,7 @@ import numpy as np
 from runner.inside.faults import AgentFault, exit_status
 from runner.inside.judge.audits import size_audit
 from runner.inside.judge.checkpoint import open_checkpoint
+from runner.inside.judge.reduction import reduced
 from runner.inside.judge.report import EvaluationReport, write_report
 from runner.inside.judge.worker_client import ModelClient
 from runner.inside.names import SIZE, WORKER
@@ -58,7 +59,7 @@ def main() -> None:
         with Rendezvous(Path(meet_dir), [PROBED]) as rendezvous, WorkerProcess(place, os.environ, Path.cwd()):
             wire = rendezvous.welcome(PROBED, ANSWER_S)
             with ModelClient(wire, model, ANSWER_S, ANSWER_S) as client:
-                client.load(checkpoint.weights)
+                client.load(reduced(checkpoint))
                 probe_causality(client, model, np.random.default_rng())
     metrics = {"parameters": float(parameters), "first_loss": losses[0], "last_loss": losses[-1]}
     write_report(EvaluationReport(checkpoint, metrics), out_dir)

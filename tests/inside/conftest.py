@@ -19,7 +19,7 @@ import pytest
 import torch
 from safetensors.torch import save_model
 
-from runner.inside.names import DISMISSED, EVALUATE, GONE, worker_names
+from runner.inside.names import DISMISSED, EVALUATE, GONE, REFERENCE, worker_names
 from runner.inside.rehearse import WorkerProcess
 from runner.inside.settings import EvaluationSettings, read_settings
 
@@ -94,11 +94,12 @@ class Bench:
         """The model workers as plain processes that know their script and where to go."""
         processes = {}
         with ExitStack() as stack:
-            for name in worker_names(int(self.env["SCORERS"])):
+            for name in worker_names(int(self.env["SCORERS"]), reference=self.env.get("REFERENCE") == "1"):
                 shutil.rmtree(self.meet / name, ignore_errors=True)
                 (self.meet / name).mkdir()
                 environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-                process = WorkerProcess(self.meet / name, {**environment, "SCRIPT": self.env["SCRIPT"]}, self.work)
+                environment["SCRIPT"] = self.env["SCRIPT"]
+                process = WorkerProcess(self.meet / name, environment, self._work_of(name))
                 processes[name] = stack.enter_context(process)
             stop = Event()
             watch = Thread(target=_kill_the_dismissed, args=(self.meet, processes, stop))
@@ -108,6 +109,9 @@ class Bench:
             finally:
                 stop.set()
                 watch.join(60)
+
+    def _work_of(self, name: str) -> Path:
+        return self.root / "reference-work" if name == REFERENCE else self.work
 
     def evaluate(self, what: str = "language-modelling") -> subprocess.CompletedProcess[str]:
         """The evaluator as it is started in its sandbox, beside its workers."""
