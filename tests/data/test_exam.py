@@ -91,7 +91,7 @@ def test_another_reserve_is_not_taken_for_the_one_that_was_drawn_from(reserve: P
     write_exam(reserve, "set", 8, reserve / "exam.bin")
     with (reserve / "set/reserve/reserve.bin").open("ab") as file:
         file.write(b"more")
-    with pytest.raises(NoExam, match="another reserve.bin"):
+    with pytest.raises(NoExam, match=r"another reserve\.bin"):
         write_exam(reserve, "set", 8, reserve / "exam.bin")
 
 

@@ -20,7 +20,7 @@ def test_each_run_has_a_text_of_its_own(real_runner: Runner, shell: Shell, finis
         state = finish(real_runner, shell(SHOW, run_id=name, exam="smoke", env={"BLOCK_SIZE": "64"}))
         assert (state.exit, state.no_exam) == (Exit(ExitReason.EXITED, 0), "")
         texts.append(real_runner.collect(name, "seen"))
-    assert texts[0] and texts[1]
+    assert all(texts)
     assert texts[0] != texts[1]
     if real_runner.name == "docker":
         assert real_runner.collect("one", "names") == b"exam.bin\n"
