@@ -7,21 +7,21 @@ from __future__ import annotations
 
 SENTENCES = {
     "parameters": "{figure:,.0f} parameters in the checkpoint, at most {limit:,.0f} are allowed",
-    "normalisation": "probabilities over the vocabulary miss a sum of 1 by {figure:.2g}, allowed is {limit:g}",
-    "causality": "what the model expects at a position moves by {figure:.2g} nats when only later tokens and other "
+    "normalisation": "probabilities over the vocabulary miss a sum of 1 by {figure:.3g}, allowed is {limit:g}",
+    "causality": "what the model expects at a position moves by {figure:.3g} nats when only later tokens and other "
     "rows of the batch change, allowed is {limit:g}; it must depend on the tokens up to that position and nothing else",
-    "commitment": "a log-probability that was scored differs by {figure:.2g} nats from what a second process of the "
+    "commitment": "a log-probability that was scored differs by {figure:.3g} nats from what a second process of the "
     "same model expects before it has seen the token, allowed is {limit:g}; it must depend on the tokens up to that "
     "position and nothing else: no later token, no other row, no earlier call",
-    "bias": "log-probabilities that were scored are {figure:.2g} nats better on average than what a second process of "
-    "the same model expects before it has seen the tokens, allowed is {limit:.2g}",
-    "spread": "log-probabilities that were scored differ by {figure:.2g} nats (root mean square) from what a second "
+    "bias": "log-probabilities that were scored are {figure:.3g} nats better on average than what a second process of "
+    "the same model expects before it has seen the tokens, allowed is {limit:g}",
+    "spread": "log-probabilities that were scored differ by {figure:.3g} nats (root mean square) from what a second "
     "process of the same model expects before it has seen the tokens, allowed is {limit:g}",
-    "certificate": "val_loss is {figure:.2g} nats better than what the model predicts of text that no process has "
-    "seen, allowed is {limit:.2g}",
-    "drift": "a log-probability moves by {figure:.2g} nats when the same tokens are scored again at the end of the "
+    "certificate": "val_loss is {figure:.3g} nats better than what the model predicts of text that no process has "
+    "seen, allowed is {limit:.3g}",
+    "drift": "a log-probability moves by {figure:.3g} nats when the same tokens are scored again at the end of the "
     "evaluation, allowed is {limit:g}; evaluation must leave the model as it is",
-    "canary": "random tokens are predicted {figure:.2g} nats better than anyone can, allowed is {limit:.2g}",
+    "canary": "random tokens are predicted {figure:.3g} nats better than anyone can, allowed is {limit:.3g}",
 }
 """Name of an audit to its sentence, to be filled with `figure` and `limit`, both in the audit's unit."""
 

@@ -118,7 +118,7 @@ class Bench:
         command = [sys.executable, *EVALUATE[1:], what]
         with self.workers():
             environment = {**os.environ, **self.env}
-            return subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, timeout=100)
+            return subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, timeout=400)
 
     def build_model(self) -> torch.nn.Module:
         """The script's model, in this process, with weights large enough for probabilities that differ."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.inside.complaints import complaint
+from runner.inside.digits import rounded
 from runner.inside.judge.certificate import Certificate
 from runner.inside.judge.passage_scorer import FirstAnswer, PassageScorer, Sample
 from runner.inside.judge.predictions import answers
@@ -49,6 +50,8 @@ STEEP = 16.0
 """Nats from which on a log-probability's rounding grows with it: a float's precision is relative."""
 CANARY_ODDS = 1e-6
 """The probability at which an honest model fails the canary."""
+FIGURE_DIGITS = 2
+"""Significant digits of an audit's figure that are told."""
 NORMALISED = 1e-3
 """How far the sum of a distribution may be from one."""
 FLOOR = -1e4
@@ -80,7 +83,13 @@ class AuditFinding:
     @property
     def complaint(self) -> str:
         """Which audit failed, and by how much, in one line; meaningful only where it did fail."""
-        return complaint(self.name, figure=self.figure, limit=self.limit, where=self.metric)
+        return complaint(self.name, figure=self.told, limit=self.limit, where=self.metric)
+
+    @property
+    def told(self) -> float:
+        """The figure as agents may read it: of what their code may have steered by the data, few digits."""
+        figure = self.figure if self.name == "parameters" else rounded(self.figure, FIGURE_DIGITS)
+        return math.nan if figure is None else figure
 
 
 def size_audit(parameters: int, cap: int) -> AuditFinding:

@@ -13,8 +13,8 @@ from runner.inside.judge.audits import AuditFinding
 from runner.inside.judge.certificate import Certificate
 from runner.inside.judge.checkpoint import Checkpoint
 
-FIGURE_DIGITS = 2
-"""Significant digits of an audit's figure that are told."""
+EXACT = 15
+"""Significant digits of what nobody can steer."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def write_report(report: EvaluationReport, out_dir: Path) -> None:
         "rejected": report.rejected,
         "audits": [
             {
-                "figure": audit.figure if audit.unit == "parameters" else rounded(audit.figure, FIGURE_DIGITS),
+                "figure": rounded(audit.told, EXACT),
                 "limit": audit.limit,
                 "name": audit.name,
                 "passed": audit.passed,
@@ -61,7 +61,7 @@ def write_report(report: EvaluationReport, out_dir: Path) -> None:
             }
             for audit in report.audits
         ],
-        "details": _rounded(report.details, 15),
+        "details": _rounded(report.details, EXACT),
     }
     if report.certificate is not None and not report.rejected:
         content["certificate"] = _rounded(asdict(report.certificate), METRIC_DIGITS)
