@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.docker
 
-ARITHMETIC = 2e-3
-"""Nats that two trainings of the same weights may differ by: kernels and threads are not the sandbox's."""
+ARITHMETIC = 4e-3
+"""Nats that may lie between: kernels and threads are not the sandbox's, and weights lose a little on their way."""
 
 
 @pytest.mark.timeout(300)

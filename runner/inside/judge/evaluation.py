@@ -65,11 +65,11 @@ def evaluate(what: str, settings: EvaluationSettings) -> EvaluationReport:
                 workers.also_shown = [one.shape for one in questions(exam.text.prefixes, model.block_size, rng)]
             metrics, counts = score(scorer)
             scored = time.monotonic()
-            audits = [size, *audit_scorers(scorer, model, rng)]
+            of_scorers = audit_scorers(scorer, model, rng)
             auditor = workers.auditor()
             losses = None if exam is None else sit(exam.text, auditor, model.block_size, rng)
             examined = time.monotonic()
-            audits += audit_claims(scorer, auditor, model, rng)
+            audits = [size, *audit_claims(scorer, auditor, model, rng), *of_scorers]
         except AgentFault as fault:
             if workers.heard:
                 raise
