@@ -24,7 +24,7 @@ from env.store.model import tests_left as left
 from env.store.store import Store
 from env.store.tables import metadata
 from leaderboard import reading
-from leaderboard.table import Query
+from leaderboard.table import TableQuery
 
 DUMP = Path(__file__).parent / "old_database" / "2026-01.sql"
 ONE, TWO, THREE = "db177fd1f6770baf", "5165f94d9188f623", "d2f2b1d448c41cf9"
@@ -125,7 +125,7 @@ def test_tests_and_runs_are_read(old: Engine) -> None:
 
 def test_the_leaderboard_is_read(old: Engine) -> None:
     with old.begin() as conn:
-        rows = reading.rows(conn, "tiny", Query(final=False)).rows
+        rows = reading.rows(conn, "tiny", TableQuery(final=False)).rows
     assert sorted(row["status"] for row in rows) == ["diverged", "failed", "rejected", "succeeded"]
     assert [row["run_key"] for row in rows if row["is_final"]] == [f"{ONE}-1"]
 
