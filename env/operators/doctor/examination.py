@@ -75,7 +75,7 @@ def _sandbox(setup: Setup, gpus: tuple[str, ...]) -> Iterator[Finding]:
         setup.state.mkdir(parents=True, exist_ok=True)
         # Beside the real runs: a container engine may see no other folder of this host.
         with tempfile.TemporaryDirectory(dir=setup.state, prefix="doctor-") as scratch:
-            runner = setup.make_runner(Path(scratch), setup.data)
+            runner = setup.make_runner(Path(scratch, "runs"), setup.data)
             about = runner.describe()
             named = [f"{name} {about[name]}" for name in ("engine", "image") if name in about]
             yield ok("runner", ", ".join([runner.name, *named]))
