@@ -131,7 +131,7 @@ def spec(
             run_id=worker_id,
             command=WORKER,
             files=files,
-            env={"SCRIPT": script, "TORCH_CPP_LOG_LEVEL": "ERROR"},
+            env={"SCRIPT": script, "TORCH_CPP_LOG_LEVEL": "ERROR", **_threads(scale)},
             device_ids=gpus[number % len(gpus) :][:1] if gpus else (),
             timeout_s=run.stage.timeout_s,
             memory_mb=scale.memory_mb,
@@ -157,6 +157,13 @@ def spec(
             *(() if beside is None else (worker_spec(f"{name}.{REFERENCE}", 0, beside.script, beside.files),)),
         ),
     )
+
+
+def _threads(scale: Scale) -> Mapping[str, str]:
+    """One thread for a model on CPUs: several of a small model's wait for each other more than they compute, and on
+    shared cores they do nothing else.
+    """
+    return {} if on_gpus(scale) else {"OMP_NUM_THREADS": "1"}
 
 
 def _cap(scale: Scale) -> Mapping[str, str]:
