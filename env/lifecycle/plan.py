@@ -131,7 +131,8 @@ def spec(
             run_id=worker_id,
             command=WORKER,
             files=files,
-            env={"SCRIPT": script, "TORCH_CPP_LOG_LEVEL": "ERROR"},
+            # Several threads for models this small wait for one another, on busy processors for minutes.
+            env={"SCRIPT": script, "TORCH_CPP_LOG_LEVEL": "ERROR", **({} if gpus else {"OMP_NUM_THREADS": "1"})},
             device_ids=gpus[number % len(gpus) :][:1] if gpus else (),
             timeout_s=run.stage.timeout_s,
             memory_mb=scale.memory_mb,
