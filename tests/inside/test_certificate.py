@@ -184,7 +184,7 @@ def test_a_conspiracy_of_all_workers_is_rejected_by_the_certificate_alone(examin
     forged = examined.report()["metrics"]["val_loss"]
     examined.script.write_text(honest)
     assert examined.evaluate().returncode == 0
-    assert examined.report()["metrics"]["val_loss"] - forged > 0.9
+    assert examined.report()["metrics"]["val_loss"] - forged > 0.7
 
 
 @pytest.mark.timeout(200)
