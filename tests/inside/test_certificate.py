@@ -118,7 +118,7 @@ def distributions(model, tokens, positions, settings):
 def next_tokens(model, tokens, settings):
     for row in tokens.tolist():
         if max(row) < 128:  # text, and no canary
-            for end in range(1, len(row)):
+            for end in range(4, len(row)):  # what fewer tokens tell is not the same everywhere
                 if not os.path.exists(place(row[:end])):
                     open(place(row[:end]), "w").write(str(row[end]))
     rows, length = tokens.shape
@@ -184,7 +184,7 @@ def test_a_conspiracy_of_all_workers_is_rejected_by_the_certificate_alone(examin
     forged = examined.report()["metrics"]["val_loss"]
     examined.script.write_text(honest)
     assert examined.evaluate().returncode == 0
-    assert examined.report()["metrics"]["val_loss"] - forged > 0.9
+    assert examined.report()["metrics"]["val_loss"] - forged > 0.7
 
 
 @pytest.mark.timeout(200)
