@@ -16,7 +16,7 @@ from secrets import SystemRandom
 from runner.data.author import write_unforeseeable
 from runner.data.smoke import byte_tokens
 
-SMOKE_BYTES = 70_000
+SMOKE_BYTES = 700_000
 PASSAGES = 2048
 """Passages in an exam that is drawn from a reserve."""
 WINDOW = 1025
