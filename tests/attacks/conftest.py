@@ -198,7 +198,8 @@ def honest_edits(request: pytest.FixtureRequest) -> list[Attack]:
 
 def _selected(request: pytest.FixtureRequest, name: str) -> list[Attack]:
     items = (item for item in request.session.items if isinstance(item, pytest.Function))
-    return [item.callspec.params[name] for item in items if name in getattr(item, "fixturenames", ())]
+    given = (item.callspec.params.get(name) for item in items if hasattr(item, "callspec"))
+    return [edit for edit in given if isinstance(edit, Attack)]  # other tests may have arguments of that name
 
 
 @pytest.fixture(scope="session")

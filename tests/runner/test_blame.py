@@ -46,7 +46,7 @@ def test_a_run_that_removes_its_output_folder_has_failed(local: LocalRunner, she
 
 
 @pytest.mark.parametrize(
-    "attack",
+    "damage",
     [
         'rm -rf "${OUT_DIR%/out}"',
         'chmod u+w "$OUT_DIR/.."; rm -f "$OUT_DIR"/../*',
@@ -55,9 +55,9 @@ def test_a_run_that_removes_its_output_folder_has_failed(local: LocalRunner, she
     ],
 )
 def test_a_run_that_breaks_its_folder_has_failed_or_ends_as_if_it_had_not(
-    local: LocalRunner, shell: Shell, finish: Finish, attack: str
+    local: LocalRunner, shell: Shell, finish: Finish, damage: str
 ) -> None:
-    state = finish(local, shell(f"{attack}\nexit 0\n"))
+    state = finish(local, shell(f"{damage}\nexit 0\n"))
     assert state.exit is not None
     assert state.exit.reason is ExitReason.EXITED, state
     local.remove("run")
