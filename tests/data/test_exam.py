@@ -42,7 +42,7 @@ def test_smoke_texts_are_new_each_time_and_in_the_same_language(tmp_path: Path, 
         data = (tmp_path / name).read_bytes()
         assert set(data[1::2]) == {0}
         texts.append(data[::2].decode())
-    assert all(69_000 < len(text) < 75_000 for text in texts)
+    assert all(exam.SMOKE_BYTES <= len(text) < 1.05 * exam.SMOKE_BYTES for text in texts)
     known = (prepared / "smoke/train/train.bin").read_bytes()[::2].decode()
     for text, other in (texts, reversed(texts), (texts[0], known)):
         lines = text.splitlines()

@@ -11,7 +11,7 @@ from runner.protocol import Exit, ExitReason, Phase, Runner, RunnerError, RunSpe
 
 Shell = Callable[..., RunSpec]
 Finish = Callable[[Runner, RunSpec], RunState]
-SHOW = 'cp "$EXAM_DIR/exam.bin" "$OUT_DIR/seen"; touch "$EXAM_DIR/mine" 2>/dev/null; ls "$EXAM_DIR" >"$OUT_DIR/names"\n'
+SHOW = 'head -c 100000 "$EXAM_DIR/exam.bin" >"$OUT_DIR/seen"; touch "$EXAM_DIR/mine" 2>/dev/null; ls "$EXAM_DIR" >"$OUT_DIR/names"\n'
 
 
 def test_each_run_has_a_text_of_its_own(real_runner: Runner, shell: Shell, finish: Finish) -> None:
@@ -46,7 +46,8 @@ def test_submitting_again_keeps_the_text(real_runner: Runner, shell: Shell, fini
     (text,) = (tmp_path / "runs" / "run" / "exam").iterdir()
     before = text.read_bytes()
     finish(real_runner, spec)
-    assert real_runner.collect("run", "seen") == text.read_bytes() == before
+    assert text.read_bytes() == before
+    assert real_runner.collect("run", "seen") == before[:100_000]
     real_runner.remove("run")
     assert not text.exists()
 
