@@ -11,7 +11,11 @@ from runner.protocol import Exit, ExitReason, Phase, Runner, RunnerError, RunSpe
 
 Shell = Callable[..., RunSpec]
 Finish = Callable[[Runner, RunSpec], RunState]
-SHOW = 'head -c 100000 "$EXAM_DIR/exam.bin" >"$OUT_DIR/seen"; touch "$EXAM_DIR/mine" 2>/dev/null; ls "$EXAM_DIR" >"$OUT_DIR/names"\n'
+SHOW = '''
+head -c 100000 "$EXAM_DIR/exam.bin" >"$OUT_DIR/seen"
+touch "$EXAM_DIR/mine" 2>/dev/null
+ls "$EXAM_DIR" >"$OUT_DIR/names"
+'''
 
 
 def test_each_run_has_a_text_of_its_own(real_runner: Runner, shell: Shell, finish: Finish) -> None:
@@ -41,7 +45,7 @@ def test_a_run_without_text_is_told_by_the_variable_and_its_asker_by_a_reason(
 
 
 def test_submitting_again_keeps_the_text(real_runner: Runner, shell: Shell, finish: Finish, tmp_path: Path) -> None:
-    spec = shell("sleep 1; " + SHOW, exam="smoke", env={"BLOCK_SIZE": "64"})
+    spec = shell("sleep 1" + SHOW, exam="smoke", env={"BLOCK_SIZE": "64"})
     real_runner.submit(spec)
     (text,) = (tmp_path / "runs" / "run" / "exam").iterdir()
     before = text.read_bytes()
