@@ -11,11 +11,11 @@ from runner.protocol import Exit, ExitReason, Phase, Runner, RunnerError, RunSpe
 
 Shell = Callable[..., RunSpec]
 Finish = Callable[[Runner, RunSpec], RunState]
-SHOW = '''
+SHOW = """
 head -c 100000 "$EXAM_DIR/exam.bin" >"$OUT_DIR/seen"
 touch "$EXAM_DIR/mine" 2>/dev/null
 ls "$EXAM_DIR" >"$OUT_DIR/names"
-'''
+"""
 
 
 def test_each_run_has_a_text_of_its_own(real_runner: Runner, shell: Shell, finish: Finish) -> None:
