@@ -43,6 +43,8 @@ class Result:
     """Numbers in the checkpoint, counted by the evaluator; None if it did not come to that."""
     template_unmodified: bool = False
     """Whether the files are those that the task gives."""
+    compute: float | None = None
+    """How many times the compute of the unedited script its training took; None where nobody knows."""
 
     @property
     def code_sha256(self) -> str:

@@ -10,6 +10,9 @@ from collections.abc import Iterable
 BASELINE_PREFIX = "baseline:"
 """Agents whose names begin like this are the operator's baselines, and no agents."""
 
+MORE_COMPUTE = 1.25
+"""Results with a higher `compute` are labelled, and ranked apart from the others."""
+
 _ELAPSED = "elapsed_"
 _LOWER_IS_BETTER = ("loss", "ppl")
 _RANKING = "val_loss"

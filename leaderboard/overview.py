@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
 
 from leaderboard.columns import METRIC
-from leaderboard.naming import BASELINE_PREFIX, ranking_column
+from leaderboard.naming import BASELINE_PREFIX, MORE_COMPUTE, ranking_column
 from leaderboard.table import Overview, Standing
 from leaderboard.tables import result_columns, result_values, results, submissions
 
@@ -71,7 +71,7 @@ def _best(connection: Connection, task_id: str, scale: str, metric: str) -> Stan
     statement = (
         _ranked(task_id, scale, metric)
         .join(submissions, submissions.c.run_key == results.c.run_key)
-        .where(~_IS_BASELINE)
+        .where(~_IS_BASELINE, or_(results.c.compute.is_(None), results.c.compute <= MORE_COMPUTE))
         .limit(1)
     )
     row = connection.execute(statement).first()

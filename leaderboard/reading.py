@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, select
 
 from leaderboard.columns import ELAPSED, METRIC, SCORE, SCORES, Columns, columns_at
 from leaderboard.model import RecordedResult, Result
+from leaderboard.naming import MORE_COMPUTE
 from leaderboard.table import FIXED_COLUMNS, BoardSummary, Cell, Table, TableQuery, UnknownColumn, iso
 from leaderboard.tables import result_texts, result_values, results, submissions
 
@@ -32,8 +33,10 @@ _FIXED: Mapping[str, ColumnElement[Any]] = {
     "template_unmodified": results.c.template_unmodified,
     "duplicate_of": results.c.duplicate_of,
     "auto_submitted": _IS_AUTO,
+    "compute": results.c.compute,
 }
 """The fixed columns but for those that are stored as values."""
+_MORE_COMPUTE = and_(results.c.compute.is_not(None), results.c.compute > MORE_COMPUTE)
 _FIELDS = [key.label(name) for name, key in _FIXED.items()]
 _TIES = (results.c.finished_at, results.c.run_key)
 """Oldest first, the same on every page."""
@@ -136,7 +139,9 @@ def _page(
         raise UnknownColumn(name, columns.all)
     if name in SCORES or name not in FIXED_COLUMNS:
         kind = SCORE if name in SCORES else METRIC if name in columns.metrics else ELAPSED
-        return _by_value(connection, matching, kind, name, descending, query)
+        groups: list[list[ColumnElement[bool]]] = [[]] if query.sort else [[~_MORE_COMPUTE], [_MORE_COMPUTE]]
+        parts = [part for group in groups for part in _by_value([*matching, *group], kind, name, descending)]
+        return _page_across(connection, parts, query)
     key = _FIXED[name]
     order = [key.is_(None), *_ordered(key, descending)]
     if key is results.c.finished_at:
@@ -146,29 +151,34 @@ def _page(
 
 
 def _by_value(
-    connection: Connection,
-    matching: Sequence[ColumnElement[bool]],
-    kind: str,
-    name: str,
-    descending: bool,
-    query: TableQuery,
-) -> list[Row[*tuple[Any, ...]]]:
-    """Rows with a value in the order of its index, as far as the page reaches; then those that have none."""
+    matching: Sequence[ColumnElement[bool]], kind: str, name: str, descending: bool
+) -> list[Select[*tuple[Any, ...]]]:
+    """Two statements: rows with a value in the order of its index, and those that have none."""
     c, value = results.c, result_values.c
     of_row = and_(value.run_key == c.run_key, value.kind == kind, value.name == name, value.value.is_not(None))
-    valued = _JOINED.join(result_values, of_row)
-    statement = select(*_FIELDS).select_from(valued).where(*matching)
-    statement = statement.order_by(*_ordered(value.value, descending), *_TIES)
-    page = list(connection.execute(statement.limit(query.limit).offset(query.offset)).all())
-    if query.limit is not None and len(page) == query.limit:
-        return page
-    before = query.offset + len(page)
-    if not page and query.offset:
-        before = connection.execute(select(func.count()).select_from(valued).where(*matching)).scalar_one()
-    without = select(*_FIELDS).select_from(_JOINED).where(*matching, ~exists().where(of_row)).order_by(*_TIES)
-    if query.limit is not None:
-        without = without.limit(query.limit - len(page))
-    return page + list(connection.execute(without.offset(max(0, query.offset - before))).all())
+    valued = select(*_FIELDS).select_from(_JOINED.join(result_values, of_row)).where(*matching)
+    without = select(*_FIELDS).select_from(_JOINED).where(*matching, ~exists().where(of_row))
+    return [valued.order_by(*_ordered(value.value, descending), *_TIES), without.order_by(*_TIES)]
+
+
+def _page_across(
+    connection: Connection, parts: Sequence[Select[*tuple[Any, ...]]], query: TableQuery
+) -> list[Row[*tuple[Any, ...]]]:
+    """The page of all rows of the statements, one after another; none is read further than the page reaches."""
+    page: list[Row[*tuple[Any, ...]]] = []
+    skip = query.offset
+    for part in parts:
+        room = None if query.limit is None else query.limit - len(page)
+        if room == 0:
+            break
+        found = connection.execute(part.limit(room).offset(skip)).all()
+        page += found
+        if found:
+            skip = 0
+        elif skip:
+            counted = select(func.count()).select_from(part.order_by(None).subquery())
+            skip -= connection.execute(counted).scalar_one()
+    return page
 
 
 def _ordered(key: ColumnElement[Any], descending: bool) -> list[ColumnElement[Any]]:

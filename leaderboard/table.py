@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 FIXED_COLUMNS = (
     *("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score"),
     *("delta_noise", "run_key", "parameters", "template_unmodified", "duplicate_of", "auto_submitted"),
+    "compute",
 )
 """Every table starts with these; the task's metrics and elapsed times follow."""
 
@@ -54,7 +55,8 @@ class TableQuery:
     sort: str | None = None
     """A column, with a leading `-` for descending; rows that have no value in it come last either way.
 
-    None: best first, by the first metric named `val_loss_*`; by time where there is none.
+    None: best first, by the first metric named `val_loss_*`; by time where there is none. What took more compute (see
+    `naming.MORE_COMPUTE`) then comes after everything else.
     """
     limit: int | None = 100
     """Rows of a page, 1 to MAX_LIMIT; None takes them all."""
@@ -120,7 +122,7 @@ class Overview:
     metric: str | None
     """The column that its results are ranked by; None before anything was measured."""
     best: Standing | None
-    """The best submitted result that is no baseline's."""
+    """The best submitted result that is no baseline's and took no more compute than `naming.MORE_COMPUTE`."""
     baseline: Standing | None
     """The best result of all baselines, submitted or not."""
 

@@ -38,6 +38,7 @@ results = Table(
     Column("parameters", BigInteger),
     # The first one recorded before it with the same code, task version and scale.
     Column("duplicate_of", String),
+    Column("compute", Double),
     Index("results_by_scale", "task_id", "scale", "status"),
     Index("results_by_status", "task_id", "status"),
     Index("results_by_agent", "task_id", "agent"),

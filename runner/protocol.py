@@ -34,9 +34,13 @@ class RunSpec:
     files: Mapping[str, str] = field(default_factory=dict)
     """Relative POSIX path to text, laid into the work folder, read-only for the run."""
     env: Mapping[str, str] = field(default_factory=dict)
-    """The run's environment; the runner adds only PATH, HOME, OUT_DIR, INPUT_DIR, MEET_DIR and the data variables."""
+    """The run's environment; the runner adds only PATH, HOME, OUT_DIR, INPUT_DIR, MEET_DIR, EXAM_DIR and the data
+    variables."""
     data: Mapping[str, str] = field(default_factory=dict)
     """Environment variable to the name of a data folder the runner keeps (`smoke/train`), read-only for the run."""
+    exam: str | None = None
+    """The data set (`smoke`) of which this run, and nobody else, gets text that no run has seen: `exam.bin`,
+    uint16 tokens, little-endian, for contexts of BLOCK_SIZE in `env`. Where there is none, there is no EXAM_DIR."""
     upstream: str | None = None
     """The run whose output folder this run finds, read-only, as INPUT_DIR."""
     devices: int = 1
@@ -51,7 +55,7 @@ class RunSpec:
     """Runs that serve this one, each in a sandbox of its own on the same host: started after it and ended with it, or
     before, when it dismisses them (`runner/inside/names.py`). This run finds MEET_DIR, with an empty, writable folder
     for each worker by its name; a worker finds that folder alone, read-only, as its MEET_DIR. Workers have neither
-    `upstream` nor workers of their own."""
+    `upstream` nor exam nor workers of their own."""
 
     @property
     def is_worker(self) -> bool:
@@ -67,6 +71,7 @@ class RunSpec:
             assert main == self.run_id, f"not a worker of {self.run_id}: {worker.run_id}"
             assert _WORKER_NAME.fullmatch(name), f"not a worker's name: {name!r}"
             assert worker.upstream is None, f"a worker with an upstream: {worker.run_id}"
+            assert worker.exam is None, f"a worker with an exam: {worker.run_id}"
             assert not worker.workers, f"a worker with workers: {worker.run_id}"
         assert len({worker.run_id for worker in self.workers}) == len(self.workers), "two workers of one name"
 
@@ -135,6 +140,10 @@ class RunState:
     started_at: float | None = None
     ended_at: float | None = None
     exit: Exit | None = None
+    cpu_s: float | None = None
+    """Processor seconds of all its processes, once it has ended; None where its host did not count them to the end."""
+    no_exam: str = ""
+    """Why a run that asked for an exam got none; empty where it got one, and where it asked for none."""
 
     @property
     def elapsed_s(self) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from runner.metrics import parse_train_metrics
 from runner.tracebacks import BANNER, LAUNCHER_WARNING, Traceback, find_tracebacks, shortened
@@ -19,11 +20,13 @@ _SEQUENCES = re.compile(
     r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"  # OSC, DCS, SOS, PM, APC: titles, links, device strings
     r"|\x1b[ -/]*[0-~]?"  # everything else
 )
-# Control characters but newline and tab, characters that only change how others are shown (zero width, writing
-# direction, tags), and the line separators that are not newlines.
-_INVISIBLE = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    r"\U000e0000-\U000e0fff]"
+# Of these categories a reader sees nothing, or only that other characters are shown otherwise: controls, formats
+# (zero width, writing direction, tags), surrogates, private use, unassigned, and line separators that are not newlines.
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Drawn as nothing though their category says letter, mark or symbol.
+_EMPTY = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U00016fe4\U0001d159"
+    "\U000e0100-\U000e01ef]"
 )
 
 
@@ -35,7 +38,17 @@ def readable(raw: bytes) -> str:
     text = _SEQUENCES.sub("", raw.decode("utf-8", errors="replace"))
     if "\r" in text:
         text = "\n".join(_last_state(line) for line in text.split("\n"))
-    return "\n".join(_capped(line) for line in _INVISIBLE.sub("", text).split("\n"))
+    return "\n".join(_capped(line) for line in _seen(text).split("\n"))
+
+
+def _seen(text: str) -> str:
+    """The text without characters that nobody sees."""
+    hidden = {
+        ord(one): None
+        for one in set(text)
+        if one not in "\t\n" and (unicodedata.category(one) in _HIDDEN or _EMPTY.match(one))
+    }
+    return text.translate(hidden) if hidden else text
 
 
 def _last_state(line: str) -> str:

@@ -12,7 +12,7 @@ from tasks.fields import LABEL
 from tasks.model import Scale, Stage
 from tasks.schema import LONGEST_S, ScaleTable, StageTable
 from tasks.source import read_source, with_plain_lines
-from templates.render import scale, script
+from templates.render import BASE, scale, script
 
 # The settings that a script's number of parameters depends on.
 _SHAPE = frozenset({"n_layer", "n_head", "n_embd", "block_size", "vocab_size", "bias"})
@@ -115,6 +115,14 @@ def build_scale(file: Path, name: str, table: ScaleTable, filename: str) -> Scal
         max_parameters=table.max_parameters,
         summary=table.summary.strip(),
     )
+
+
+def builtin_scale(name: str) -> Scale | None:
+    """The built-in scale of this name, as the base script is run at it; None if there is none."""
+    text = scale(name) if LABEL.fullmatch(name) else None
+    if text is None:
+        return None
+    return build_scale(Path("scales", f"{name}.toml"), name, ScaleTable.model_validate(tomllib.loads(text)), BASE)
 
 
 def _timeout_s(file: Path, key: str, stage: StageTable) -> float:

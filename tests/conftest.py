@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import itertools
 import os
@@ -20,7 +21,7 @@ from runner.container.engine import Engine, EngineError
 from runner.container.runner import DockerRunner
 from runner.container.sandbox import Sandbox
 from tests.support.containers import containers_with, import_empty_image, remove_containers
-from tests.support.processes import kill_under
+from tests.support.processes import kill_under, run_to_end
 from tests.support.service import Serve, Server, services
 
 _FAILED = pytest.StashKey[bool]()
@@ -65,18 +66,42 @@ def _expected_s(item: pytest.Item) -> float:
     return 1 if item.get_closest_marker("docker") else 0.1
 
 
+@pytest.fixture(scope="session")
+def smoke_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder for all services that really run tests, with the smoke data and the reference of the smoke scale.
+
+    One for all workers of pytest, whose folders have one parent. References of scales with other settings are made by
+    whichever service first needs one, and stay.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "smoke-data"
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "env.cli", "reference", "make", "--runner", "local", "--data", str(folder)]
+    with (folder / ".made").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "reference").exists():
+            made = run_to_end([*command, "--state", str(tmp_path_factory.mktemp("reference"))], patience_s=300)
+            assert made.returncode == 0, made.stderr
+    return folder
+
+
+def _shared_data(request: pytest.FixtureRequest) -> Callable[[], Path]:
+    """The shared data folder, made when the first service wants it."""
+    return lambda: Path(request.getfixturevalue("smoke_data"))
+
+
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
+def serve(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Serve]:
     """`serve("--runner", "fake", ...)` starts a service in a state folder of its own, stopped at the end."""
     names = (f"state{number}" for number in itertools.count())
-    with services(lambda: tmp_path / next(names), "--runner", "fake") as start:
+    with services(lambda: tmp_path / next(names), "--runner", "fake", data=_shared_data(request)) as start:
         yield start
 
 
 @pytest.fixture(scope="module")
-def serve_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+def serve_shared(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Serve]:
     """Like `serve`, for services that all tests of a module share; each test opens sessions of its own."""
-    with services(lambda: tmp_path_factory.mktemp("shared") / "state") as start:
+    with services(lambda: tmp_path_factory.mktemp("shared") / "state", data=_shared_data(request)) as start:
         yield start
 
 

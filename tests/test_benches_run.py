@@ -99,13 +99,15 @@ def test_a_stage_is_known_by_files_that_are_there(place: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_test_is_measured_beside_its_scripts_by_hand(serve: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_test_is_measured_beside_its_scripts_by_hand(
+    serve: Callable[..., Any], tmp_path: Path, smoke_data: Path
+) -> None:
     folder = tmp_path / "small"
     folder.mkdir()
     (folder / "task.toml").write_text(SMALL_TASK)
     (folder / "gpt_small.sh").write_text(SMALL_SCRIPT)
     server = serve("--runner", "local", "--tasks", str(folder))
-    [pair] = measure_overhead(server, load_task(folder), tmp_path, pairs=1)
+    [pair] = measure_overhead(server, load_task(folder), tmp_path, smoke_data, pairs=1)
     assert pair.by_hand > 0
     assert pair.by_test > pair.in_runs > 0
 

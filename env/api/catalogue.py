@@ -122,6 +122,7 @@ class Row(Body):
     template_unmodified: bool
     duplicate_of: str | None
     auto_submitted: bool
+    compute: float | None
 
 
 class Leaderboard(Body):

@@ -19,6 +19,9 @@ class Labels(Body):
         description="Run key of the first result recorded before with the same code, task version and scale."
     )
     auto_submitted: bool = Field(description="Submitted for its session, not by it.")
+    more_compute: bool = Field(
+        False, description="Its training took more than 1.25 times the compute of the unedited script: ranked apart."
+    )
 
 
 class AuditRecord(Body):
@@ -50,6 +53,32 @@ class SelfReported(Body):
     evaluated_val_loss: float | None = Field(description="Found by the evaluator, on held-out data.")
 
 
+class ComputeRecord(Body):
+    """The training's time beside that of the unedited script, the reference, on the same hardware. In seconds."""
+
+    ratio: float | None = Field(description="How many times the reference's; null where they cannot be compared.")
+    measure: str = Field(description="`cpu`: processor time of all processes; `wall`: the clock's, on GPUs.")
+    used_s: float | None = None
+    reference_s: float | None = None
+    why_not: str = ""
+
+
+class DataRecord(Body):
+    """Data folders and a SHA-256 over what was noted of their files; null where nothing was."""
+
+    training: dict[str, str | None]
+    held_out: dict[str, str | None]
+    reserve: dict[str, str | None] = Field(description="What exam texts are drawn from, where they are not written.")
+
+
+class ExamRecord(Body):
+    """Whether there was text for the evaluation that no run has seen."""
+
+    data_set: str | None
+    sat: bool
+    why_not: str
+
+
 class RunRecord(Body):
     """One run of the test. Times are the host's, in Unix seconds and in seconds."""
 
@@ -63,6 +92,7 @@ class RunRecord(Body):
     elapsed_s: float | None = None
     baseline_s: float | None = None
     slowdown: float | None = Field(None, description="Training time as a multiple of `baseline_s`.")
+    cpu_s: float | None = Field(None, description="Processor seconds of all its processes.")
     details: dict[str, float | None] = Field(default_factory=dict)
 
 
@@ -78,6 +108,10 @@ class IntegrityRecord(Body):
     checkpoint_sha256: str | None = None
     audits: tuple[AuditRecord, ...] = ()
     self_reported: SelfReported | None = None
+    compute: ComputeRecord | None = None
+    data: DataRecord | None = None
+    exam: ExamRecord | None = None
+    reference: str | None = Field(None, description="Key of the reference that it was compared with.")
     ringfence: str = Field(description="The service's version.")
     world_size: int
     settings: dict[str, str]
@@ -103,6 +137,7 @@ class ResultOf(Body, Generic[Record]):
     score: Score
     delta_noise: DeltaNoise
     parameters: int | None
+    compute: float | None = Field(None, description="The training's compute as a multiple of the unedited script's.")
     labels: Labels
     metrics: dict[str, float | None]
     elapsed: dict[str, float | None]

@@ -30,6 +30,7 @@ from env.cli.options import (
     State,
     TaskFolders,
 )
+from env.cli.reference import reference_app
 from env.cli.task import task_app
 from env.cli.wiring import CannotStart, load, wire
 from env.service.access import LOOPBACK
@@ -46,6 +47,7 @@ app = typer.Typer(
 app.add_typer(task_app, name="task")
 app.add_typer(data_app, name="data")
 app.add_typer(baseline_app, name="baseline")
+app.add_typer(reference_app, name="reference")
 app.command()(doctor)
 
 _KEY = re.compile(r"[!-~]+")

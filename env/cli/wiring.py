@@ -75,6 +75,7 @@ def wire(options: Options) -> Service:
             ServiceSettings(
                 db=options.database_url,
                 state_dir=options.state,
+                data_dir=None if options.runner is RunnerName.FAKE else options.data_folder,
                 keys=options.keys,
                 default_scale=options.scale,
                 patience=options.patience,

@@ -7,11 +7,17 @@ import unicodedata
 
 from env.document.refused import EditRefused
 
-# What an editor, a terminal and Python would not all show and count alike: C0 and C1 controls but tab and newline,
-# line separators, bidirectional controls (Trojan Source, CVE-2021-42574), byte order marks, lone surrogates.
-_REFUSED = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]",
+# What an editor, a terminal and Python would not all show and count alike, or not show at all. By general category:
+# controls, formats (zero width, joiners, direction marks, tags, soft hyphens, invisible operators), lone surrogates,
+# private use, unassigned, line and paragraph separators, and blanks that are not the blank.
+_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
+# Drawn as nothing though their category says letter, mark or symbol: joiners, fillers (Default_Ignorable_Code_Point of
+# the Unicode Character Database), variation selectors, and characters whose picture is empty.
+_EMPTY = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U00016fe4\U0001d159"
+    "\U000e0100-\U000e01ef]"
 )
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 # Unicode gives control characters no names of their own.
 _NAMES = {
     "\x00": "NUL",
@@ -24,6 +30,12 @@ _NAMES = {
     "\x7f": "DELETE",
     "\x85": "NEXT LINE",
     "\ufeff": "BYTE ORDER MARK",
+}
+_NAMELESS = {
+    "Cc": "CONTROL CHARACTER",
+    "Cs": "LONE SURROGATE",
+    "Co": "PRIVATE USE CHARACTER",
+    "Cn": "UNASSIGNED CHARACTER",
 }
 
 
@@ -45,16 +57,31 @@ def accepted(name: str, text: str, max_bytes: int | None) -> str:
     text = normalised(text)
     if max_bytes is not None:
         check_size(len(text), max_bytes)  # the fewest bytes it can have: what is far too long is not looked at
-    found = _REFUSED.search(text)
-    if found is not None:
-        line = text.count("\n", 0, found.start()) + 1
+    place = _first_invisible(text)
+    if place is not None:
+        line = text.count("\n", 0, place) + 1
         raise EditRefused(
             "bad_content",
-            f"Line {line} of {name} has {_description(found[0])}. Tabs and ordinary line ends are allowed, other "
-            "control characters, line separators and invisible direction marks are not; in a Python string write "
-            "an escape instead.",
+            f"Line {line} of {name} has {_description(text[place])}. Blanks, tabs and ordinary line ends are allowed; "
+            "control characters, other blanks and separators, and characters that are drawn as nothing are not. In a "
+            "Python string write an escape instead.",
         )
     return text
+
+
+def invisible(character: str) -> bool:
+    """Whether a character would not be seen for what it is. Blank, tab and newline are no such characters."""
+    if character in " \t\n":
+        return False
+    return unicodedata.category(character) in _CATEGORIES or _EMPTY.match(character) is not None
+
+
+def _first_invisible(text: str) -> int | None:
+    if text.isascii():
+        found = _CONTROL.search(text)
+        return None if found is None else found.start()
+    bad = {character for character in set(text) if invisible(character)}
+    return next((place for place, character in enumerate(text) if character in bad), None) if bad else None
 
 
 def check_size(size: int, max_bytes: int) -> None:
@@ -64,7 +91,5 @@ def check_size(size: int, max_bytes: int) -> None:
 
 
 def _description(character: str) -> str:
-    surrogate = "\ud800" <= character <= "\udfff"
-    other = "LONE SURROGATE" if surrogate else "CONTROL CHARACTER"
-    name = _NAMES.get(character, unicodedata.name(character, other))
+    name = _NAMES.get(character) or unicodedata.name(character, "") or _NAMELESS[unicodedata.category(character)]
     return f"U+{ord(character):04X} ({name})"

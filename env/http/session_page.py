@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from env.api.sessions import StepView, TestView
 from env.service.history import FileChange, SessionHistory, StepHistory, TestHistory
 from leaderboard.model import RecordedResult
+from leaderboard.naming import MORE_COMPUTE
 from leaderboard.pages.difference import Difference, difference
 from leaderboard.pages.record import RecordView, record_view
 from leaderboard.pages.render import render
@@ -90,6 +91,8 @@ def _labels(recorded: RecordedResult) -> Iterator[str]:
         yield f"same code as {recorded.duplicate_of}"
     if recorded.auto_submitted:
         yield "submitted automatically"
+    if (recorded.result.compute or 0) > MORE_COMPUTE:
+        yield f"more compute: {recorded.result.compute:.2f} times the unedited script's"
 
 
 def _step(step: StepHistory) -> ShownStep:

@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from env.lifecycle.judgement import Judgement, judge_evaluation, judge_training, out_of_memory
-from env.lifecycle.plan import PlannedRun, halved, owner, spec
+from env.lifecycle.plan import PlannedRun, halved, on_gpus, owner, spec
 from env.lifecycle.progress import MetricsTail, Progress
+from env.lifecycle.reference import Reference
 from env.lifecycle.selfreport import gap_note, slow_note, start_note, steps_note
 from env.store.model import Run, Session, Status, Test
+from runner.inside.names import AGENT_AT_FAULT, WE_AT_FAULT
 from runner.protocol import Exit, ExitReason, Phase, Runner, RunnerError, RunSpec, RunState
 from runner.text import useful_end
 from tasks.model import Stage
@@ -53,20 +55,35 @@ class Attempts:
         self._runner = runner
 
     async def run(
-        self, session: Session, test: Test, item: PlannedRun, live: Progress, news: Callable[[], None]
+        self,
+        session: Session,
+        test: Test,
+        item: PlannedRun,
+        live: Progress,
+        news: Callable[[], None],
+        reference: Reference | None = None,
     ) -> Run:
-        """The run's outcome. `news` is called whenever `live` has changed.
+        """The run's outcome. `news` is called whenever `live` has changed; `reference` is what exams are sat beside.
 
         Attempts are numbered in the order they are made: after a restart the same ones are found in the same order.
         """
         scale = session.size
         upstream = None if item.upstream is None else test.runs[item.upstream]
         lost = halvings = 0
+        spent_s = 0.0
         while True:
             settings = halved(scale.settings, halvings)
             assert settings is not None
             wanted = spec(
-                session.task, scale, test, item, settings, lost + halvings, upstream.run_id if upstream else None
+                session.task,
+                scale,
+                test,
+                item,
+                settings,
+                lost + halvings,
+                upstream.run_id if upstream else None,
+                reference,
+                spent_s,
             )
             ended = await self.take(wanted, live, news, evaluates=item.evaluates)
             if ended.judged.status is Status.INFRA_FAILED and lost < TRIES - 1:
@@ -75,11 +92,13 @@ class Attempts:
             elif (
                 ended.judged.status is Status.FAILED
                 and not item.evaluates
+                and on_gpus(scale)
                 and halvings < HALVINGS
                 and out_of_memory(ended.output)
                 and halved(scale.settings, halvings + 1) is not None
             ):
                 halvings += 1
+                spent_s += ended.state.elapsed_s or 0.0  # one time limit for all that its code makes of it
             else:
                 run = Run(
                     run_id=wanted.run_id,
@@ -94,6 +113,8 @@ class Attempts:
                     series=() if item.evaluates else tuple(live.tail.series),
                     metrics=ended.judged.metrics,
                     evaluation=ended.judged.evaluation,
+                    cpu_s=ended.state.cpu_s,
+                    no_exam=ended.state.no_exam if item.exam else None,
                 )
                 notes = (_halved_note(settings, halvings), *_notes(run, upstream, item.stage, settings))
                 return replace(run, note=" ".join(filter(None, notes)))
@@ -106,7 +127,7 @@ class Attempts:
             await ask(self._runner.submit, wanted)
             state = await self._follow(name, live, news)
             judged = await self._judge(name, evaluates, state, live)
-            output = await self._output(wanted, judged.status)
+            output = await self._output(wanted, judged.status, state)
         except RunnerError as error:
             with contextlib.suppress(RunnerError):
                 await ask(self._runner.cancel, name)  # it may still run, on the devices of the next attempt
@@ -165,13 +186,20 @@ class Attempts:
         metrics = await ask(self._runner.collect, name, "metrics.json")
         return judge_evaluation(ended, metrics, live.cancel_requested)
 
-    async def _output(self, wanted: RunSpec, status: Status) -> str:
-        """What helps of what the run printed: nothing where the judgement says it all."""
+    async def _output(self, wanted: RunSpec, status: Status, state: RunState) -> str:
+        """What helps of what the run printed: nothing where the judgement says it all.
+
+        A run with workers shows the agent's code what nobody else may hear of. What is printed then stays in the logs,
+        unless its exit status says that it has not come to that.
+        """
         if status in (Status.SUCCEEDED, Status.REJECTED):
+            return ""
+        code = state.exit.code if state.exit is not None and state.exit.reason is ExitReason.EXITED else None
+        if wanted.workers and code not in (AGENT_AT_FAULT, WE_AT_FAULT):
             return ""
         stdout, stderr = [await self._whole_log(wanted.run_id, stream) for stream in ("stdout", "stderr")]
         text = useful_end(stdout, stderr, OUTPUT_CHARS)
-        if status is Status.FAILED and wanted.workers:
+        if wanted.workers and code == AGENT_AT_FAULT:
             # Most workers fail in the same way, so one traceback is enough, wherever it is.
             errors = [await self._whole_log(worker.run_id, "stderr") for worker in wanted.workers]
             if said := useful_end(b"", b"\n".join(filter(None, errors)), OUTPUT_CHARS):

@@ -145,6 +145,12 @@ def _stage(runs: list[Run]) -> Iterator[str]:
     metrics = stage_metrics(runs)
     if metrics:
         yield f"Final metrics ({label}): {_listed(metrics, label)}"
+    for run in runs:
+        if run.evaluation is not None and (certificate := run.evaluation.certificate) is not None:
+            yield (
+                f"Certificate: val_loss {certificate.certified:.4f} within {certificate.error:.4f} "
+                f"({certificate.tokens:,} tokens that no process had seen)"
+            )
 
 
 def _headline(run: Run) -> Iterator[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from env.lifecycle.report import read_report
 from env.store.evaluation import Evaluation
 from env.store.model import Status
-from runner.inside.names import FINE, WE_AT_FAULT
+from runner.inside.names import FINE, UNHEARD, WE_AT_FAULT
 from runner.metrics import TrainMetrics
 from runner.protocol import Exit, ExitReason
 
@@ -44,6 +44,8 @@ def judge_evaluation(ended: Exit, metrics_file: bytes | None, cancel_requested: 
         return Judgement(Status.CANCELLED)
     if ended.reason is ExitReason.EXITED and ended.code == WE_AT_FAULT:
         return Judgement(Status.INFRA_FAILED, "the evaluation could not be set up")
+    if ended.reason is ExitReason.EXITED and ended.code in UNHEARD:
+        return Judgement(Status.FAILED, UNHEARD[ended.code])
     judged = _judge_exit(ended)
     if judged.status is not Status.SUCCEEDED:
         return judged

@@ -8,18 +8,23 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from env.lifecycle.attempts import Attempts, ask
+from env.lifecycle.compute import compute, compute_note
 from env.lifecycle.feedback import tested
 from env.lifecycle.plan import on_gpus, plan
 from env.lifecycle.progress import NoWatcher, Progress, Pulse, Watcher
 from env.lifecycle.record import result_of
+from env.lifecycle.reference import Reference
+from env.lifecycle.references import ReferenceFailed, References
 from env.lifecycle.selfreport import expected_steps
 from env.store.model import Session, Status, Test, tests_left
 from env.store.store import Store
 from leaderboard import writing as leaderboard
 from runner.pool import Host, Pool
 from runner.protocol import Runner
+from tasks.model import Scale, Task
 
 log = logging.getLogger("ringfence.lifecycle")
 
@@ -37,13 +42,17 @@ class Lifecycle:
         host: Host,
         clock: Callable[[], datetime],
         watcher: Watcher | None = None,
+        data_dir: Path | None = None,
     ) -> None:
+        """`data_dir` is the data folder that the runner's runs read; None where nothing is really trained."""
         self._store = store
         self._runner = runner
         self._host = host
         self._clock = clock
         self._watcher = watcher or NoWatcher()
         self._attempts = Attempts(runner)
+        self._data_dir = data_dir
+        self._references = References(data_dir, runner)
         self._machine: Mapping[str, str] = {}
         """Hardware and versions, for the record of results."""
         self._live: dict[tuple[str, int], Progress] = {}
@@ -121,6 +130,17 @@ class Lifecycle:
                 return False
         return await self._pulses[session_id, n].wait(seconds)
 
+    async def make_reference(self, task: Task, scale: Scale) -> Reference:
+        """The reference for tests of a task at a scale, made unless it is there. Raises ReferenceFailed."""
+        pool = self._host.pool(on_gpus(scale))
+        devices = pool.lease(scale.world_size)
+        if devices is None:
+            raise ReferenceFailed(f"this host has no {scale.world_size} free devices for scale {scale.name}")
+        try:
+            return await self._references.make(task, scale, devices, self._clock())
+        finally:
+            await asyncio.gather(*(self._give_back(pool, device) for device in devices))
+
     # --- the loop -----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -186,12 +206,17 @@ class Lifecycle:
     async def _take_through(self, session: Session, test: Test, live: Progress) -> None:
         key = (test.session_id, test.n)
         status = Status.SUCCEEDED
+        reference = await self._references.ready(session.task, session.size, test.devices, self._clock())
         for item in plan(session.size):
             run = next((run for run in test.runs if run.position == item.position), None)
             if run is None:
                 live.earlier = tuple(point for done in test.runs for point in done.series)
                 live.label, live.evaluating = item.stage.label, item.evaluates
-                run = await self._attempts.run(session, test, item, live, lambda: self._pulses[key].beat())
+                run = await self._attempts.run(session, test, item, live, lambda: self._pulses[key].beat(), reference)
+                if not item.evaluates:
+                    so_far = replace(test, runs=(*test.runs, run))
+                    note = compute_note(compute(so_far, session.size, reference, self._machine))
+                    run = replace(run, note=" ".join(filter(None, (run.note, note))))
                 with self._store.begin() as conn:
                     self._store.add_run(conn, test, run)
                 test = replace(test, runs=(*test.runs, run))
@@ -199,9 +224,9 @@ class Lifecycle:
             status = run.status
             if status is not Status.SUCCEEDED:
                 break
-        self._finish(session, replace(test, status=status))
+        self._finish(session, replace(test, status=status), reference)
 
-    def _finish(self, session: Session, test: Test) -> None:
+    def _finish(self, session: Session, test: Test, reference: Reference | None = None) -> None:
         """One transaction: the test's final status and its row on the leaderboard."""
         with self._store.begin() as conn:
             others = [t for t in self._store.tests(conn, session.id) if t.n != test.n]
@@ -211,7 +236,7 @@ class Lifecycle:
             test = replace(test, observation=tested(test, session.task.budget.tests, left))
             self._store.finish(conn, test)
             if not test.refunded:
-                leaderboard.record(conn, result_of(session, test, self._machine))
+                leaderboard.record(conn, result_of(session, test, self._machine, reference, self._data_dir))
         self._watcher.finished(session, test)
         self._pulses.pop((test.session_id, test.n), Pulse()).beat()
 

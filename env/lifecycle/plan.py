@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from env.lifecycle.reference import Reference
 from env.store.model import Test
-from runner.inside.names import EVALUATE, LANGUAGE_MODELLING, REHEARSE, WORKER, worker_names
+from runner.inside.names import EVALUATE, LANGUAGE_MODELLING, REFERENCE, REHEARSE, WORKER, worker_names
 from runner.protocol import RunSpec
 from tasks.model import Scale, Stage, Task
 
@@ -45,6 +46,10 @@ class PlannedRun:
     """Its metrics count, and it sees the evaluation data; the other kind runs the agent's training loop."""
     upstream: int | None
     """Position of the run whose output it reads."""
+    exam: str | None = None
+    """The data set that it needs unseen text of, to certify what it measures."""
+    keeps_weights: bool = False
+    """It leaves the weights that its workers were given, beside its report."""
 
 
 def plan(scale: Scale) -> tuple[PlannedRun, ...]:
@@ -58,7 +63,14 @@ def plan(scale: Scale) -> tuple[PlannedRun, ...]:
             trained = len(planned)
             planned.append(PlannedRun(position=trained, stage=stage, command=script, evaluates=False, upstream=None))
             planned.append(
-                PlannedRun(position=trained + 1, stage=stage, command=evaluator, evaluates=True, upstream=trained)
+                PlannedRun(
+                    position=trained + 1,
+                    stage=stage,
+                    command=evaluator,
+                    evaluates=True,
+                    upstream=trained,
+                    exam=exam_data_set(scale),
+                )
             )
         else:
             planned.append(
@@ -86,10 +98,13 @@ def spec(
     settings: Mapping[str, str],
     attempt: int,
     upstream: str | None,
+    reference: Reference | None = None,
+    spent_s: float = 0.0,
 ) -> RunSpec:
     """The run as the runner gets it: the test's snapshot, the stage's script, the settings as environment.
 
-    An evaluating run has nothing of the agent's but the checkpoint, its model workers nothing but the agent's files.
+    An evaluating run has nothing of the agent's but the checkpoint, its model workers nothing but the agent's files;
+    where it sits an exam, another worker runs the `reference`. `spent_s` is what earlier attempts took of its time.
     """
     name = run_id(test.session_id, test.n, run.position, attempt)
     script = {run.stage.script: run.stage.script_text}
@@ -104,38 +119,62 @@ def spec(
             data=scale.data,
             devices=scale.world_size,
             device_ids=gpus,
+            timeout_s=max(1.0, run.stage.timeout_s - spent_s),
+            memory_mb=scale.memory_mb,
+        )
+    beside = reference if run.exam else None
+    scorers = int(settings.get("SCORERS", "1"))
+    names = worker_names(scorers) if upstream else []
+
+    def worker_spec(worker_id: str, number: int, script: str, files: Mapping[str, str]) -> RunSpec:
+        return RunSpec(
+            run_id=worker_id,
+            command=WORKER,
+            files=files,
+            env={"SCRIPT": script, "TORCH_CPP_LOG_LEVEL": "ERROR", **_threads(scale)},
+            device_ids=gpus[number % len(gpus) :][:1] if gpus else (),
             timeout_s=run.stage.timeout_s,
             memory_mb=scale.memory_mb,
         )
-    scorers = int(settings.get("SCORERS", "1"))
-    names = worker_names(scorers) if upstream else []
+
     return RunSpec(
         run_id=name,
         command=run.command,
         files=script,
-        env={**common, **_cap(scale)},
-        data=scale.evaluation_data,
+        env={
+            **common,
+            **_cap(scale),
+            **({} if beside is None else {"REFERENCE": "1"}),
+            **({"KEEP_WEIGHTS": "1"} if run.keeps_weights else {}),
+        },
+        data={**scale.evaluation_data, **({} if beside is None else {"REFERENCE_DIR": beside.folder})},
+        exam=run.exam,
         upstream=upstream,
         timeout_s=run.stage.timeout_s,
         memory_mb=scale.memory_mb,
-        workers=tuple(
-            RunSpec(
-                run_id=f"{name}.{worker}",
-                command=WORKER,
-                files=test.files,
-                env={"SCRIPT": task.filename, "TORCH_CPP_LOG_LEVEL": "ERROR"},
-                device_ids=gpus[number % len(gpus) :][:1] if gpus else (),
-                timeout_s=run.stage.timeout_s,
-                memory_mb=scale.memory_mb,
-            )
-            for number, worker in enumerate(names)
+        workers=(
+            *(worker_spec(f"{name}.{each}", number, task.filename, test.files) for number, each in enumerate(names)),
+            *(() if beside is None else (worker_spec(f"{name}.{REFERENCE}", 0, beside.script, beside.files),)),
         ),
     )
+
+
+def _threads(scale: Scale) -> Mapping[str, str]:
+    """One thread for a model on CPUs: several of a small model's wait for each other more than they compute, and on
+    shared cores they do nothing else.
+    """
+    return {} if on_gpus(scale) else {"OMP_NUM_THREADS": "1"}
 
 
 def _cap(scale: Scale) -> Mapping[str, str]:
     """The cap on parameters as the evaluator is told it; only a scale that trains nothing has none."""
     return {} if scale.max_parameters is None else {"MAX_PARAMETERS": str(scale.max_parameters)}
+
+
+def exam_data_set(scale: Scale) -> str | None:
+    """The data set that models of a scale are examined on: that of its held-out text. None where it names none."""
+    heldout = scale.evaluation_data.get("EVAL_DATA_DIR")
+    return heldout.partition("/")[0] if heldout and scale.settings.get("BLOCK_SIZE", "").isdecimal() else None
 
 
 def on_gpus(scale: Scale) -> bool:
@@ -158,7 +197,7 @@ def halved(settings: Mapping[str, str], times: int) -> Mapping[str, str] | None:
 
 
 def rehearsal(task: Task, scale: Scale, session_id: str, number: int, files: Mapping[str, str]) -> RunSpec:
-    """The free check of the same script on CPU, at a size that takes seconds."""
+    """The free check of the same script on CPU, at a size that takes seconds. It sees no data but what it invents."""
     return RunSpec(
         run_id=run_id(session_id, NO_TEST, number, 0),
         command=REHEARSE,
@@ -171,7 +210,6 @@ def rehearsal(task: Task, scale: Scale, session_id: str, number: int, files: Map
             "WORLD_SIZE_EXPECTED": "2",
             **_cap(scale),
         },
-        data=scale.data,
         devices=2,
         timeout_s=REHEARSAL_S,
         memory_mb=min(scale.memory_mb, 8192),

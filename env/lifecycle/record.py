@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
+from env.lifecycle.compute import compute
 from env.lifecycle.feedback import flat_metrics
+from env.lifecycle.plan import exam_data_set, plan
+from env.lifecycle.reference import Reference
 from env.lifecycle.selfreport import expected_steps, first_val_loss, last_step, last_val_loss, uniform_loss
 from env.store.model import Run, Session, Test
 from leaderboard.model import Result
+from runner.data.digests import folder_digest
+from runner.data.exam import RESERVE
 from tasks.model import Scale
 
 
-def result_of(session: Session, test: Test, machine: Mapping[str, str]) -> Result:
-    """The leaderboard's row for a test that is over; `machine` is what its runner says of hardware and versions."""
+def result_of(
+    session: Session,
+    test: Test,
+    machine: Mapping[str, str],
+    reference: Reference | None = None,
+    data_dir: Path | None = None,
+) -> Result:
+    """The leaderboard's row for a test that is over.
+
+    `machine` is what its runner says of hardware and versions; `reference` is what it was compared with, and `data_dir`
+    the folder of the data it read, None where that was invented.
+    """
     assert test.ended_at is not None
     scale = session.size
     metrics, elapsed = flat_metrics(test)
@@ -24,6 +41,7 @@ def result_of(session: Session, test: Test, machine: Mapping[str, str]) -> Resul
     evaluated = [run.evaluation for run in test.runs if run.evaluation is not None]
     parameters = next((each.parameters for each in evaluated if each.parameters is not None), None)
     checkpoint = next((each.checkpoint_sha256 for each in evaluated if each.checkpoint_sha256 is not None), None)
+    used = compute(test, scale, reference, machine)
     return Result(
         run_key=test.run_key,
         task_id=session.task.id,
@@ -43,8 +61,13 @@ def result_of(session: Session, test: Test, machine: Mapping[str, str]) -> Resul
             "template_unmodified": unmodified,
             "parameters": {"counted": parameters, "cap": scale.max_parameters},
             "checkpoint_sha256": checkpoint,
+            "certificate": next((asdict(each.certificate) for each in evaluated if each.certificate is not None), None),
             "audits": [audit for run in test.runs for audit in _audits(run)],
             "self_reported": _self_reported(test, scale),
+            "compute": asdict(used),
+            "data": _data(scale, data_dir),
+            "exam": _exam(test, scale),
+            "reference": None if reference is None else reference.key,
             "ringfence": version("ringfence"),
             "world_size": scale.world_size,
             "settings": dict(scale.settings),
@@ -55,7 +78,32 @@ def result_of(session: Session, test: Test, machine: Mapping[str, str]) -> Resul
         code=test.files,
         parameters=parameters,
         template_unmodified=unmodified,
+        compute=None if used.ratio is None else round(used.ratio, 4),
     )
+
+
+def _data(scale: Scale, data_dir: Path | None) -> dict[str, dict[str, str | None]]:
+    """By use, the data folders and a SHA-256 over what was noted of their files; null where nothing was."""
+    names = {"training": scale.data.values(), "held_out": scale.evaluation_data.values()}
+    data_set = exam_data_set(scale)
+    reserve = f"{data_set}/{RESERVE}"
+    found = {use: {name: _digest(data_dir, name) for name in folders} for use, folders in names.items()}
+    return {**found, RESERVE: {reserve: _digest(data_dir, reserve)} if data_set not in (None, "smoke") else {}}
+
+
+def _digest(data_dir: Path | None, name: str) -> str | None:
+    return None if data_dir is None else folder_digest(data_dir, name)
+
+
+def _exam(test: Test, scale: Scale) -> dict[str, Any]:
+    """Of which data set there was unseen text for the evaluation, and if there was none, why."""
+    wanted = next((item for item in plan(scale) if item.exam), None)
+    if wanted is None:
+        return {"data_set": None, "sat": False, "why_not": "the scale asks for none"}
+    run = next((run for run in test.runs if run.position == wanted.position), None)
+    if run is None:
+        return {"data_set": wanted.exam, "sat": False, "why_not": "it did not come to that"}
+    return {"data_set": wanted.exam, "sat": run.no_exam == "", "why_not": run.no_exam}
 
 
 def _audits(run: Run) -> list[dict[str, Any]]:
@@ -93,6 +141,7 @@ def _runs(test: Test, scale: Scale) -> Iterator[dict[str, Any]]:
                 "ended_at": run.ended_at,
                 "elapsed_s": round(run.elapsed_s, 3),
                 "baseline_s": baseline_s,
+                "cpu_s": run.cpu_s,
                 "slowdown": round(run.elapsed_s / baseline_s, 3) if baseline_s else None,
                 "details": {} if run.evaluation is None else dict(run.evaluation.details),
             }

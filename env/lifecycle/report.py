@@ -10,7 +10,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, ValidationError
 
-from env.store.evaluation import Evaluation, StoredAudit
+from env.store.evaluation import CertifiedLoss, Evaluation, StoredAudit
+from runner.inside.digits import rounded
 from runner.text import readable
 
 MAX_REASON = 1500
@@ -39,6 +40,15 @@ class _AuditEntry(_Strict):
     complaint: _Text = ""
 
 
+class _CertificateEntry(_Strict):
+    claimed: FiniteFloat | None
+    certified: FiniteFloat
+    error: Annotated[FiniteFloat, Field(ge=0)]
+    limit: Annotated[FiniteFloat, Field(ge=0)]
+    tokens: Annotated[_Count, Field(gt=0)]
+    reference: FiniteFloat | None
+
+
 class _ReportFile(_Strict):
     metrics: Annotated[dict[_Name, float | None], Field(max_length=64)]
     rejected: _Text | None = None
@@ -46,6 +56,7 @@ class _ReportFile(_Strict):
     checkpoint_sha256: _Sha256 | None = None
     audits: Annotated[list[_AuditEntry], Field(max_length=32)] = []
     details: Annotated[dict[_Name, FiniteFloat | None], Field(max_length=256)] = {}
+    certificate: _CertificateEntry | None = None
 
 
 @dataclass(frozen=True)
@@ -80,8 +91,27 @@ def read_report(raw: bytes) -> CheckedReport | None:
         return _rejection(evaluation, _one_line(file.rejected or "", MAX_REASON))
     if not file.metrics:
         return None
-    metrics = {name: math.nan if value is None else value for name, value in file.metrics.items()}
-    return CheckedReport(metrics, "", evaluation)
+    metrics = {name: math.nan if value is None else _short(value) for name, value in file.metrics.items()}
+    return CheckedReport(metrics, "", replace(evaluation, certificate=_certificate(file.certificate)))
+
+
+def _certificate(entry: _CertificateEntry | None) -> CertifiedLoss | None:
+    if entry is None:
+        return None
+    return CertifiedLoss(
+        claimed=None if entry.claimed is None else _short(entry.claimed),
+        certified=_short(entry.certified),
+        error=_short(entry.error),
+        limit=_short(entry.limit),
+        tokens=entry.tokens,
+        reference=None if entry.reference is None else _short(entry.reference),
+    )
+
+
+def _short(value: float) -> float:
+    """So many digits as are told; infinity stays."""
+    short = rounded(value)
+    return value if short is None else short
 
 
 def _audit(audit: _AuditEntry) -> StoredAudit:

@@ -29,7 +29,7 @@ from env.service.workspace import Workspace
 from env.store.model import Run, Session, Step, Test, tests_left
 from leaderboard.column_types import time_text
 from leaderboard.model import RecordedResult
-from leaderboard.naming import metric_column
+from leaderboard.naming import MORE_COMPUTE, metric_column
 from leaderboard.table import iso
 from runner.metrics import TrainMetrics
 
@@ -177,10 +177,12 @@ def result_view(entry: RecordedResult, *, with_code: bool) -> StoredResult:
         score=entry.score,
         delta_noise=entry.delta_noise,
         parameters=result.parameters,
+        compute=result.compute,
         labels=Labels(
             template_unmodified=result.template_unmodified,
             duplicate_of=entry.duplicate_of,
             auto_submitted=entry.auto_submitted,
+            more_compute=result.compute is not None and result.compute > MORE_COMPUTE,
         ),
         metrics=_all_finite(result.metrics),
         elapsed=_all_finite(result.elapsed),

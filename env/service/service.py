@@ -42,6 +42,8 @@ class ServiceSettings:
     """SQLAlchemy URL, e.g. `sqlite:///.ringfence/ringfence.db`."""
     state_dir: Path
     """Where the service keeps its secret."""
+    data_dir: Path | None = None
+    """The data folder that runs read; None where nothing is really trained."""
     keys: Sequence[str] = ()
     """Operators' keys; empty means anyone who reaches the service may open a session."""
     default_scale: str | None = None
@@ -98,7 +100,7 @@ def build(
     access = Access(_secret(settings.state_dir), settings.keys)
     live = LiveSessions(store)
     metrics = Metrics(store, host)
-    lifecycle = Lifecycle(store, runner, host, clock, Telemetry(metrics))
+    lifecycle = Lifecycle(store, runner, host, clock, Telemetry(metrics), settings.data_dir)
     steps = Steps(store, live, access, clock)
     views = Views(store, live, lifecycle, access)
     checks = Checks(store, live, steps, Rehearsals(runner, lifecycle.tidied), access)

@@ -125,6 +125,10 @@ class Run:
     """What the reader of the result has to know of how it came about."""
     evaluation: Evaluation | None = None
     """What the evaluator counted and audited; None for other runs, and where it came to no judgement."""
+    cpu_s: float | None = None
+    """Processor seconds of all its processes by the host; None where it did not count them."""
+    no_exam: str | None = None
+    """Why there was no exam for it; empty where there was one, None for a run that needs none."""
 
     @property
     def elapsed_s(self) -> float:

@@ -103,6 +103,9 @@ runs = Table(
     Column("note", Text, nullable=False),
     # What the evaluator counted and audited.
     Column("evaluation", CompactJson),
+    Column("cpu_s", Float),
+    # Why there was none; empty where there was one, null where none was needed.
+    Column("no_exam", Text),
     ForeignKeyConstraint(["session_id", "n"], ["tests.session_id", "tests.n"]),
     Index("runs_by_test", "session_id", "n", "position"),
 )

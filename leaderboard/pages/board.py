@@ -153,7 +153,7 @@ def _heading(title: str, column: str, sort: str, query: BoardAddress, numeric: b
 
 
 def _higher_is_better(column: str) -> bool:
-    if column in ("agent", "parameters") or naming.is_elapsed_column(column):
+    if column in ("agent", "parameters", "compute") or naming.is_elapsed_column(column):
         return False
     return not naming.lower_is_better(naming.split_column(column)[0])
 
@@ -175,8 +175,16 @@ def _row(
         finished=str(row["timestamp"]),
         baseline=naming.is_baseline(agent),
         cells=tuple(_cell(column, row[column], places[column]) for column in columns),
-        labels=tuple(title for name, title in _LABELS.items() if row.get(name)),
+        labels=_labels(row),
     )
+
+
+def _labels(row: Mapping[str, Cell]) -> tuple[str, ...]:
+    labels = [title for name, title in _LABELS.items() if row.get(name)]
+    compute = row.get("compute")
+    if isinstance(compute, int | float) and compute > naming.MORE_COMPUTE:
+        labels.append("more compute")
+    return tuple(labels)
 
 
 def _cell(column: str, value: Cell, places: int) -> str:

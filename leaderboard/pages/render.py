@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import cache, lru_cache
 from typing import Any
 
@@ -14,10 +15,14 @@ from leaderboard.naming import baseline_name
 from leaderboard.pages import figures
 from leaderboard.pages.assets import static_url
 
-# Controls, bidirectional overrides, zero-width characters and lone surrogates: agents' texts and their output may carry
-# them, to look like something they are not (Boucher & Anderson, "Trojan Source", 2021). Tab and line feed are harmless.
-_HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+# Controls, formats (bidirectional overrides, zero width, tags), surrogates, private use, unassigned, and separators of
+# lines: agents' texts and their output may carry them, to look like something they are not (Boucher & Anderson, "Trojan
+# Source", 2021). Tab and line feed are harmless, and so are blanks of other widths, which pages use themselves.
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Drawn as nothing though their category says letter, mark or symbol.
+_EMPTY = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U00016fe4\U0001d159"
+    "\U000e0100-\U000e01ef]"
 )
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
 
@@ -30,7 +35,12 @@ def render(template: str, **values: Any) -> str:
 def visible(value: Any) -> Any:
     """A text with its hidden characters as escapes, e.g. `\\u202e`; anything else as it is."""
     if isinstance(value, str) and not isinstance(value, Markup):
-        return _HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+        hidden = {
+            ord(one): f"\\u{ord(one):04x}" if ord(one) < 1 << 16 else f"\\U{ord(one):08x}"
+            for one in set(value)
+            if one not in "\t\n" and (unicodedata.category(one) in _HIDDEN or _EMPTY.match(one))
+        }
+        return value.translate(hidden) if hidden else value
     return value
 
 

@@ -8,18 +8,21 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from runner.container.sandbox import Sandbox
+from runner.container.surface import masked_paths, seccomp_profile
 from runner.protocol import RunSpec
 
 RUN, OWNER = "ringfence.run", "ringfence.owner"
 """The labels of a container that name its run and the runner it belongs to."""
 
 WORK, OUT, INPUT, MEET = "/ringfence/work", "/ringfence/out", "/ringfence/input", "/ringfence/meet"
+EXAM = "/ringfence/exam"
 _CPU_PERIOD = 1_000_000_000
 
 
@@ -48,19 +51,6 @@ def data_place(variable: str) -> str:
     return f"/ringfence/data/{variable}"
 
 
-_MASKED = (
-    # What engines mask by themselves: a list of one's own takes its place.
-    *("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats"),
-    *("/proc/scsi", "/proc/sched_debug", "/proc/timer_list", "/proc/timer_stats"),
-    *("/sys/devices/virtual/powercap", "/sys/firmware"),
-    # Counters of the whole host, by which one sandbox can tell another what it should not know.
-    *("/proc/buddyinfo", "/proc/diskstats", "/proc/loadavg", "/proc/locks", "/proc/meminfo", "/proc/pagetypeinfo"),
-    *("/proc/pressure", "/proc/schedstat", "/proc/slabinfo", "/proc/softirqs", "/proc/stat", "/proc/swaps"),
-    *("/proc/sys/fs", "/proc/uptime", "/proc/vmallocinfo", "/proc/vmstat", "/proc/zoneinfo"),
-    "/sys/kernel",
-)
-
-
 def container_body(
     host: ContainerHost, spec: RunSpec, user: int, mounts: Sequence[Mount], nodes: Sequence[str], created_at: float
 ) -> dict[str, Any]:
@@ -86,8 +76,8 @@ def container_body(
             "IpcMode": "private",
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
-            "SecurityOpt": ["no-new-privileges"],
-            "MaskedPaths": list(_MASKED),
+            "SecurityOpt": ["no-new-privileges", f"seccomp={seccomp_profile()}"],
+            "MaskedPaths": masked_paths(os.cpu_count() or 1),
             "Privileged": False,
             "Init": sandbox.init,
             **({"Runtime": sandbox.runtime} if sandbox.runtime else {}),
@@ -128,6 +118,7 @@ def _environment(host: ContainerHost, spec: RunSpec, mounts: Sequence[Mount], no
         "PYTHONDONTWRITEBYTECODE": "1",  # the work folder is read-only
         "OUT_DIR": OUT,
         **({"INPUT_DIR": INPUT} if INPUT in targets else {}),
+        **({"EXAM_DIR": EXAM} if EXAM in targets else {}),
         **({"MEET_DIR": MEET} if spec.workers or spec.is_worker else {}),
         **{variable: data_place(variable) for variable in spec.data},
     }

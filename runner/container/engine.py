@@ -75,6 +75,15 @@ class Engine:
             return None
         return state
 
+    def cpu_seconds(self, name: str) -> float | None:
+        """Processor seconds of all its processes so far; None if it does not run."""
+        try:
+            with _as_engine_error(f"cannot measure container {name}"):
+                used = self._api.stats(name, stream=False, one_shot=True)["cpu_stats"]["cpu_usage"]["total_usage"]
+        except _Missing:
+            return None
+        return int(used) / 1e9 or None
+
     def kill(self, name: str) -> None:
         """SIGKILL to every process in it. Nothing happens if it is over."""
         with contextlib.suppress(_Missing, _Conflict), _as_engine_error(f"cannot kill container {name}"):

@@ -15,9 +15,11 @@ import psutil
 
 from runner.container.classify import Circumstances, classify
 from runner.container.copy import LogCopy
+from runner.container.cpu import CpuMeter, members
 from runner.container.engine import Engine, EngineError, EngineRefusal, LogStream
 from runner.container.folder import ContainerFolder
 from runner.container.sandbox import Sandbox
+from runner.folder.unlinked import unlinked_bytes
 from runner.folder.untrusted import disk_use
 from runner.protocol import Exit, ExitReason
 
@@ -58,6 +60,8 @@ class Hold:
         self._copiers: list[threading.Thread] = []
         self._streams: dict[str, LogStream] = {}
         self._disk_due = 0.0
+        self._cpu = CpuMeter(0, lambda: None)
+        self._pid = 0
         self._thread = threading.Thread(target=self._main, daemon=True)
         self._thread.start()
 
@@ -83,6 +87,8 @@ class Hold:
         state = self._started()
         if state is not None and state["Status"] != "created":
             begun = _moment(state["StartedAt"])
+            self._pid = int(state["Pid"])
+            self._cpu = CpuMeter(self._pid, self._cpu_by_engine)
             self._run.write_begun(begun)
             self._interrupted = begun < psutil.boot_time()
             self._copiers = [threading.Thread(target=self._copy, args=[stream], daemon=True) for stream in self._copies]
@@ -102,7 +108,7 @@ class Hold:
         if started is not None and started >= ended:
             # The engine notes a start when it has returned from it: of a run of milliseconds, after the end.
             started = self._terms.accepted_at
-        self._run.write_exit(classify(state, about), started, ended)
+        self._run.write_exit(classify(state, about), started, ended, self._cpu.seconds)
 
     def _started(self) -> dict[str, Any] | None:
         """The container's state, once it was started; None if it is gone. Who accepted the run may have died first."""
@@ -119,6 +125,7 @@ class Hold:
         while True:
             self._news.wait(_TICK_S)
             self._open()
+            self._cpu.look()
             if stop is None and (stop := self._reason_to_stop(begun)):
                 self._run.write_stopped(stop)
                 look_at = 0.0
@@ -142,11 +149,18 @@ class Hold:
         if looked >= self._disk_due:
             enough = self._sandbox.disk_mb << 20
             used = disk_use([self._run.out, self._run.meet], enough)
+            used += unlinked_bytes(members(self._pid), self._run.path.stat().st_dev)
             now = time.monotonic()
             self._disk_due = now + max(_DISK_S, _DISK_SHARE * (now - looked))
             if used > enough:
                 return Exit(ExitReason.LIMIT, detail=f"{self._sandbox.disk_mb} MiB of files")
         return None
+
+    def _cpu_by_engine(self) -> float | None:
+        try:
+            return self._ask(lambda: self._engine.cpu_seconds(self._container))
+        except EngineRefusal:
+            return None
 
     def _copy(self, stream: str) -> None:
         """All of one stream. Following it ends with the container, or with the engine: therefore it is read once more

@@ -11,13 +11,25 @@ import time
 from functools import cached_property
 from pathlib import Path
 
-from runner.container.body import INPUT, MEET, OUT, OWNER, RUN, WORK, ContainerHost, Mount, container_body, data_place
+from runner.container.body import (
+    EXAM,
+    INPUT,
+    MEET,
+    OUT,
+    OWNER,
+    RUN,
+    WORK,
+    ContainerHost,
+    Mount,
+    container_body,
+    data_place,
+)
 from runner.container.engine import Engine, EngineError
 from runner.container.folder import ContainerFolder
 from runner.container.hold import Hold
 from runner.container.sandbox import Sandbox
 from runner.folder.layout import lay_out
-from runner.folder.runner import FolderRunner, as_runner_error, ended, lock_unless
+from runner.folder.runner import FolderRunner, as_runner_error, lock_unless
 from runner.gpus import device_nodes
 from runner.hardware import describe_host
 from runner.protocol import Phase, RunnerError, RunSpec, RunState
@@ -95,12 +107,12 @@ class DockerRunner(FolderRunner):
     def _state(self, run_id: str) -> RunState:
         run = self._folder(run_id)
         with as_runner_error(f"cannot read the state of run {run_id}"):
-            if (state := ended(run)) or not run.accepted.exists():
+            if (state := run.ended()) or not run.accepted.exists():
                 return state or RunState(Phase.UNKNOWN)
             self._complain(run_id)
             lock = run.try_lock()
             if lock is not None:  # nobody holds it: its service was killed, or it has just ended
-                if state := ended(run):
+                if state := run.ended():
                     os.close(lock)
                     return state
                 self._take(run, lock)
@@ -161,6 +173,8 @@ class DockerRunner(FolderRunner):
         return mounts
 
     def _start(self, run: ContainerFolder, spec: RunSpec, mounts: list[Mount]) -> None:
+        if self._lay_exam(run, spec):
+            mounts = [*mounts, Mount(run.exam, EXAM)]
         rendezvous_folders = [self._rendezvous_folder(worker) for worker in spec.workers]
         lay_out(run, spec.files, rendezvous_folders)
         user = _user(spec)

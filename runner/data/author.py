@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from random import Random
+from random import Random, SystemRandom
 from typing import NamedTuple
 
 from runner.data.lexicon import (
@@ -53,7 +53,18 @@ class SmokeDocument:
 
 def write(seed: bytes, length: int) -> Iterator[SmokeDocument]:
     """Documents until they have `length` characters, a line end after each. The same for the same seed."""
-    random = Random(seed).random
+    return _documents(Random(seed).random, length)
+
+
+def write_unforeseeable(length: int) -> Iterator[SmokeDocument]:
+    """The same with choices that nobody can foresee, not even from the text before.
+
+    The choices of a seeded generator could be worked out from enough of what they led to: it is no cipher.
+    """
+    return _documents(SystemRandom().random, length)
+
+
+def _documents(random: Callable[[], float], length: int) -> Iterator[SmokeDocument]:
     while length > 0:
         document = _document(random)
         length -= len(str(document)) + 1

@@ -1,4 +1,4 @@
-"""FineWeb (10B-token sample) as GPT-2 tokens: training, dev and held-out parts that share no document."""
+"""FineWeb (10B-token sample) as GPT-2 tokens: parts for training, dev, held-out and exams that share no document."""
 
 from __future__ import annotations
 
@@ -18,16 +18,21 @@ from runner.data.hub import Folder, parquet_files, read_rows
 from runner.data.progress import ProgressDisplay
 
 SOURCE = Folder("HuggingFaceFW/fineweb", "sample/10BT", revision="main")
-PARTS = ("train", "dev", "heldout")
+PARTS = ("train", "dev", "heldout", "reserve")
 _BUCKETS = 1000
 _HELDOUT = 2  # of _BUCKETS: about 20M of 10B tokens, twice what an evaluation scores
 _DEV = 1
+_RESERVE = 30  # about 300M tokens: an exam takes 2M of them
 
 
 def part_of(text: str) -> str:
     """The part that a document belongs to, by its own bytes: one that occurs twice is in the same part both times."""
     bucket = int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()) % _BUCKETS
-    return "heldout" if bucket < _HELDOUT else "dev" if bucket < _HELDOUT + _DEV else "train"
+    for part, buckets in (("heldout", _HELDOUT), ("dev", _DEV), ("reserve", _RESERVE)):
+        if bucket < buckets:
+            return part
+        bucket -= buckets
+    return "train"
 
 
 def tokenise(
@@ -68,6 +73,8 @@ class _Parts:
             state = json.loads(self._state.read_text(encoding="utf-8"))
             if state["sources"] != self._sources:
                 raise DataError(folder, f"was begun with other files than there are now; remove {folder} to start over")
+            if state["bytes"].keys() != sizes.keys():
+                raise DataError(folder, f"was begun by a version with other parts; remove {folder} to start over")
             self.done, sizes = state["done"], state["bytes"]
         for part, path in self.paths.items():
             with path.open("ab") as file:

@@ -14,13 +14,14 @@ from typing import Any
 from runner.data.benchmarks import LAMBADA, LM_EVAL, WIKITEXT2, prepare_benchmark
 from runner.data.bpe import FILES, FOLDER, cache_name, load_encoding, prepare_tokenizer
 from runner.data.errors import DataError
+from runner.data.exam import RESERVE_FILE
 from runner.data.fetch import Fetcher, sha256_of
 from runner.data.fineweb import PARTS, tokenise
 from runner.data.lock import Lock
 from runner.data.progress import ProgressDisplay
 from runner.data.smoke import prepare_smoke
 
-TRAIN, HELDOUT = "fineweb10b/train", "fineweb10b/heldout"
+TRAIN, HELDOUT, RESERVE = "fineweb10b/train", "fineweb10b/heldout", "fineweb10b/reserve"
 _BENCHMARKS = {"wikitext2": (WIKITEXT2,), "lambada": (LAMBADA,), "lm-eval": LM_EVAL}
 SETS = ("smoke", *_BENCHMARKS, "fineweb10b")  # the longest last
 TOKENIZER_FILES = tuple(f"{FOLDER}/{cache_name(remote.url)}" for remote in FILES)
@@ -31,8 +32,12 @@ EXPECTED = {
         *TOKENIZER_FILES,
         *(benchmark.file for group in _BENCHMARKS.values() for benchmark in group),
     ),
+    RESERVE: (RESERVE_FILE,),
 }
 """Data folder to the files that the full-scale runs read there."""
+HOW_TO_GET_A_RESERVE = (
+    "it was made before there were reserves: to have one, move fineweb10b out of the data folder and prepare it again"
+)
 _META = "meta.json"
 
 
@@ -78,17 +83,26 @@ def _tokenizer(data_dir: Path, fetcher: Fetcher) -> None:
 
 
 def prepare_fineweb(data_dir: Path, fetcher: Fetcher, encoding: Any, progress: ProgressDisplay, *, keep: bool) -> None:
-    """Make train.bin, dev.bin and heldout.bin in `encoding` (tiktoken's) unless all are there. Raises DataError."""
+    """Make train.bin, dev.bin, heldout.bin and reserve.bin in `encoding` (tiktoken's). Raises DataError.
+
+    Nothing is made where the first three are there. What an earlier version made so has no reserve, and gets none: the
+    documents that would be in it have been trained on.
+    """
     heldout, train = data_dir / HELDOUT, data_dir / TRAIN
     places = {"train": train / "train.bin", "dev": train / "dev.bin", "heldout": heldout / "heldout.bin"}
     if all(place.is_file() for place in places.values()):
+        if missing(data_dir, RESERVE):
+            progress.say(f"fineweb10b has no reserve, so its results get no certificate; {HOW_TO_GET_A_RESERVE}")
         return
+    places["reserve"] = data_dir / RESERVE / RESERVE_FILE
     making = data_dir / ".making" / "fineweb10b"
     if not (making / "whole").exists():
         tokenise(fetcher, encoding, making, progress, keep=keep)
         (making / "whole").touch()  # from here on the parts only move to their places
     for part in PARTS:
         made, place = making / f"{part}.bin", places[part]
+        if part == "reserve" and not made.exists() and not place.exists():
+            continue  # an earlier version, which left none, was stopped on its last steps
         place.parent.mkdir(parents=True, exist_ok=True)
         if made.exists():
             made.replace(place)

@@ -89,12 +89,17 @@ def _stream(seed: bytes, name: str) -> bytes:
 
 def _write_tokens(path: Path, documents: Iterator[SmokeDocument]) -> int:
     """A line each. Returns how many."""
-    lines = [f"{document}\n".encode() for document in documents]
-    ids = b"".join(lines)
-    tokens = bytearray(2 * len(ids))
-    tokens[::2] = ids  # the low byte of each uint16
-    path.write_bytes(tokens)
+    lines = [f"{document}\n" for document in documents]
+    path.write_bytes(byte_tokens("".join(lines)))
     return len(lines)
+
+
+def byte_tokens(text: str) -> bytes:
+    """A token for each byte of the text: uint16, little-endian."""
+    ids = text.encode()
+    tokens = bytearray(2 * len(ids))
+    tokens[::2] = ids
+    return bytes(tokens)
 
 
 def _write_meta(folder: Path, facts: dict[str, object]) -> None:

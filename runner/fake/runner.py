@@ -14,6 +14,7 @@ from runner.protocol import Exit, ExitReason, Phase, RunnerError, RunSpec, RunSt
 @dataclass
 class _Run:
     plan: FakePlan
+    no_exam: str
     timeout_s: float
     started_at: float
     cancelled_at: float | None = None
@@ -60,7 +61,12 @@ class FakeRunner:
             return
         if spec.upstream is not None and spec.upstream not in self._runs:
             raise RunnerError(f"run {spec.run_id} builds on {spec.upstream}, of which there is no trace")
-        run = _Run(make_plan(spec, self._step_s, self._steps), spec.timeout_s, self._clock())
+        run = _Run(
+            make_plan(spec, self._step_s, self._steps),
+            "" if spec.exam is None else "the fake runner gives no exams",
+            spec.timeout_s,
+            self._clock(),
+        )
         self._runs.setdefault(spec.run_id, run)  # atomic, for two threads with the same id
 
     def poll(self, run_id: str) -> RunState:
@@ -70,7 +76,7 @@ class FakeRunner:
         ended_at, end = run.ending()
         if self._clock() < ended_at:
             return RunState(Phase.RUNNING, started_at=run.started_at)
-        return RunState(Phase.ENDED, started_at=run.started_at, ended_at=ended_at, exit=end)
+        return RunState(Phase.ENDED, started_at=run.started_at, ended_at=ended_at, exit=end, no_exam=run.no_exam)
 
     def log(self, run_id: str, stream: str, offset: int, limit: int = 1 << 20) -> bytes:
         assert stream in ("stdout", "stderr"), stream

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.protocol import Exit, ExitReason
+from runner.folder.reserve import with_reserve
+from runner.protocol import Exit, ExitReason, Phase, RunState
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ class RunFolder:
         return self.path / "meet"
 
     @property
+    def exam(self) -> Path:
+        """The folder with the exam's text, for a run that has one; it goes with the run."""
+        return self.path / "exam"
+
+    @property
     def cancel(self) -> Path:
         """A file that is there as soon as somebody wants the run to stop."""
         return self.path / "cancel"
@@ -99,15 +105,31 @@ class RunFolder:
         raw = read_state(self.path / "started")
         return None if raw is None else (raw["at"], raw["session"])
 
-    def write_exit(self, end: Exit, started_at: float | None, ended_at: float) -> None:
-        write_state(self.path / "exit", {**asdict(end), "started_at": started_at, "ended_at": ended_at})
+    def write_exit(self, end: Exit, started_at: float | None, ended_at: float, cpu_s: float | None) -> None:
+        times = {"started_at": started_at, "ended_at": ended_at, "cpu_s": cpu_s}
+        write_state(self.path / "exit", {**asdict(end), **times})
 
-    def exit(self) -> tuple[Exit, float | None, float] | None:
-        """How the run ended, when it started and when it ended; None while it goes on."""
+    def ended(self) -> RunState | None:
+        """The state of a run whose end is written down; None while it goes on."""
         raw = read_state(self.path / "exit")
         if raw is None:
             return None
-        return Exit(ExitReason(raw["reason"]), raw["code"], detail=raw["detail"]), raw["started_at"], raw["ended_at"]
+        return RunState(
+            Phase.ENDED,
+            started_at=raw["started_at"],
+            ended_at=raw["ended_at"],
+            exit=Exit(ExitReason(raw["reason"]), raw["code"], detail=raw["detail"]),
+            cpu_s=raw.get("cpu_s"),
+            no_exam=self.no_exam(),
+        )
+
+    def write_no_exam(self, why: str) -> None:
+        write_state(self.path / "no-exam", {"why": why})
+
+    def no_exam(self) -> str:
+        """Why there is no exam for a run that asked for one; empty otherwise."""
+        raw = read_state(self.path / "no-exam")
+        return "" if raw is None else str(raw["why"])
 
     def try_lock(self) -> int | None:
         """A file descriptor that holds the run's lock, or None when somebody else has it.
@@ -137,12 +159,16 @@ class RunFolder:
 
 def write_state(path: Path, value: dict[str, Any]) -> None:
     """Write a state file: all of it or nothing, also when the machine goes down."""
-    draft = path.with_name(f".{path.name}.draft")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(value, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+
+    def write() -> None:
+        draft = path.with_name(f".{path.name}.draft")
+        with draft.open("w", encoding="utf-8") as file:
+            json.dump(value, file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+
+    with_reserve(path.parent.parent, write)
 
 
 def read_state(path: Path) -> dict[str, Any] | None:

@@ -10,9 +10,12 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
+from runner.data.exam import RESERVE, NoExam, write_exam
+from runner.folder.reserve import keep_reserve, with_reserve
 from runner.folder.run_folder import RunFolder
 from runner.folder.untrusted import create_plain_file, erase, read_plain_file
 from runner.inside.names import DISMISSED, GONE
@@ -34,6 +37,7 @@ class FolderRunner(ABC):
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for left_over in self._root.glob(f"{_REMOVED}*"):
             erase(left_over)
+        keep_reserve(self._root)
 
     @abstractmethod
     def _submit(self, spec: RunSpec) -> None:
@@ -56,6 +60,8 @@ class FolderRunner(ABC):
         for worker in spec.workers:
             if self._state(spec.run_id).phase is not Phase.RUNNING:
                 return
+            if not self._rendezvous_folder(worker).is_dir():
+                continue  # the run was laid out without it, before a restart, and does not expect it
             self._submit(worker)
 
     def poll(self, run_id: str) -> RunState:
@@ -105,8 +111,10 @@ class FolderRunner(ABC):
             self._let_go(name)
             removed = self._root / f"{_REMOVED}{name}-{token_hex(4)}"
             with contextlib.suppress(FileNotFoundError):
-                self._folder(name).path.rename(removed)  # at once: a half deleted folder is never taken for a run
+                # At once: a half deleted folder is never taken for a run.
+                with_reserve(self._root, partial(self._folder(name).path.rename, removed))
                 erase(removed)
+        keep_reserve(self._root)
 
     def run_ids(self) -> list[str]:
         return sorted({_main(name) for name in self._traces()})
@@ -128,9 +136,25 @@ class FolderRunner(ABC):
         main, _, name = worker.run_id.partition(".")
         return self._folder(main).meet / name
 
+    def _lay_exam(self, run: RunFolder, spec: RunSpec) -> bool:
+        """Whether the run has the exam it asks for. What was laid before stays; why there is none is written down."""
+        if spec.exam is None or run.no_exam():
+            return False
+        text = run.exam / "exam.bin"
+        run.exam.mkdir(exist_ok=True)
+        try:
+            if not text.exists():
+                write_exam(self._data_dir, spec.exam, int(spec.env["BLOCK_SIZE"]), text)
+        except NoExam as none:
+            run.write_no_exam(str(none))
+            return False
+        return True
+
     def _data(self, variable: str, name: str) -> Path:
         """The data folder of this name, which `variable` is to lead to. Raises RunnerError."""
         folder = self._data_dir / name
+        if RESERVE in Path(name).parts or (folder / RESERVE).exists():
+            raise RunnerError(f"data folder {name!r} ({variable}) would show a run the reserve of exams")
         if not folder.is_dir():
             raise RunnerError(
                 f"data folder {name!r} ({variable}) is missing in {self._data_dir}: "
@@ -165,15 +189,6 @@ def lock_unless(taken: Callable[[], bool], run: RunFolder) -> int | None:
             raise RunnerError(f"{run.path} is locked, yet nothing starts there")
         time.sleep(0.005)  # somebody else is submitting it; should that fail, it is up to us
     return None
-
-
-def ended(run: RunFolder) -> RunState | None:
-    """The state of a run whose end is written down."""
-    written = run.exit()
-    if written is None:
-        return None
-    end, started_at, ended_at = written
-    return RunState(Phase.ENDED, started_at=started_at, ended_at=ended_at, exit=end)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,10 @@ SENTENCES = {
     "position and nothing else: no later token, no other row, no earlier call",
     "bias": "log-probabilities that were scored are {figure:.3g} nats better on average than what a second process of "
     "the same model expects before it has seen the tokens, allowed is {limit:g}",
+    "spread": "log-probabilities that were scored differ by {figure:.3g} nats (root mean square) from what a second "
+    "process of the same model expects before it has seen the tokens, allowed is {limit:g}",
+    "certificate": "val_loss is {figure:.3g} nats better than what the model predicts of text that no process has "
+    "seen, allowed is {limit:.3g}",
     "drift": "a log-probability moves by {figure:.3g} nats when the same tokens are scored again at the end of the "
     "evaluation, allowed is {limit:g}; evaluation must leave the model as it is",
     "canary": "random tokens are predicted {figure:.3g} nats better than anyone can, allowed is {limit:.3g}",

@@ -4,7 +4,8 @@
 in a sandbox that holds nothing of the agent's but the checkpoint. Its model workers run in sandboxes of their own
 (`worker.py`) and are asked for log-probabilities. Writes OUT_DIR/metrics.json. Exit status: 0 with a report, also when
 an audit failed and the report says so; 1 when the agent's model cannot be scored, with one line on standard error that
-says why; 2 when settings, data or this program are at fault.
+says why; one of UNHEARD (`names.py`) when that came out after the model was shown evaluation data, so that the agent
+must hear no more of it than the status says; 2 when settings, data or this program are at fault.
 """
 
 from __future__ import annotations
@@ -34,6 +35,13 @@ def _score(what: str) -> None:
     write_report(report, settings.out_dir)
     for name, value in report.metrics.items():
         print(f"{name} = {value:.6g}")
+    for audit in report.audits:
+        # For the operator: the report that agents read says less.
+        about = ", ".join(filter(None, (audit.metric, audit.place)))
+        print(
+            f"{audit.name}: {audit.figure:g} {audit.unit}, at most {audit.limit:g} ({audit.samples} samples; {about})"
+        )
+    print(f"certificate: {report.certificate}")
     if report.rejected:
         print(f"rejected: {report.rejected}")
 

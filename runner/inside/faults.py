@@ -7,7 +7,16 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from runner.inside.names import AGENT_AT_FAULT, FINE, WE_AT_FAULT
+from runner.inside.names import (
+    AGENT_AT_FAULT,
+    DIED_UNHEARD,
+    FAILED_UNHEARD,
+    FINE,
+    LATE_UNHEARD,
+    REFUSED_UNHEARD,
+    UNHEARD,
+    WE_AT_FAULT,
+)
 
 
 class AgentFault(Exception):
@@ -53,6 +62,15 @@ class ReplyRefused(AgentFault):
         self.reason = reason
 
 
+class UnheardFault(Exception):
+    """The agent's model failed when it had been shown evaluation data. What it said is for the operator alone."""
+
+    def __init__(self, fault: AgentFault) -> None:
+        super().__init__(str(fault))
+        kinds = {WorkerDied: DIED_UNHEARD, WorkerTimedOut: LATE_UNHEARD, ReplyRefused: REFUSED_UNHEARD}
+        self.status = kinds.get(type(fault), FAILED_UNHEARD)
+
+
 class SetupFault(Exception):
     """Settings or evaluation data are wrong: the operator's trouble, never the agent's."""
 
@@ -72,6 +90,9 @@ def exit_status(work: Callable[[], None]) -> int:
     except AgentFault as fault:
         print(f"ERROR: {fault}", file=sys.stderr)
         return AGENT_AT_FAULT
+    except UnheardFault as fault:
+        print(f"NOT FOR THE AGENT: {fault}\nERROR: {UNHEARD[fault.status]}", file=sys.stderr)
+        return fault.status
     except SetupFault as fault:
         print(f"SETUP ERROR: {fault}", file=sys.stderr)
         return WE_AT_FAULT

@@ -19,14 +19,27 @@ LANGUAGE_MODELLING, LM_EVAL = "language-modelling", "lm-eval"
 FINE, AGENT_AT_FAULT, WE_AT_FAULT = 0, 1, 2
 """Exit statuses of these commands: the work is done; the agent's model or script is at fault; settings, data, devices
 or the program itself are."""
+FAILED_UNHEARD, DIED_UNHEARD, LATE_UNHEARD, REFUSED_UNHEARD = 3, 4, 5, 6
+"""Exit statuses of an evaluation in which the agent's model failed after it was shown evaluation data."""
+UNHEARD = {
+    FAILED_UNHEARD: "the model raised an error on evaluation data, though not on random tokens of the same shapes",
+    DIED_UNHEARD: "the model's process ended on evaluation data, though not on random tokens of the same shapes",
+    LATE_UNHEARD: "the model gave no answer in time on evaluation data",
+    REFUSED_UNHEARD: "the model's answer on evaluation data was not one that a model can give",
+}
+"""All that an agent hears of such a failure, by exit status: what the model says of evaluation data is passed on to
+nobody, because it could spell the data."""
 
 AUDITOR = "audit"
-"""The name of the worker that sees samples only."""
+"""The name of the worker that sees samples and the exam."""
+REFERENCE = "reference"
+"""The name of the worker that runs our own unedited script, where there is one."""
 DISMISSED, GONE = "dismissed", "gone"
 """Files in the folder where a worker meets its evaluator. An evaluator that needs a worker no more makes the first, and
 finds the second when no process of the worker is left."""
 
 
-def worker_names(scorers: int) -> list[str]:
-    """The names of all workers of an evaluation with so many scorers: the auditor first."""
-    return [AUDITOR, *(f"score-{number}" for number in range(1, scorers + 1))]
+def worker_names(scorers: int, *, reference: bool = False) -> list[str]:
+    """The names of all workers of an evaluation with so many scorers: the auditor first, a reference last."""
+    names = [AUDITOR, *(f"score-{number}" for number in range(1, scorers + 1))]
+    return [*names, REFERENCE] if reference else names

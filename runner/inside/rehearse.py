@@ -1,7 +1,7 @@
 """The rehearsal before a test: does the edited script build, train a little, fit the cap, and keep to causality?
 
 `python -P -m runner.inside.rehearse`, in a folder that holds the agent's script (SCRIPT), with model settings
-(`settings.py`) at a very small size, those of the real size as FULL_<NAME>, MAX_PARAMETERS, and DATA_DIR. Counts the
+(`settings.py`) at a very small size, those of the real size as FULL_<NAME>, and MAX_PARAMETERS. Counts the
 parameters at the real size, trains two optimizer steps in two processes, loads the checkpoint into a model worker, and
 asks it twice about the same beginning with other endings. Writes OUT_DIR/metrics.json with `parameters`, `first_loss`
 and `last_loss`; what it finds is advice to the agent, not a result. Exit status as in `evaluate.py`.
@@ -25,6 +25,7 @@ import numpy as np
 from runner.inside.faults import AgentFault, exit_status
 from runner.inside.judge.audits import size_audit
 from runner.inside.judge.checkpoint import open_checkpoint
+from runner.inside.judge.reduction import reduced
 from runner.inside.judge.report import EvaluationReport, write_report
 from runner.inside.judge.worker_client import ModelClient
 from runner.inside.names import SIZE, WORKER
@@ -50,7 +51,9 @@ class TrainingFailed(AgentFault):
 def main() -> None:
     model, out_dir = read_model_settings(os.environ), Path(os.environ["OUT_DIR"])
     parameters = count_at_real_size()
-    losses = train(Path.cwd() / os.environ["SCRIPT"])
+    with tempfile.TemporaryDirectory() as data_dir:
+        invent_data(Path(data_dir), model)
+        losses = train(Path.cwd() / os.environ["SCRIPT"], Path(data_dir))
     checkpoint = open_checkpoint(out_dir / "model.safetensors")
     with tempfile.TemporaryDirectory() as meet_dir:
         place = Path(meet_dir, PROBED)
@@ -58,7 +61,7 @@ def main() -> None:
         with Rendezvous(Path(meet_dir), [PROBED]) as rendezvous, WorkerProcess(place, os.environ, Path.cwd()):
             wire = rendezvous.welcome(PROBED, ANSWER_S)
             with ModelClient(wire, model, ANSWER_S, ANSWER_S) as client:
-                client.load(checkpoint.weights)
+                client.load(reduced(checkpoint))
                 probe_causality(client, model, np.random.default_rng())
     metrics = {"parameters": float(parameters), "first_loss": losses[0], "last_loss": losses[-1]}
     write_report(EvaluationReport(checkpoint, metrics), out_dir)
@@ -88,12 +91,24 @@ def count_at_real_size() -> int:
     return int(printed[-1])
 
 
-def train(script: Path) -> list[float]:
+def invent_data(folder: Path, model: ModelSettings) -> None:
+    """Uniform random tokens as training and dev data: there is nothing to learn from them, nor to tell anybody."""
+    rng = np.random.default_rng()
+    for name, blocks in (("train.bin", 64), ("dev.bin", 16)):
+        rng.integers(model.vocab_size, size=blocks * (model.block_size + 1)).astype("<u2").tofile(folder / name)
+
+
+def train(script: Path, data_dir: Path) -> list[float]:
     """Run the script in PROCESSES processes; the losses it reported, in nats per token. Raises TrainingFailed."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    common = {"WORLD_SIZE": str(PROCESSES), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    common = {
+        "DATA_DIR": str(data_dir),
+        "WORLD_SIZE": str(PROCESSES),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
     ranks = [
         subprocess.Popen(
             [sys.executable, script],

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from runner.inside.faults import SetupFault
 
+CERTIFICATE_TOKENS = {"bytes": 8192, "gpt2": 16384}
+"""How many tokens an exam predicts where the settings do not say it, by tokenizer."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
@@ -46,6 +49,14 @@ class EvaluationSettings:
     """How many workers score, beside the one that audits."""
     audit_samples: int
     """At most this many claims of each metric are audited."""
+    certificate_tokens: int
+    """At most this many tokens are predicted in the exam."""
+    exam: Path | None
+    """Tokens (uint16, little-endian) that no process which runs the agent's code has seen; None without an exam."""
+    reference_dir: Path | None
+    """The folder with a checkpoint of the unedited script and `reference.json`; None without a reference."""
+    start_timeout_s: float
+    """Seconds that a worker has to come, to load the model, and to compile what it likes in its first answers."""
     request_timeout_s: float
     """Seconds that a worker has to answer one request."""
     model: ModelSettings
@@ -53,16 +64,21 @@ class EvaluationSettings:
 
 def read_settings(env: Mapping[str, str]) -> EvaluationSettings:
     """The settings of an evaluation in `env`. Raises SetupFault naming the variable."""
+    tokenizer = _one_of(env, "TOKENIZER", "bytes", "gpt2")
     return EvaluationSettings(
         checkpoint=Path(_text(env, "INPUT_DIR")) / "model.safetensors",
         out_dir=Path(_text(env, "OUT_DIR")),
         data_dir=Path(_text(env, "EVAL_DATA_DIR")),
-        tokenizer=_one_of(env, "TOKENIZER", "bytes", "gpt2"),
+        tokenizer=tokenizer,
         eval_tokens=_positive(env, "EVAL_TOKENS") if env.get("EVAL_TOKENS") else None,
         max_parameters=_positive(env, "MAX_PARAMETERS"),
         meet_dir=Path(_text(env, "MEET_DIR")),
         scorers=_positive(env, "SCORERS", default=1),
         audit_samples=_positive(env, "AUDIT_SAMPLES", default=1024),
+        certificate_tokens=_positive(env, "CERTIFICATE_TOKENS", default=CERTIFICATE_TOKENS[tokenizer]),
+        exam=Path(env["EXAM_DIR"]) / "exam.bin" if env.get("EXAM_DIR") else None,
+        reference_dir=Path(_text(env, "REFERENCE_DIR")) if env.get("REFERENCE") == "1" else None,
+        start_timeout_s=_positive(env, "START_TIMEOUT_S", default=240),
         request_timeout_s=_positive(env, "REQUEST_TIMEOUT_S", default=120),
         model=read_model_settings(env),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 
 from runner.folder.run_folder import Order, RunFolder
+from runner.folder.unlinked import unlinked_bytes
 from runner.folder.untrusted import disk_use
 from runner.local.reap import descendants, urgent
 from runner.protocol import Exit, ExitReason
@@ -22,6 +23,7 @@ class LimitWatch:
     def __init__(self, run: RunFolder, order: Order) -> None:
         self._order = order
         self._folders = [run.out, run.scratch, run.meet]
+        self._device = run.out.stat().st_dev
         self._next = time.monotonic() + _PERIOD_S
         self._crowd = _tasks_on_host()
 
@@ -47,7 +49,8 @@ class LimitWatch:
             return Exit(ExitReason.LIMIT, detail=f"{limits.processes} processes")
         if sum(map(_resident, processes)) > self._order.memory_mb << 20:
             return Exit(ExitReason.MEMORY, detail=f"{self._order.memory_mb} MiB")
-        if disk_use(self._folders, limits.disk_mb << 20) > limits.disk_mb << 20:
+        unlinked = unlinked_bytes((process.pid for process in processes), self._device)
+        if unlinked + disk_use(self._folders, limits.disk_mb << 20) > limits.disk_mb << 20:
             return Exit(ExitReason.LIMIT, detail=f"{limits.disk_mb} MiB of files")
         return None
 

@@ -7,11 +7,12 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from runner.folder.layout import environment, lay_out, visible_gpus
 from runner.folder.run_folder import Limits, Order, RunFolder
-from runner.folder.runner import FolderRunner, as_runner_error, ended, lock_unless
+from runner.folder.runner import FolderRunner, as_runner_error, lock_unless
 from runner.hardware import describe_host
 from runner.local.reap import kill_strays
 from runner.protocol import Exit, ExitReason, Phase, RunnerError, RunSpec, RunState
@@ -31,6 +32,8 @@ class LocalRunner(FolderRunner):
         super().__init__(root, data_dir)
         self.slots = slots
         self._limits = limits or Limits()
+        self._supervisors: dict[str, subprocess.Popen[bytes]] = {}
+        """Those that this object started, by run: what a run does to its folder does not hide them."""
 
     def _submit(self, spec: RunSpec) -> None:
         run = self._folder(spec.run_id)
@@ -43,26 +46,53 @@ class LocalRunner(FolderRunner):
             if lock is None:
                 return
             try:
+                if self._lay_exam(run, spec):
+                    order = replace(order, env={**order.env, "EXAM_DIR": str(run.exam)})
                 lay_out(run, spec.files, map(self._rendezvous_folder, spec.workers))
                 run.write_order(order)
-                _start_supervisor(run, lock)
+                self._supervisors[spec.run_id] = _start_supervisor(run, lock)
             finally:
                 os.close(lock)
 
     def _state(self, run_id: str) -> RunState:
         run = self._folder(run_id)
         with as_runner_error(f"cannot read the state of run {run_id}"):
-            if state := ended(run):
-                return state
-            if not run.laid_out:
-                return RunState(Phase.UNKNOWN)
-            return _running(run) if run.held() else _settle(run)
+            try:
+                if state := run.ended():
+                    return state
+                if run.laid_out:
+                    state = _running(run) if run.held() else _settle(run)
+                    if state.phase is not Phase.UNKNOWN:
+                        return state
+            except ValueError as error:
+                if run_id not in self._supervisors:
+                    raise RunnerError(f"the folder of run {run_id} is damaged: {error}") from error
+            return self._without_folder(run_id)
+
+    def _without_folder(self, run_id: str) -> RunState:
+        """The state of a run whose folder says nothing of it: nobody but the run itself removes or breaks it."""
+        supervisor = self._supervisors.get(run_id)
+        if supervisor is None:
+            return RunState(Phase.UNKNOWN)
+        if supervisor.poll() is None:
+            return RunState(Phase.RUNNING)
+        run = self._folder(run_id)
+        kill_strays(run)
+        run.path.mkdir(exist_ok=True, mode=0o700)
+        run.write_exit(Exit(ExitReason.EXITED, 1, detail="it broke its own run folder"), None, time.time(), None)
+        return self._folder(run_id).ended() or RunState(Phase.UNKNOWN)
+
+    def _cancel(self, run_id: str) -> None:
+        if run_id in self._supervisors:
+            self._folder(run_id).path.mkdir(exist_ok=True, mode=0o700)
+        super()._cancel(run_id)
 
     def describe(self) -> dict[str, str]:
         return {**describe_host(), "runner": self.name}
 
     def _let_go(self, run_id: str) -> None:
         """Nothing of it is left but the folder."""
+        self._supervisors.pop(run_id, None)
 
     def _folder(self, run_id: str) -> RunFolder:
         assert not run_id.startswith((".", "/")), run_id
@@ -87,7 +117,7 @@ class LocalRunner(FolderRunner):
         )
 
 
-def _start_supervisor(run: RunFolder, lock: int) -> None:
+def _start_supervisor(run: RunFolder, lock: int) -> subprocess.Popen[bytes]:
     with run.supervisor_log.open("wb") as log:
         supervisor = subprocess.Popen(
             [sys.executable, "-P", "-m", "runner.local.supervise", run.path],
@@ -100,6 +130,7 @@ def _start_supervisor(run: RunFolder, lock: int) -> None:
             pass_fds=[lock],
         )
     threading.Thread(target=supervisor.wait, daemon=True).start()  # lest it stays a zombie as long as we live
+    return supervisor
 
 
 def _running(run: RunFolder) -> RunState:
@@ -113,7 +144,7 @@ def _settle(run: RunFolder) -> RunState:
     if lock is None:
         return _running(run)  # somebody else is at it: starting or settling it
     try:
-        if state := ended(run):
+        if state := run.ended():
             return state
         if not run.supervisor.exists():
             if complaint := _last_words(run):
@@ -122,10 +153,10 @@ def _settle(run: RunFolder) -> RunState:
         kill_strays(run)
         started = run.started()
         end = Exit(ExitReason.LOST, detail=f"its supervisor broke down: {_last_words(run) or 'killed'}")
-        run.write_exit(end, None if started is None else started[0], time.time())
+        run.write_exit(end, None if started is None else started[0], time.time(), None)
     finally:
         os.close(lock)
-    return ended(run) or _running(run)
+    return run.ended() or _running(run)
 
 
 def _last_words(run: RunFolder) -> str:

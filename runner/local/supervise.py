@@ -30,8 +30,9 @@ def main() -> None:
     write_state(run.supervisor, {"pid": os.getpid()})
     adopt_orphans()
     started_at, started = time.time(), time.monotonic()
-    end = hold(run, run.read_order(), started_at)
-    run.write_exit(end, started_at, started_at + (time.monotonic() - started))
+    end = _blamed(run, hold(run, run.read_order(), started_at))
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)  # whoever lost its parent was a child of ours at its end
+    run.write_exit(end, started_at, started_at + (time.monotonic() - started), used.ru_utime + used.ru_stime)
 
 
 def hold(run: RunFolder, order: Order, started_at: float) -> Exit:
@@ -110,6 +111,16 @@ def _watch(
                 return Exit(ExitReason.DEADLINE, detail=f"{order.timeout_s:g} s")
             if breach := limits.breach():
                 return breach
+
+
+def _blamed(run: RunFolder, end: Exit) -> Exit:
+    """The end of a run that may have removed what its output would be read from: that is a failure of its own."""
+    if run.out.is_dir() and not run.out.is_symlink():
+        return end
+    run.path.mkdir(parents=True, exist_ok=True)  # all of it may be gone, and its end has to be written there
+    if end.reason is ExitReason.EXITED and end.code == 0:
+        return Exit(ExitReason.EXITED, 1, detail="it removed its output folder")
+    return end
 
 
 def _natural_end(returncode: int) -> Exit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,11 +14,10 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def local_arguments(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+def local_arguments(tmp_path_factory: pytest.TempPathFactory, smoke_data: Path) -> tuple[str, ...]:
     """`ringfence serve` options: the task `quick`, tests as processes, and data that is made once."""
     folder = write_quick_task(tmp_path_factory.mktemp("quick"))
-    data = tmp_path_factory.mktemp("data")
-    return ("--runner", "local", "--slots", "2", "--tasks", str(folder), "--data", str(data))
+    return ("--runner", "local", "--slots", "2", "--tasks", str(folder), "--data", str(smoke_data))
 
 
 @pytest.fixture(scope="module")

@@ -198,11 +198,14 @@ def honest_edits(request: pytest.FixtureRequest) -> list[Attack]:
 
 def _selected(request: pytest.FixtureRequest, name: str) -> list[Attack]:
     items = (item for item in request.session.items if isinstance(item, pytest.Function))
-    return [item.callspec.params[name] for item in items if name in getattr(item, "fixturenames", ())]
+    given = (item.callspec.params.get(name) for item in items if hasattr(item, "callspec"))
+    return [edit for edit in given if isinstance(edit, Attack)]  # other tests may have arguments of that name
 
 
 @pytest.fixture(scope="session")
-def open_range(host_image: str, host_sandbox: Sandbox) -> Callable[[Path, set[str]], AbstractContextManager[Range]]:
+def open_range(
+    host_image: str, host_sandbox: Sandbox, smoke_data: Path
+) -> Callable[[Path, set[str]], AbstractContextManager[Range]]:
     """Starts a service with the docker runner and these tasks. RINGFENCE_IMAGE has it use a built image."""
 
     @contextmanager
@@ -212,6 +215,7 @@ def open_range(host_image: str, host_sandbox: Sandbox) -> Callable[[Path, set[st
         sandbox = folder / "sandbox.toml"
         sandbox.write_text("cpus = 1\n" if image else _toml(host_sandbox))
         options = ["--image", image or host_image, "--sandbox", str(sandbox), "--slots", "3"]  # some of them only wait
+        options += ["--data", str(smoke_data)]
         for name in sorted(names):
             options += ["--tasks", str(write_task(folder / name, name))]
         with services(lambda: folder / "state") as start:  # and ends tests that nobody waited for

@@ -20,8 +20,8 @@ OURS = re.compile(r"runner[/.]inside|site-packages|/runs/[0-9a-z-]+/")
 """Our own frames and the host's folders, which no agent and no reader may see."""
 HARMFUL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """What may reach no terminal: control characters, and those that turn the direction of writing."""
-ROUNDING = 1e-4
-"""Nats between two evaluations of the same weights."""
+NOISE = 0.01
+"""Nats between two evaluations of the same weights, each of which adds noise of its own to them."""
 CHANCE = 0.05
 """Nats that another training of much the same model may be better by."""
 
@@ -45,8 +45,8 @@ def test_an_attack_gains_nothing(range_: Range, attack: Attack) -> None:
     assert not HARMFUL.search(told), told
     if seen["status"] == "succeeded":
         honest = range_.honest(attack.task, attack.honest).value()
-        assert seen["metrics"][METRIC] >= honest - (ROUNDING if attack.exact else CHANCE)
-        assert not attack.exact or seen["metrics"][METRIC] == pytest.approx(honest, abs=ROUNDING)
+        assert seen["metrics"][METRIC] >= honest - (NOISE if attack.exact else CHANCE)
+        assert not attack.exact or seen["metrics"][METRIC] == pytest.approx(honest, abs=NOISE)
         assert row[METRIC] == seen["metrics"][METRIC]
     else:
         assert seen["metrics"] == {}
@@ -60,7 +60,7 @@ def test_after_all_attacks_an_honest_test_gets_its_number_and_nothing_is_left(
     range_: Range, containers_of: Callable[[str], list[str]]
 ) -> None:
     before = range_.honest("normalization", {}).value()
-    assert range_.once_more("normalization").value() == pytest.approx(before, abs=ROUNDING)
+    assert range_.once_more("normalization").value() == pytest.approx(before, abs=NOISE)
     runs = range_.server.state / "runs"
     last = time.monotonic() + 30
     while list(runs.iterdir()) or containers_of(str(runs)):

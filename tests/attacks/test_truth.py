@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.docker
 
-ARITHMETIC = 2e-3
-"""Nats that two trainings of the same weights may differ by: kernels and threads are not the sandbox's."""
+ARITHMETIC = 4e-3
+"""Nats that may lie between: kernels and threads are not the sandbox's, and weights lose a little on their way."""
 
 
 @pytest.mark.timeout(300)
@@ -33,6 +33,7 @@ def test_the_honest_number_is_the_mean_cross_entropy_of_the_checkpoint(
     open_range: Callable[[Path, set[str]], AbstractContextManager[Range]],
     write_range_task: Callable[[Path, str], Path],
     load: Callable[[str], ModuleType],
+    smoke_data: Path,
     tmp_path: Path,
 ) -> None:
     with open_range(tmp_path / "range", {"normalization"}) as arena:
@@ -43,7 +44,7 @@ def test_the_honest_number_is_the_mean_cross_entropy_of_the_checkpoint(
         if "range" in task.id
     )
     settings = task.scales["smoke"].settings
-    data = arena.server.state / "data" / "smoke"
+    data = smoke_data / "smoke"
     out = tmp_path / "out"
     out.mkdir()
     script = tmp_path / "script.py"

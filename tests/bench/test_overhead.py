@@ -12,7 +12,9 @@ from pathlib import Path
 from statistics import median
 
 from env.lifecycle.plan import plan, spec
+from env.lifecycle.reference import find, recipe
 from env.store.model import Session, Status, Test
+from runner.data.exam import write_exam
 from runner.folder.layout import environment, lay_out
 from runner.folder.run_folder import RunFolder
 from runner.inside.names import DISMISSED, GONE
@@ -38,20 +40,21 @@ class Pair:
         return self.by_test / self.by_hand
 
 
-def test_a_test_takes_little_longer_than_its_scripts_by_hand(serve: Serve, tmp_path: Path) -> None:
-    pairs = measure_overhead(serve("--runner", "local"), load_tasks()[TASK], tmp_path, pairs=1 + PAIRS)
+def test_a_test_takes_little_longer_than_its_scripts_by_hand(serve: Serve, tmp_path: Path, smoke_data: Path) -> None:
+    server, task = serve("--runner", "local"), load_tasks()[TASK]
+    pairs = measure_overhead(server, task, tmp_path, smoke_data, pairs=1 + PAIRS)
     ratio = median(pair.ratio for pair in pairs[1:])  # the first pair is for warming up
     print(f"a test takes {ratio:.3f} of the time by hand")
     assert ratio < 1.1
 
 
-def measure_overhead(server: Server, task: Task, folder: Path, *, pairs: int) -> list[Pair]:
+def measure_overhead(server: Server, task: Task, folder: Path, data: Path, *, pairs: int) -> list[Pair]:
     """Plays the unedited task at smoke scale, by hand in new folders in `folder`, and as tests of `server`."""
     measured = []
     for number in range(pairs):
         agent = server.open(task.id, scale="smoke")
         started = time.perf_counter()
-        _by_hand(task, folder / f"by-hand-{number}", server.state / "data")
+        _by_hand(task, folder / f"by-hand-{number}", data)
         by_hand = time.perf_counter() - started
         started = time.perf_counter()
         in_runs = _by_test(agent)
@@ -80,6 +83,7 @@ def _by_hand(task: Task, folder: Path, data: Path) -> None:
     files = {task.filename: task.text}
     test = Test(session_id=session.id, n=1, status=Status.RUNNING, files=files, created_at=now)
     scale = session.size
+    reference = find(recipe(task, scale, data), data)
     names: list[str] = []
     for run in plan(scale):
         wanted = spec(
@@ -90,6 +94,7 @@ def _by_hand(task: Task, folder: Path, data: Path) -> None:
             settings=scale.settings,
             attempt=0,
             upstream=None if run.upstream is None else names[run.upstream],
+            reference=reference,
         )
         names.append(wanted.run_id)
         _run(wanted, folder, data)
@@ -105,6 +110,10 @@ def _run(wanted: RunSpec, folder: Path, data: Path) -> None:
         folders["MEET_DIR"] = run.meet
     places = {worker.run_id: run.meet / worker.run_id.partition(".")[2] for worker in wanted.workers}
     lay_out(run, wanted.files, places.values())
+    if wanted.exam is not None:
+        run.exam.mkdir()
+        write_exam(data, wanted.exam, int(wanted.env["BLOCK_SIZE"]), run.exam / "exam.bin")
+        folders["EXAM_DIR"] = run.exam
     with _started(wanted, run, folders) as command, contextlib.ExitStack() as stack:
         left = {}
         for worker in wanted.workers:

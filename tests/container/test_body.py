@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,18 @@ def test_the_sandbox_is_closed() -> None:
     masked = made["HostConfig"].pop("MaskedPaths")
     assert {"/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"} < set(masked)  # the engine's own list
     assert {"/proc/sys/fs", "/proc/stat", "/proc/loadavg", "/proc/meminfo"} < set(masked)  # counters of the host
+    security = made["HostConfig"].pop("SecurityOpt")
+    assert security[0] == "no-new-privileges"
+    profile = json.loads(security[1].removeprefix("seccomp="))
+    assert profile["defaultAction"] == "SCMP_ACT_ERRNO"
+    assert not {"io_uring_setup", "keyctl", "bpf", "unshare", "ptrace", "mincore"} & {
+        name for rule in profile["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]
+    }
     assert made["HostConfig"] == {
         "NetworkMode": "none",
         "IpcMode": "private",
         "ReadonlyRootfs": True,
         "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges"],
         "Privileged": False,
         "Init": True,
         "Memory": 8192 << 20,

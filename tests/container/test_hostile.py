@@ -175,3 +175,20 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+def test_files_without_a_name_count(contain: Contain, finish: Finish) -> None:
+    script = """
+import mmap, os, time
+held = []
+for name in "abcd":
+    file = os.open(f"/ringfence/out/{name}", os.O_RDWR | os.O_CREAT)
+    os.write(file, b"x" * (5 << 20))
+    if name in "ab":
+        held.append(mmap.mmap(file, 0))
+        os.close(file)
+    os.unlink(f"/ringfence/out/{name}")
+time.sleep(60)
+"""
+    state = finish(contain(disk_mb=16), RunSpec("run", ("python3", "-S", "-c", script)))
+    assert state.exit == Exit(ExitReason.LIMIT, detail="16 MiB of files")

@@ -20,7 +20,7 @@ from runner.data.errors import DataError
 from runner.data.fetch import Fetcher
 from runner.data.fineweb import SOURCE, part_of
 from runner.data.lock import NAME
-from runner.data.prepare import EXPECTED, HELDOUT, TRAIN, missing, prepare_fineweb
+from runner.data.prepare import EXPECTED, HELDOUT, RESERVE, TRAIN, missing, prepare_fineweb
 from runner.inside.judge.harness import TASKS, run_tasks
 from runner.inside.judge.language import heldout_blocks, read_texts
 
@@ -81,13 +81,15 @@ def test_every_document_is_in_exactly_one_part(
         "train": texts_in(tmp_path / TRAIN / "train.bin"),
         "dev": texts_in(tmp_path / TRAIN / "dev.bin"),
         "heldout": texts_in(tmp_path / HELDOUT / "heldout.bin"),
+        "reserve": texts_in(tmp_path / RESERVE / "reserve.bin"),
     }
     for part, texts in parts.items():
         assert texts == [text for text in documents if part_of(text) == part]
         assert texts
-    train, dev, heldout = map(set, parts.values())
-    assert not train & dev | train & heldout | dev & heldout
+    train, dev, heldout, reserve = map(set, parts.values())
+    assert not train & dev | train & heldout | dev & heldout | reserve & (train | dev | heldout)
     assert len(train) > 20 * len(heldout)
+    assert 0.02 * len(train) < len(reserve) < 0.04 * len(train)
     assert not (tmp_path / ".making" / "fineweb10b").exists()
     assert not list((tmp_path / ".downloads").rglob("*.parquet"))
     noted = json.loads((tmp_path / TRAIN / "meta.json").read_text())["files"]
@@ -240,3 +242,17 @@ def test_an_evaluator_without_tokenizer_files_says_what_to_do(tmp_path: Path) ->
     tried = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, env=nowhere)
     assert "SetupFault" in tried.stderr
     assert "ringfence data prepare fineweb10b" in tried.stderr
+
+
+def test_a_folder_of_an_earlier_version_stays_as_it_is_and_is_told_that_it_has_no_reserve(
+    fetcher: Fetcher, encoding: Any, told: Any, hub: Any, tmp_path: Path
+) -> None:
+    for folder, files in ((TRAIN, ("train.bin", "dev.bin")), (HELDOUT, ("heldout.bin",))):
+        (tmp_path / folder).mkdir(parents=True)
+        for name in files:
+            (tmp_path / folder / name).write_bytes(b"ab")
+    prepare_fineweb(tmp_path, fetcher, encoding, told, keep=False)
+    assert not hub.asked
+    assert not (tmp_path / RESERVE).exists()
+    assert missing(tmp_path, RESERVE) == ["reserve.bin"]
+    assert "fineweb10b has no reserve" in told.lines[-1]

@@ -154,7 +154,7 @@ def test_one_range_is_named_as_recorded(one: Document) -> None:
         ("a\r\nb\rc\r\n", ("a", "b", "c")),
         ("a\n\rb", ("a", "", "b")),
         ("\tindented by a tab  ", ("\tindented by a tab  ",)),
-        ("é ─ 你好 🙂 \u200b", ("é ─ 你好 🙂 \u200b",)),
+        ("é ─ 你好 🙂 ħ", ("é ─ 你好 🙂 ħ",)),
     ],
 )
 def test_lines_of_content(one: Document, content: str, lines: tuple[str, ...]) -> None:

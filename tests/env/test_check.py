@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from env.lifecycle.plan import rehearsal
+from env.lifecycle.rehearsals import Rehearsals
+from env.store.model import Session
+from runner.fake.runner import FakeRunner
+from tasks.load import load_tasks
 from tests.support.service import Agent, Serve, Server
 from tests.support.tasks import write_quick_task
 
@@ -97,11 +104,59 @@ def test_one_check_at_a_time_and_a_key_gets_the_first_answer_again(shared: Serve
     assert agent.call("check").json()["check"]["checks_remaining"] == 8
 
 
-def test_trouble_of_ours_is_not_counted(serve: Serve, tmp_path: Path) -> None:
-    agent = serve("--runner", "local", "--data", str(tmp_path / "data")).open(scale="gpt-345m")
+def test_trouble_of_ours_is_not_counted(serve: Serve) -> None:
+    agent = serve().open()
+    edit(agent, NORM.format(more="", leak="") + "# fake: evaluate.lost\n")
     refused = agent.call("check")
     assert refused.status_code == 409
-    assert "was not counted: data folder 'fineweb10b/train'" in refused.json()["observation"]
+    assert "was not counted: lost by the runner" in refused.json()["observation"]
+
+
+@pytest.mark.parametrize("wish", ["exit=2", "no-result", "exit=1"])
+def test_a_rehearsal_that_leaves_no_report_has_been_had(serve: Serve, wish: str) -> None:
+    agent = serve().open()
+    edit(agent, NORM.format(more="", leak="") + f"# fake: evaluate.{wish}\n")
+    assert agent.call("check").json()["check"] == {"passed": False, "checks_remaining": 9}
+
+
+def test_a_rehearsal_sees_no_data() -> None:
+    task = load_tasks()["llm-pretrain-normalization"]
+    for scale in task.scales.values():
+        assert not rehearsal(task, scale, "s", 1, {}).data
+
+
+def test_an_agent_has_one_place_and_others_do_not_wait_for_its_queue() -> None:
+    """Slow rehearsals of one agent's many sessions, and then one of another's."""
+    task = load_tasks()["llm-pretrain-normalization"]
+    runner = FakeRunner()
+    rehearsals = Rehearsals(runner, _at_once)
+    at = datetime(2026, 11, 3, tzinfo=UTC)
+
+    def session(number: int, agent: str) -> Session:
+        return Session(
+            id=f"s{number}", task=task, agent=agent, scale="smoke", metadata={}, token_sha256="", created_at=at
+        )
+
+    async def main() -> list[str]:
+        over: list[str] = []
+
+        async def one(number: int, agent: str, script: str) -> None:
+            await rehearsals.rehearse(session(number, agent), 1, {task.filename: script})
+            over.append(agent)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(4):
+                group.create_task(one(number, "many", "# fake: evaluate.seconds=0.4\n"))
+            await asyncio.sleep(0.05)
+            assert len(runner.run_ids()) == 1
+            group.create_task(one(9, "single", "# fake: evaluate.seconds=0.1\n"))
+        return over
+
+    assert asyncio.run(main()) == ["single", "many", "many", "many", "many"]
+
+
+async def _at_once() -> None:
+    pass
 
 
 def test_a_session_without_scales_has_nothing_to_rehearse(serve: Serve, tmp_path: Path) -> None:

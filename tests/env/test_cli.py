@@ -105,7 +105,9 @@ def test_options_come_from_the_environment_too(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)  # two trainings and all that is scored, on a busy machine
-def test_the_demo_plays_a_whole_session(tmp_path: Path) -> None:
+def test_the_demo_plays_a_whole_session(tmp_path: Path, smoke_data: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "data").symlink_to(smoke_data)
     shown = process("demo", "--state", str(tmp_path / "state"))
     told = shown.stdout
     assert shown.returncode == 0, told + shown.stderr

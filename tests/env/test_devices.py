@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from env.lifecycle.attempts import Attempts
 from env.lifecycle.judgement import out_of_memory
-from env.lifecycle.plan import halved
+from env.lifecycle.plan import halved, plan
+from env.lifecycle.progress import Progress
+from env.store.model import Session, Status, Test
+from runner.fake.runner import FakeRunner
+from runner.protocol import RunSpec
+from tasks.load import load_tasks
 from tests.support.service import Serve, Server
 
 BLOCK = """\
@@ -51,6 +59,38 @@ def test_after_two_halvings_it_is_the_agents_to_solve(shared: Server) -> None:
     assert "[COMMAND FAILED exit=1]" in result["observation"]
     assert "torch.OutOfMemoryError: CUDA out of memory" in result["observation"]
     assert "halved 2 time(s), to 24 sequences" in result["observation"]
+
+
+def test_on_cpus_there_is_no_gpu_memory_to_run_out_of(serve: Serve) -> None:
+    agent = serve().open(scale="smoke")
+    agent.call("edit", {"start_line": 88, "end_line": 100, "content": BLOCK.format(fits=4)})
+    assert agent.call("test").status_code == 202
+    result = agent.result(1)
+    assert result["status"] == "failed"
+    assert "halved" not in result["observation"]
+
+
+def test_attempts_share_one_time_limit() -> None:
+    task = load_tasks()["llm-pretrain-normalization"]
+    given: list[float] = []
+
+    class Watched(FakeRunner):
+        def submit(self, spec: RunSpec) -> None:
+            given.append(spec.timeout_s)
+            super().submit(spec)
+
+    at = datetime(2026, 11, 3, tzinfo=UTC)
+    session = Session(
+        id="s", task=task, agent="a", scale="gpt-345m", metadata={}, token_sha256="", created_at=at, seed=None
+    )
+    test = Test(
+        session_id="s", n=1, status=Status.RUNNING, files={task.filename: "# fake: cuda-oom=24\n"}, created_at=at
+    )
+    (training, *_) = plan(session.size)
+    run = asyncio.run(Attempts(Watched(step_s=0.02)).run(session, test, training, Progress(None), lambda: None))
+    assert run.status is Status.SUCCEEDED
+    whole = training.stage.timeout_s
+    assert given == [whole, pytest.approx(whole - 0.2, abs=0.05), pytest.approx(whole - 0.4, abs=0.1)]
 
 
 def test_a_scale_for_gpus_is_refused_where_there_are_none(serve: Serve) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from env.lifecycle.judgement import judge_evaluation, judge_training
 from env.lifecycle.report import MAX_REASON
-from env.store.evaluation import Evaluation, StoredAudit
+from env.store.evaluation import CertifiedLoss, Evaluation, StoredAudit
 from env.store.model import Status
+from runner.inside.names import UNHEARD
 from runner.metrics import TrainMetrics
 from runner.protocol import Exit, ExitReason
 
@@ -135,6 +136,49 @@ def test_what_was_counted_and_audited_is_kept() -> None:
         ),
         details={"val_tokens": 65536.0, "largest": None},
     )
+
+
+CERTIFICATE = {
+    "claimed": 2.5,
+    "certified": 2.50312345,
+    "error": 0.0041,
+    "limit": 0.0252,
+    "tokens": 8192,
+    "reference": 2.6,
+}
+
+
+def test_a_certificate_is_kept_with_six_digits_and_stored() -> None:
+    judged = judge_evaluation(DONE, whole(certificate=CERTIFICATE), False)
+    assert judged.evaluation is not None
+    assert judged.evaluation.certificate == CertifiedLoss(**CERTIFICATE | {"certified": 2.50312})
+    assert Evaluation.from_json(judged.evaluation.to_json()) == judged.evaluation
+    assert "certificate" not in Evaluation().to_json()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"tokens": 0}, {"error": -0.1}, {"certified": None}, {"certified": "2.5"}, {"limit": 1e400}]
+)
+def test_a_certificate_that_cannot_be_is_no_report(wrong: dict[str, object]) -> None:
+    assert judge_evaluation(DONE, whole(certificate=CERTIFICATE | wrong), False).status is Status.FAILED
+
+
+def test_a_rejection_has_no_certificate() -> None:
+    judged = judge_evaluation(DONE, whole(rejected="bias: no", certificate=CERTIFICATE), False)
+    assert judged.evaluation is not None
+    assert judged.evaluation.certificate is None
+
+
+def test_metrics_have_six_digits() -> None:
+    judged = judge_evaluation(DONE, b'{"metrics": {"val_loss": 1.23456789, "ppl": 123456789.0}}', False)
+    assert judged.metrics == {"val_loss": 1.23457, "ppl": 123457000.0}
+
+
+@pytest.mark.parametrize("code", sorted(UNHEARD))
+def test_a_model_that_fails_on_evaluation_data_is_told_of_in_fixed_words(code: int) -> None:
+    judged = judge_evaluation(Exit(ExitReason.EXITED, code), b'{"metrics": {"val_loss": 1.0}}', False)
+    assert (judged.status, judged.reason, judged.metrics) == (Status.FAILED, UNHEARD[code], {})
+    assert judge_evaluation(Exit(ExitReason.SIGNALLED, code), None, False).reason != UNHEARD[code]
 
 
 def test_metrics_alone_are_enough_and_unknown_keys_do_no_harm() -> None:

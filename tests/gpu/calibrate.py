@@ -1,10 +1,10 @@
-"""What audits find in honest models at `gpt-345m` shape, and how long an evaluation takes.
+"""What audits and certificate find in honest models at `gpt-345m` shape, and how long an evaluation takes.
 
-Usage: calibrate.py OUT DATA TASK[:BASELINE]…
-
-Trains each variant for some iterations, one per GPU at a time, then evaluates its checkpoint with the evaluator and
-workers as plain processes: two scorers on the first and last GPU, then the auditor. Prints one JSON line per variant.
-For hosts with GPUs (GPUS=0,1 names them), torch, tiktoken and safetensors; DATA as `corpus.py` makes it.
+Usage: calibrate.py --write OUT VARIANT… lays a script for each variant (`TASK[:BASELINE]`) into OUT, where this package
+is installed; calibrate.py OUT DATA then trains each for ITERATIONS, one per GPU at a time, and evaluates its checkpoint
+with the evaluator and workers as plain processes: two scorers on the first and last GPU, then the auditor. The first
+variant, which has to be an unedited script, is the reference of all. Prints one JSON line per variant. For hosts with
+GPUs (GPUS=0,1 names them), torch, tiktoken and safetensors; DATA as `corpus.py` makes it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -21,47 +22,50 @@ from pathlib import Path
 
 import numpy as np
 
-from env.document.baselines import baseline_document
-from runner.inside.names import DISMISSED, EVALUATE, GONE, LANGUAGE_MODELLING, WORKER, worker_names
-from tasks.load import load_tasks
+from runner.inside.names import DISMISSED, EVALUATE, GONE, LANGUAGE_MODELLING, REFERENCE, WORKER, worker_names
 
 ITERATIONS = int(os.environ.get("ITERATIONS", "120"))
 BATCH = int(os.environ.get("BATCH", "16"))
 SCALE = "gpt-345m"
+SETTINGS = ("EVAL_TOKENS", "AUDIT_SAMPLES", "CERTIFICATE_TOKENS")
+"""Settings of the scale that the environment may set otherwise."""
 
 
-def main(out: Path, data: Path, variants: list[str]) -> None:
-    if variants[0] == "--train":
-        train(out, data)
-        return
+def write(out: Path, variants: list[str]) -> None:
+    from env.document.baselines import baseline_document
+    from tasks.load import load_tasks
+
     tasks = load_tasks()
-    folders = []
-    for variant in variants:
+    for number, variant in enumerate(variants):
         task_name, _, baseline_name = variant.partition(":")
         task = tasks[f"llm-pretrain-{task_name}"]
         baseline = next((one for one in task.baselines if one.name == baseline_name), None)
+        folder = out / f"{number:02d}-{variant.replace(':', '-')}"
+        (folder / "work").mkdir(parents=True, exist_ok=True)
         text = task.text if baseline is None else baseline_document(task, baseline).text
-        folder = out / variant.replace(":", "-")
-        for name in ("work", "out", "meet"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / "work" / "custom.py").write_text(text)
         scale = task.scales[SCALE]
         env = {**scale.settings, "MAX_PARAMETERS": str(scale.max_parameters), "SCRIPT": "custom.py"}
-        env |= {name: os.environ[name] for name in ("EVAL_TOKENS", "AUDIT_SAMPLES") if name in os.environ}
         (folder / "env.json").write_text(json.dumps(env))
-        folders.append(folder)
+
+
+def main(out: Path, data: Path) -> None:
+    folders = sorted(path.parent for path in out.glob("*/env.json"))
     gpus = os.environ.get("GPUS", "0,1").split(",")
 
     def trained(job: tuple[int, Path]) -> None:
         number, folder = job
-        command = [sys.executable, __file__, str(folder), str(data), "--train"]
+        command = [sys.executable, __file__, "--train", str(folder), str(data)]
         subprocess.run(command, env={**os.environ, "CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]}, check=False)
 
     with ThreadPoolExecutor(len(gpus)) as pool:  # alternating: variants of similar cost stand side by side
         list(pool.map(trained, enumerate(folders)))
+    first = folders[0]
+    loss = evaluate(first, data, gpus, None)  # which nothing is compared with
+    (first / "reference.json").write_text(json.dumps({"heldout_loss": loss}))
     for folder in folders:
         if (folder / "model.safetensors").exists():
-            evaluate(folder, data, gpus)
+            evaluate(folder, data, gpus, first)
 
 
 def train(folder: Path, data: Path) -> None:
@@ -110,10 +114,16 @@ def train(folder: Path, data: Path) -> None:
     print("TRAINED", json.dumps(told), flush=True)
 
 
-def evaluate(folder: Path, data: Path, gpus: list[str]) -> None:
+def evaluate(folder: Path, data: Path, gpus: list[str], reference: Path | None) -> float:
+    """The held-out loss of a variant in nats per token; NaN where the evaluation found none."""
     env = json.loads((folder / "env.json").read_text())
-    places = dict(zip(worker_names(scorers=2), (gpus[0], gpus[0], gpus[-1]), strict=True))
+    env |= {name: os.environ[name] for name in SETTINGS if name in os.environ}
+    names = worker_names(scorers=2, reference=reference is not None)
+    places = dict(zip(names, (gpus[0], gpus[0], gpus[-1], gpus[0]), strict=False))
     common = {**os.environ, "SCRIPT": "custom.py"}
+    for name in ("out", "meet"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / name).mkdir()
     started = time.monotonic()
     workers = {}
     for name, gpu in places.items():
@@ -121,11 +131,18 @@ def evaluate(folder: Path, data: Path, gpus: list[str]) -> None:
         place.mkdir(exist_ok=True)
         workers[name] = subprocess.Popen(
             [sys.executable, *WORKER[1:]],
-            cwd=folder / "work",
+            cwd=(folder if reference is None or name != REFERENCE else reference) / "work",
             env={**common, "MEET_DIR": str(place), "CUDA_VISIBLE_DEVICES": gpu},
         )
-    settings = {"INPUT_DIR": folder, "OUT_DIR": folder / "out", "MEET_DIR": folder / "meet", "SCORERS": "2"}
+    settings: dict[str, object] = {
+        "INPUT_DIR": folder,
+        "OUT_DIR": folder / "out",
+        "MEET_DIR": folder / "meet",
+        "SCORERS": "2",
+    }
     settings |= {"EVAL_DATA_DIR": data / "fineweb10b/heldout", "REQUEST_TIMEOUT_S": "300"}
+    if reference is not None:
+        settings |= {"EXAM_DIR": data / "exam", "REFERENCE": "1", "REFERENCE_DIR": reference}
     over = threading.Event()
     runner = threading.Thread(target=dismiss, args=(folder / "meet", workers, over))
     runner.start()
@@ -138,13 +155,23 @@ def evaluate(folder: Path, data: Path, gpus: list[str]) -> None:
     runner.join()
     for worker in workers.values():
         worker.kill()
-    told = {"variant": folder.name, "exit": ended.returncode, "seconds": round(time.monotonic() - started, 1)}
+    told = {
+        "variant": folder.name,
+        "certified": reference is not None,
+        "exit": ended.returncode,
+        "seconds": round(time.monotonic() - started, 1),
+    }
     report = folder / "out" / "metrics.json"
-    if report.exists():
-        found = json.loads(report.read_text())
-        told |= {name: found[name] for name in ("metrics", "rejected", "parameters", "details")}
+    found = json.loads(report.read_text()) if report.exists() else {}
+    if found:
+        told |= {
+            name: found[name]
+            for name in ("metrics", "rejected", "parameters", "details", "certificate")
+            if name in found
+        }
         told["audits"] = [[a["name"], a["figure"], a["limit"], a["samples"], a["where"]] for a in found["audits"]]
     print("EVALUATED", json.dumps(told), flush=True)
+    return float(found.get("metrics", {}).get("val_loss", "nan"))
 
 
 def dismiss(meet: Path, workers: dict[str, subprocess.Popen[bytes]], over: threading.Event) -> None:
@@ -159,4 +186,12 @@ def dismiss(meet: Path, workers: dict[str, subprocess.Popen[bytes]], over: threa
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
+    match sys.argv[1:]:
+        case ["--write", out, *variants]:
+            write(Path(out), variants)
+        case ["--train", folder, data]:
+            train(Path(folder), Path(data))
+        case [out, data]:
+            main(Path(out), Path(data))
+        case _:
+            sys.exit(__doc__)

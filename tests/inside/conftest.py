@@ -19,7 +19,7 @@ import pytest
 import torch
 from safetensors.torch import save_model
 
-from runner.inside.names import DISMISSED, EVALUATE, GONE, worker_names
+from runner.inside.names import DISMISSED, EVALUATE, GONE, REFERENCE, worker_names
 from runner.inside.rehearse import WorkerProcess
 from runner.inside.settings import EvaluationSettings, read_settings
 
@@ -94,11 +94,12 @@ class Bench:
         """The model workers as plain processes that know their script and where to go."""
         processes = {}
         with ExitStack() as stack:
-            for name in worker_names(int(self.env["SCORERS"])):
+            for name in worker_names(int(self.env["SCORERS"]), reference=self.env.get("REFERENCE") == "1"):
                 shutil.rmtree(self.meet / name, ignore_errors=True)
                 (self.meet / name).mkdir()
                 environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-                process = WorkerProcess(self.meet / name, {**environment, "SCRIPT": self.env["SCRIPT"]}, self.work)
+                environment["SCRIPT"] = self.env["SCRIPT"]
+                process = WorkerProcess(self.meet / name, environment, self._work_of(name))
                 processes[name] = stack.enter_context(process)
             stop = Event()
             watch = Thread(target=_kill_the_dismissed, args=(self.meet, processes, stop))
@@ -109,12 +110,15 @@ class Bench:
                 stop.set()
                 watch.join(60)
 
+    def _work_of(self, name: str) -> Path:
+        return self.root / "reference-work" if name == REFERENCE else self.work
+
     def evaluate(self, what: str = "language-modelling") -> subprocess.CompletedProcess[str]:
         """The evaluator as it is started in its sandbox, beside its workers."""
         command = [sys.executable, *EVALUATE[1:], what]
         with self.workers():
             environment = {**os.environ, **self.env}
-            return subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, timeout=100)
+            return subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, timeout=400)
 
     def build_model(self) -> torch.nn.Module:
         """The script's model, in this process, with weights large enough for probabilities that differ."""

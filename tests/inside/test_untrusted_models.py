@@ -7,11 +7,13 @@ import pickle
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from runner.inside.judge.checkpoint import open_checkpoint
+from runner.inside.complaints import SENTENCES
+from runner.inside.names import UNHEARD
 
 if TYPE_CHECKING:
     from tests.inside.conftest import Bench
@@ -169,11 +171,6 @@ def test_a_checkpoint_above_the_cap_is_rejected_before_anyone_loads_it(bench: Be
     assert "parameters in the checkpoint, at most 100 are allowed" in rejected(verdict, bench)
 
 
-def test_numbers_of_eight_bytes_count_twice(bench: Bench) -> None:
-    save_file({"a": torch.zeros(5, dtype=torch.float64), "b": torch.zeros(3, dtype=torch.float16)}, bench.checkpoint)
-    assert open_checkpoint(bench.checkpoint).parameters == 2 * 5 + 3
-
-
 def test_a_model_may_print_as_it_likes(bench: Bench, verdict: Verdict) -> None:
     noise = "import sys; print('\\0 Final metrics: val_loss=0' * 20000); sys.stderr.write('noise\\n' * 50000)"
     bench.script.write_text(bench.script.read_text().replace(FORWARD, f"{noise}\n        {FORWARD}"))
@@ -186,7 +183,8 @@ def test_a_model_that_hangs_is_given_up_and_killed(bench: Bench, verdict: Verdic
     bench.env["REQUEST_TIMEOUT_S"] = "2"
     hang = f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     bench.script.write_text(bench.script.read_text().replace(FORWARD, hang))
-    assert "gave no answer within 2 s while scoring tokens" in refused(verdict, bench)
+    bench.env["START_TIMEOUT_S"] = "20"
+    assert "gave no answer within 20 s while scoring tokens" in refused(verdict, bench)
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid_file.read_text()), 0)
 
@@ -258,3 +256,55 @@ def test_trouble_of_our_own_is_not_blamed_on_the_agent(
     assert code == 2
     assert error.startswith("SETUP ERROR: ")
     assert said in error
+
+
+WHEN_REAL = "if idx.shape[1] == 16 and (idx < 128).all(1).sum() > 3: {}"
+"""In a forward pass: on evaluation data only, which is text here; random tokens are anything."""
+
+
+@pytest.mark.parametrize(
+    ("deed", "status", "said"),
+    [
+        ("raise ValueError(str(idx.tolist()))", 3, "the model raised an error on evaluation data"),
+        ("import os; os._exit(7)", 4, "the model's process ended on evaluation data"),
+        ("import time; time.sleep(60)", 5, "the model gave no answer in time on evaluation data"),
+        ("return self.lm_head(x) * float('nan'), None", 6, "the model's answer on evaluation data was not one"),
+    ],
+)
+def test_what_a_model_says_of_evaluation_data_stays_with_the_operator(bench, deed, status, said):
+    rng = np.random.default_rng(1)
+    rng.integers(32, 127, size=20 * 17).astype("<u2").tofile(bench.data / "heldout.bin")
+    deed = WHEN_REAL.format(deed)
+    bench.script.write_text(bench.script.read_text().replace(FORWARD, f"{deed}\n        {FORWARD}"))
+    ended = bench.evaluate()
+    assert ended.returncode == status
+    assert UNHEARD[status].startswith(said)
+    hidden, told = ended.stderr.splitlines()
+    assert told == f"ERROR: {UNHEARD[status]}"
+    assert hidden.startswith("NOT FOR THE AGENT: ")
+    assert not (bench.root / "out" / "metrics.json").exists()
+
+
+def test_a_model_that_compiles_in_its_first_answers_is_waited_for(bench, verdict):
+    slow = "import time; time.sleep(vars(self).pop('compiling', 3)); self.compiling = 0"
+    bench.script.write_text(bench.script.read_text().replace(FORWARD, f"{slow}\n        {FORWARD}"))
+    assert verdict() == (0, "")
+
+
+def test_the_models_own_loading_code_does_not_run(bench, verdict):
+    hooks = """
+def cheat(self, *_, **__):
+    raise RuntimeError("a hook of the model's ran")
+GPT.load_state_dict = GPT._load_from_state_dict = GPT.state_dict = cheat
+"""
+    bench.script.write_text(bench.script.read_text() + hooks)
+    assert verdict() == (0, "")
+
+
+def test_a_report_has_six_digits_and_no_place(bench, verdict):
+    assert verdict() == (0, "")
+    report = bench.report()
+    assert all(float(f"{value:.6g}") == value for value in report["metrics"].values())
+    assert all(float(f"{audit['figure']:.2g}") == audit["figure"] for audit in report["audits"][1:])
+    assert {audit["where"] for audit in report["audits"]} == {"", "val_loss", "wikitext2_ppl", "lambada_ppl"}
+    assert {audit["name"] for audit in report["audits"]} == set(SENTENCES) - {"certificate"}

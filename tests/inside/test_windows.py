@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import sys
@@ -12,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lm_eval.utils import get_rolling_token_windows
+from safetensors.numpy import save_file
 
 from runner.inside.judge.audits import AuditFinding, size_audit
-from runner.inside.judge.checkpoint import Checkpoint
+from runner.inside.judge.checkpoint import Checkpoint, open_checkpoint
 from runner.inside.judge.language import continuation, rolling_windows, truncated, word_perplexity
 from runner.inside.judge.passages import PassageScore
 from runner.inside.judge.report import EvaluationReport, write_report
@@ -43,40 +45,34 @@ def test_a_short_continuation_of_a_long_context_is_scored_whole() -> None:
     assert (list(passage.tokens), passage.scored) == ([3, 4, 5, 6, 7], 2)
 
 
-class Certain:
-    """A scorer that gives every passage the same log-probability."""
-
-    def __init__(self, logprob):
-        self._logprob = logprob
-
-    def score(self, metric, passages):
-        assert metric
-        return [PassageScore(self._logprob, True) for _ in passages]
-
-
 @pytest.mark.parametrize(("logprob", "perplexity"), [(-1.0, math.e), (-1e6, sys.float_info.max), (-math.inf, math.inf)])
 def test_a_perplexity_is_infinite_only_for_a_probability_of_zero(logprob: float, perplexity: float) -> None:
-    assert word_perplexity(Certain(logprob), ByteTokenizer(), ["word"], 16) == pytest.approx(perplexity)
+    measured = word_perplexity(ByteTokenizer(), ["word"], 16)
+    assert len(measured.passages) == 1
+    assert measured.value([PassageScore(logprob, True)]) == pytest.approx(perplexity)
 
 
-CHECKPOINT = Checkpoint(3, "ab12", np.zeros(1, np.uint8))
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Checkpoint:
+    save_file({"ab": np.zeros(3, np.float32)}, tmp_path / "model.safetensors")
+    return open_checkpoint(tmp_path / "model.safetensors")
 
 
-def finding(name: str, figure: float, limit: float, unit: str, where: str = "") -> AuditFinding:
-    return AuditFinding(name=name, figure=figure, limit=limit, unit=unit, samples=9, where=where)
+def finding(name: str, figure: float, limit: float, unit: str, place: str = "") -> AuditFinding:
+    return AuditFinding(name=name, figure=figure, limit=limit, unit=unit, samples=9, place=place)
 
 
-def test_a_report_is_strict_json_and_replaces_an_older_one(tmp_path: Path) -> None:
+def test_a_report_is_strict_json_and_replaces_an_older_one(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
     drift = finding("drift", 0.5, 1.0, "nats", "position 3")
     for loss in (1.0, 2.5):
-        write_report(
-            EvaluationReport(CHECKPOINT, {"val_loss": loss, "ppl": math.inf}, [drift], {"tokens": 7}), tmp_path
-        )
-    text = (tmp_path / "metrics.json").read_text()
+        write_report(EvaluationReport(checkpoint, {"val_loss": loss, "ppl": math.inf}, [drift], {"tokens": 7}), out)
+    text = (out / "metrics.json").read_text()
     assert json.loads(text) == {
         "metrics": {"val_loss": 2.5, "ppl": None},
-        "parameters": 3,
-        "checkpoint_sha256": "ab12",
+        "parameters": 3 + len("ab") + 8,
+        "checkpoint_sha256": hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest(),
         "rejected": None,
         "audits": [
             {
@@ -86,24 +82,26 @@ def test_a_report_is_strict_json_and_replaces_an_older_one(tmp_path: Path) -> No
                 "limit": 1.0,
                 "unit": "nats",
                 "samples": 9,
-                "where": "position 3",
+                "where": "",
             }
         ],
         "details": {"tokens": 7},
     }
-    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+    assert [path.name for path in out.iterdir()] == ["metrics.json"]
 
 
-def test_a_failed_audit_leaves_no_metric_and_says_which_where_and_by_how_much(tmp_path: Path) -> None:
+def test_a_failed_audit_leaves_no_metric_and_says_which_and_by_how_much_but_not_where(
+    tmp_path: Path, checkpoint: Checkpoint
+) -> None:
     audits = [
         finding("normalisation", 0.0, 1e-3, "probability"),
         finding("commitment", 3.25, 2e-3, "nats", "val_loss, sequence 3, position 8"),
         size_audit(1234567, 1000),
     ]
-    write_report(EvaluationReport(CHECKPOINT, {"val_loss": 0.1}, audits), tmp_path)
+    write_report(EvaluationReport(checkpoint, {"val_loss": 0.1}, audits), tmp_path)
     written = json.loads((tmp_path / "metrics.json").read_text())
     assert written["metrics"] == {}
-    assert "commitment: a log-probability that was scored differs by 3.25 nats" in written["rejected"]
-    assert "(val_loss, sequence 3, position 8)" in written["rejected"]
+    assert "commitment: a log-probability that was scored differs by 3.2 nats" in written["rejected"]
+    assert "sequence 3" not in json.dumps(written)
     assert "1,234,567 parameters in the checkpoint, at most 1,000 are allowed" in written["rejected"]
     assert "normalisation" not in written["rejected"]

@@ -24,7 +24,7 @@ def numbers(connection: Connection, **query: Any) -> list[object]:
 
 
 def test_a_table_as_json(connection: Connection, add: Add) -> None:
-    add(1, submit=True, parameters=354_871_296, template_unmodified=True)
+    add(1, submit=True, parameters=354_871_296, template_unmodified=True, compute=1.02)
     add(2, session_id="t", status="failed", seed=None, metrics={}, elapsed={"elapsed_gpt-345m": 3.5})
     table = reading.rows(connection, "task", TableQuery(final=False))
     assert json.loads(json.dumps(asdict(table))) == {
@@ -32,6 +32,7 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
         "columns": [
             *("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score"),
             *("delta_noise", "run_key", "parameters", "template_unmodified", "duplicate_of", "auto_submitted"),
+            "compute",
             *("val_loss_gpt-345m", "lambada_ppl_gpt-345m", "elapsed_gpt-345m"),
         ],
         "metric_columns": ["val_loss_gpt-345m", "lambada_ppl_gpt-345m"],
@@ -52,6 +53,7 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
                 "template_unmodified": True,
                 "duplicate_of": None,
                 "auto_submitted": False,
+                "compute": 1.02,
                 "val_loss_gpt-345m": 2.3,
                 "lambada_ppl_gpt-345m": 69.34,
                 "elapsed_gpt-345m": 20548.0,
@@ -72,6 +74,7 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
                 "template_unmodified": False,
                 "duplicate_of": "s-1",
                 "auto_submitted": False,
+                "compute": None,
                 "val_loss_gpt-345m": None,
                 "lambada_ppl_gpt-345m": None,
                 "elapsed_gpt-345m": 3.5,
@@ -132,8 +135,8 @@ def test_filters(connection: Connection, add: Add, query: dict[str, str], expect
 def test_a_scale_shows_only_its_own_columns(connection: Connection, add: Add) -> None:
     add(1)
     add(2, scale="smoke", metrics={"val_loss_gpt-smoke": 2.5}, elapsed={})
-    assert reading.rows(connection, "task", TableQuery(scale="smoke")).columns[15:] == ("val_loss_gpt-smoke",)
-    assert len(reading.rows(connection, "task", TableQuery()).columns[15:]) == 4
+    assert reading.rows(connection, "task", TableQuery(scale="smoke")).columns[16:] == ("val_loss_gpt-smoke",)
+    assert len(reading.rows(connection, "task", TableQuery()).columns[16:]) == 4
 
 
 def test_best_first_by_default_and_the_oldest_of_equals(connection: Connection, add: Add) -> None:
@@ -240,3 +243,18 @@ def test_a_time_under_a_metrics_name_does_not_displace_it(connection: Connection
     table = reading.rows(connection, "task", TableQuery(final=False))
     assert (table.rows[0]["x"], table.rows[0]["agent"]) == (1.0, "agent")
     assert len(set(table.columns)) == len(table.columns)
+
+
+def test_what_took_more_compute_ranks_after_everything_else_on_every_page(connection: Connection, add: Add) -> None:
+    add(1, metrics={LOSS: 2.0}, compute=1.26)
+    add(2, metrics={LOSS: 2.4}, compute=1.25)
+    add(3, metrics={LOSS: 2.5})
+    add(4, metrics={}, status="failed")
+    add(5, metrics={LOSS: 2.3}, compute=0.9)
+    add(6, metrics={LOSS: 1.9}, compute=14.0)
+    ranked = [5, 2, 3, 4, 6, 1]
+    assert numbers(connection) == ranked
+    for size in (1, 2, 4, 5):
+        assert [n for at in range(0, 6, size) for n in numbers(connection, limit=size, offset=at)] == ranked
+    assert numbers(connection, sort=LOSS) == [6, 1, 5, 2, 3, 4]
+    assert numbers(connection, sort="-compute")[:3] == [6, 1, 2]

@@ -87,6 +87,7 @@ def test_a_run_laid_out_but_never_started_can_be_repeated(
     eventually(lambda: not folder.held())
     for name in ("supervisor", "started", "exit", "stdout", "stderr"):
         (folder.path / name).unlink()
+    local = LocalRunner(tmp_path / "runs", tmp_path / "data", slots=2)  # which does not know that it was started
     assert local.poll("run").phase is Phase.UNKNOWN
     local.submit(shell("echo whole\n"))
     assert ended(local, "run").exit == Exit(ExitReason.EXITED, 0)

@@ -131,12 +131,18 @@ Serve = Callable[..., Server]
 
 
 @contextmanager
-def services(make_folder: Callable[[], Path], *default: str) -> Iterator[Serve]:
-    """Starts services, each in a state folder of its own; all are closed at the end."""
+def services(make_folder: Callable[[], Path], *default: str, data: Callable[[], Path] | None = None) -> Iterator[Serve]:
+    """Starts services, each in a state folder of its own; all are closed at the end.
+
+    Those that really run tests are on the `data` folder, unless they name another.
+    """
     with ExitStack() as ends:
 
         def start(*arguments: str, command: tuple[str, ...] = COMMAND) -> Server:
-            server = Server(make_folder(), arguments or default, command)
+            arguments = arguments or default
+            if data is not None and "--data" not in arguments and {"local", "docker"} & set(arguments):
+                arguments = (*arguments, "--data", str(data()))
+            server = Server(make_folder(), arguments, command)
             ends.callback(server.close)
             return server.start()
 

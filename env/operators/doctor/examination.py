@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from env.lifecycle.plan import on_gpus
+from env.lifecycle.plan import exam_data_set, on_gpus
+from env.lifecycle.reference import find, recipe
 from env.operators.doctor import host
 from env.operators.doctor.finding import Finding, ok, problem, warning
 from env.operators.doctor.trial import trial
-from runner.data.prepare import missing
+from runner.data.exam import NoExam, exams_left
+from runner.data.prepare import HOW_TO_GET_A_RESERVE, missing
 from runner.data.smoke import is_prepared
 from runner.gpus import busy, discover
 from runner.pool import Device
 from runner.protocol import Runner, RunnerError
-from tasks.model import Task
+from tasks.model import Scale, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,7 @@ def examine(setup: Setup) -> Iterator[Finding]:
     yield _gpus(devices, setup)
     yield from _sandbox(setup, tuple(device.id for device in devices))
     yield from _data(setup)
+    yield from _certificates(setup)
 
 
 def _gpus(devices: list[Device], setup: Setup) -> Finding:
@@ -72,7 +75,7 @@ def _sandbox(setup: Setup, gpus: tuple[str, ...]) -> Iterator[Finding]:
         setup.state.mkdir(parents=True, exist_ok=True)
         # Beside the real runs: a container engine may see no other folder of this host.
         with tempfile.TemporaryDirectory(dir=setup.state, prefix="doctor-") as scratch:
-            runner = setup.make_runner(Path(scratch), setup.data)
+            runner = setup.make_runner(Path(scratch, "runs"), setup.data)
             about = runner.describe()
             named = [f"{name} {about[name]}" for name in ("engine", "image") if name in about]
             yield ok("runner", ", ".join([runner.name, *named]))
@@ -88,6 +91,48 @@ def _sandbox(setup: Setup, gpus: tuple[str, ...]) -> Iterator[Finding]:
         if not existed:
             with contextlib.suppress(OSError):
                 setup.state.rmdir()
+
+
+def _certificates(setup: Setup) -> Iterator[Finding]:
+    """What certified results of the full scales need beside the data."""
+    seen: set[str] = set()
+    for task in setup.tasks.values():
+        for scale in task.scales.values():
+            data_set = exam_data_set(scale)
+            if data_set in (None, "smoke") or _without_folders(setup.data, scale):
+                continue
+            if f"reserve {data_set}" not in seen:
+                seen.add(f"reserve {data_set}")
+                yield _reserve(setup.data, data_set, int(scale.settings["BLOCK_SIZE"]))
+            wanted = recipe(task, scale, setup.data)
+            if wanted is not None and wanted.key not in seen:
+                seen.add(wanted.key)
+                there = find(wanted, setup.data) is not None
+                subject = f"reference {scale.name}"
+                yield (
+                    ok(subject, wanted.key)
+                    if there
+                    else warning(
+                        subject,
+                        "not made yet: results get no compute",
+                        f"ringfence reference make --scale {scale.name}",
+                    )
+                )
+
+
+def _without_folders(data_dir: Path, scale: Scale) -> bool:
+    return not all((data_dir / name).is_dir() for name in (*scale.data.values(), *scale.evaluation_data.values()))
+
+
+def _reserve(data_dir: Path, data_set: str, block_size: int) -> Finding:
+    subject = f"reserve {data_set}"
+    try:
+        left = exams_left(data_dir, data_set, block_size)
+    except NoExam as none:
+        return warning(subject, f"{none}: results get no certificate", HOW_TO_GET_A_RESERVE)
+    if not left:
+        return warning(subject, "used up: results get no certificate", "prepare the data set anew")
+    return ok(subject, f"text for {left} more exams")
 
 
 def _data(setup: Setup) -> Iterator[Finding]:

@@ -15,35 +15,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.inside.complaints import complaint
+from runner.inside.digits import rounded
+from runner.inside.judge.certificate import Certificate
 from runner.inside.judge.passage_scorer import FirstAnswer, PassageScorer, Sample
-from runner.inside.judge.passages import BATCH_TOKENS
+from runner.inside.judge.predictions import answers
 from runner.inside.judge.worker_client import ModelClient
-from runner.inside.judge.workers import Workers
 from runner.inside.settings import ModelSettings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Tolerance:
-    """Nats by which two honest computations of one log-probability may differ: rows share a batch with others."""
+    """Nats by which two honest computations of one log-probability may differ: rows share a batch with others.
+
+    All of it is known from honest models. Nothing is taken from the sample that is judged.
+    """
 
     worst: float
     """The most that any single one may differ by."""
+    spread: float
+    """The most that they may differ by as a root mean square."""
     mean: float
     """The most that very many may differ by on average, in the claim's favour."""
+    rounding: float
+    """The largest root mean square of honest differences, which decides how far a mean of few may be from zero."""
 
 
 TOLERANCES = {
-    "float32": Tolerance(worst=1e-3, mean=1e-4),
-    "float16": Tolerance(worst=0.02, mean=5e-4),
-    "bfloat16": Tolerance(worst=0.1, mean=5e-4),
+    "float32": Tolerance(worst=1e-3, spread=1e-4, mean=2e-5, rounding=1e-5),
+    "float16": Tolerance(worst=5e-2, spread=1e-3, mean=5e-5, rounding=2e-4),
+    "bfloat16": Tolerance(worst=1e-1, spread=2e-3, mean=5e-5, rounding=2e-4),
 }
 """The tolerances by the type that the model computes in; docs/trust.md says what was measured."""
+STEEP = 16.0
+"""Nats from which on a log-probability's rounding grows with it: a float's precision is relative."""
+CANARY_ODDS = 1e-6
+"""The probability at which an honest model fails the canary."""
+FIGURE_DIGITS = 2
+"""Significant digits of an audit's figure that are told."""
 NORMALISED = 1e-3
 """How far the sum of a distribution may be from one."""
 FLOOR = -1e4
 """Nats that stand for the logarithm of zero, so that two of them agree."""
-REPEATED = 4
-"""One sample in so many is shown twice, with other endings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +71,10 @@ class AuditFinding:
     unit: str
     samples: int
     """How many places were looked at."""
-    where: str = ""
-    """The place of the figure; empty where it has none."""
+    metric: str = ""
+    """The metric that it is about; empty where it is about all."""
+    place: str = ""
+    """Where the figure was seen, for the operator alone: of places in evaluation data the agent hears nothing."""
 
     @property
     def passed(self) -> bool:
@@ -68,8 +82,14 @@ class AuditFinding:
 
     @property
     def complaint(self) -> str:
-        """Which audit failed, where and by how much, in one line; meaningful only where it did fail."""
-        return complaint(self.name, figure=self.figure, limit=self.limit, where=self.where)
+        """Which audit failed, and by how much, in one line; meaningful only where it did fail."""
+        return complaint(self.name, figure=self.told, limit=self.limit, where=self.metric)
+
+    @property
+    def told(self) -> float:
+        """The figure as agents may read it: of what their code may have steered by the data, few digits."""
+        figure = self.figure if self.name == "parameters" else rounded(self.figure, FIGURE_DIGITS)
+        return math.nan if figure is None else figure
 
 
 def size_audit(parameters: int, cap: int) -> AuditFinding:
@@ -77,23 +97,37 @@ def size_audit(parameters: int, cap: int) -> AuditFinding:
     return AuditFinding(name="parameters", figure=parameters, limit=cap, unit="parameters", samples=1)
 
 
-def audit(
-    scorer: PassageScorer, workers: Workers, model: ModelSettings, rng: np.random.Generator
-) -> list[AuditFinding]:
-    """All audits of what was scored; the scorers among the workers are gone afterwards.
+def certificate_audit(certificate: Certificate) -> AuditFinding:
+    """Whether a claim is no better than its certificate allows."""
+    return AuditFinding(
+        name="certificate",
+        figure=certificate.advantage,
+        limit=certificate.limit,
+        unit="nats",
+        samples=certificate.tokens,
+    )
 
-    Raises AgentFault when a worker fails, SetupFault when the scorers cannot be got rid of.
-    """
+
+def audit_scorers(scorer: PassageScorer, model: ModelSettings, rng: np.random.Generator) -> list[AuditFinding]:
+    """The audits that the scorers sit themselves, while they are there. Raises AgentFault when one fails."""
+    return [
+        _drift(scorer.first_answers, model, TOLERANCES[model.dtype], rng),
+        _canary(scorer.canary_logprobs, model.vocab_size),
+    ]
+
+
+def audit_claims(
+    scorer: PassageScorer, auditor: ModelClient, model: ModelSettings, rng: np.random.Generator
+) -> list[AuditFinding]:
+    """The audits of what was claimed, beside what the auditor commits to. Raises AgentFault when it fails."""
     tolerance = TOLERANCES[model.dtype]
-    drift = _drift(scorer.first_answers, model, tolerance, rng)
-    examined = _examine(scorer.samples, workers.auditor(), model, rng)
+    examined = _examine(scorer, auditor, model, rng)
     return [
         examined.normalisation(),
         examined.causality(tolerance),
         examined.commitment(tolerance),
+        *examined.spread(tolerance),
         *examined.bias(tolerance),
-        drift,
-        _canary(scorer.canary_logprobs, model.vocab_size),
     ]
 
 
@@ -119,27 +153,52 @@ class _Examined:
         return self._worst("causality", self.moved, tolerance.worst, "nats")
 
     def commitment(self, tolerance: Tolerance) -> AuditFinding:
-        off = np.maximum(np.abs(self._claimed - self.logprob), self.shortfall)
+        off = np.maximum(np.abs(self._favour), self.shortfall / self._scale)
         return self._worst("commitment", off, tolerance.worst, "nats")
+
+    def spread(self, tolerance: Tolerance) -> list[AuditFinding]:
+        """One finding per metric: many claims that are off by little."""
+        return [
+            AuditFinding(
+                name="spread",
+                figure=math.sqrt(float(np.square(favour).mean())),
+                limit=tolerance.spread,
+                unit="nats",
+                samples=len(favour),
+                metric=metric,
+            )
+            for metric, favour in self._by_metric()
+        ]
 
     def bias(self, tolerance: Tolerance) -> list[AuditFinding]:
         """One finding per metric, because each could be favoured by itself."""
-        favour = self._claimed - self.logprob
-        found = []
-        for metric in dict.fromkeys(sample.metric for sample in self.samples):
-            of_metric = favour[[sample.metric == metric for sample in self.samples]]
-            # Rounding favours nobody: an honest mean is as far from zero as chance has it.
-            limit = tolerance.mean + 4 * float(of_metric.std()) / math.sqrt(len(of_metric))
-            mean = float(of_metric.mean())
-            found.append(
-                AuditFinding(name="bias", figure=mean, limit=limit, unit="nats", samples=len(of_metric), where=metric)
+        return [
+            AuditFinding(
+                name="bias",
+                figure=float(favour.mean()),
+                # Rounding favours nobody: an honest mean is as far from zero as chance has it.
+                limit=tolerance.mean + 4 * tolerance.rounding / math.sqrt(len(favour)),
+                unit="nats",
+                samples=len(favour),
+                metric=metric,
             )
-        return found
+            for metric, favour in self._by_metric()
+        ]
+
+    def _by_metric(self) -> list[tuple[str, NDArray[np.float64]]]:
+        metrics = np.array([sample.metric for sample in self.samples])
+        return [(metric, self._favour[metrics == metric]) for metric in dict.fromkeys(metrics.tolist())]
 
     @property
-    def _claimed(self) -> NDArray[np.float64]:
-        claimed = np.array([sample.logprob for sample in self.samples], dtype=np.float64)
-        return claimed.clip(min=FLOOR)
+    def _favour(self) -> NDArray[np.float64]:
+        """By how much each claim is better than what the auditor committed to, in units of its rounding."""
+        claimed = np.array([sample.logprob for sample in self.samples], dtype=np.float64).clip(min=FLOOR)
+        favour: NDArray[np.float64] = (claimed - self.logprob) / self._scale
+        return favour
+
+    @property
+    def _scale(self) -> NDArray[np.float64]:
+        return np.maximum(1.0, np.abs(self.logprob) / STEEP)
 
     def _worst(self, name: str, values: NDArray[np.float64], limit: float, unit: str) -> AuditFinding:
         index = int(np.nanargmax(values))
@@ -149,35 +208,29 @@ class _Examined:
             limit=limit,
             unit=unit,
             samples=int(np.isfinite(values).sum()),
-            where=self.samples[index].where,
+            place=self.samples[index].where,
         )
 
 
-def _examine(
-    samples: Sequence[Sample], auditor: ModelClient, model: ModelSettings, rng: np.random.Generator
-) -> _Examined:
-    """Ask the auditor for every sample's distribution, in random order, and for some of them twice."""
+def _examine(scorer: PassageScorer, auditor: ModelClient, model: ModelSettings, rng: np.random.Generator) -> _Examined:
+    """Ask the auditor for every sample's distribution, in rounds, and for some of them twice."""
+    samples, repeated = scorer.samples, scorer.repeated
     count = len(samples)
-    repeated = np.arange(0, count, REPEATED)
-    order = rng.permutation(np.concatenate([np.arange(count), repeated]))
     logprob, shortfall, excess = np.empty(count), np.empty(count), np.empty(count)
     moved = np.full(count, np.nan)
     earlier: dict[int, NDArray[np.float32]] = {}
-    size = max(1, BATCH_TOKENS // model.block_size)
-    for start in range(0, len(order), size):
-        asked = order[start : start + size].tolist()
-        tokens = rng.integers(model.vocab_size, size=(len(asked), model.block_size)).astype(np.int32)
-        places = np.array([(row, len(samples[i].prefix) - 1) for row, i in enumerate(asked)], dtype=np.int32)
-        for row, i in enumerate(asked):
-            tokens[row, : len(samples[i].prefix)] = samples[i].prefix
-        shown = np.maximum(auditor.distribution(tokens, places), FLOOR)
-        sums = np.exp(shown, dtype=np.float64).sum(axis=1)
-        for row, i in enumerate(asked):
-            if i in earlier:
-                moved[i] = np.abs(shown[row] - earlier.pop(i)).max()
+    for asked, told in answers(scorer.prefixes, scorer.audited(), auditor, model.vocab_size, rng):
+        shown = np.maximum(told, FLOOR)
+        sums = np.exp(shown).sum(axis=1, dtype=np.float64)
+        for row, number in enumerate(asked):
+            i = number if number < count else repeated[number - count]
+            if i in repeated:
+                if i in earlier:
+                    moved[i] = np.abs(shown[row] - earlier.pop(i)).max()
+                else:
+                    earlier[i] = shown[row]
+            if number >= count:
                 continue
-            if i % REPEATED == 0:
-                earlier[i] = shown[row]
             logprob[i] = shown[row, samples[i].target]
             shortfall[i] = shown[row].max() - shown[row, samples[i].greedy]
             excess[i] = abs(sums[row] - 1)
@@ -201,15 +254,16 @@ def _drift(
             count += length
             if change.max() > worst:
                 worst, where = float(change.max()), f"position {int(change.argmax())} of a sequence of {length + 1}"
-    return AuditFinding(name="drift", figure=worst, limit=tolerance.worst, unit="nats", samples=count, where=where)
+    return AuditFinding(name="drift", figure=worst, limit=tolerance.worst, unit="nats", samples=count, place=where)
 
 
 def _canary(logprobs: Sequence[float], vocab_size: int) -> AuditFinding:
     """Uniform random tokens cost at least ln V nats on average, whatever the model (Gibbs' inequality).
 
-    The figure is how much less they cost; the limit is five standard errors of the mean, and rounding.
+    The figure is how much less they cost. That a causal model gains s nats on all of them together has a probability of
+    at most e^-s (Ville 1939: its likelihood ratio to the uniform distribution is a martingale), which is the limit.
     """
     losses = -np.maximum(np.array(logprobs), FLOOR)
-    limit = 1e-3 + 5 * float(losses.std()) / math.sqrt(len(losses))
+    limit = 1e-3 - math.log(CANARY_ODDS) / len(losses)
     gain = math.log(vocab_size) - float(losses.mean())
     return AuditFinding(name="canary", figure=gain, limit=limit, unit="nats", samples=len(losses))

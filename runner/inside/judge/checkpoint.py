@@ -1,71 +1,122 @@
-"""The evaluator's own look at a checkpoint: a plain file of tensors, how many numbers it holds, and its bytes."""
+"""The evaluator's own look at a checkpoint: a plain file of tensors, and what its header says it is charged."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import stat
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
+from runner.inside.charges import BYTES, charge
 from runner.inside.faults import CheckpointFault
 
-_NUMBER_BYTES = {"F64": 8, "I64": 8, "U64": 8, "C64": 8}
-"""Types wider than the four bytes of a float32, by their safetensors names."""
-_HEADER_BYTES = 256
-"""Bytes of a file's header that are free for each tensor, and once for the rest: twice what honest ones have."""
+MAX_HEADER = 4 << 20
+"""The most bytes of a file's header."""
+MAX_TENSORS = 10_000
+MAX_DIMENSIONS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredTensor:
+    """Where a tensor's elements are, and what they are."""
+
+    name: str
+    dtype: str
+    """A key of `charges.BYTES`."""
+    shape: tuple[int, ...]
+    start: int
+    """Its first byte in the file."""
+    size: int
+    """Bytes."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that can hold nothing but tensors."""
+    """A checkpoint that can hold nothing but tensors. Its elements are not read before `sha256` or `contents` is."""
 
+    path: Path
+    tensors: tuple[StoredTensor, ...]
+    """By name."""
     parameters: int
-    """Numbers in all tensors, persistent buffers included, tied weights once; one of eight bytes counts as two, and
-    what the file's header holds beyond names and shapes counts as well."""
-    sha256: str
-    """The digest of the whole file, in hexadecimal."""
-    weights: NDArray[np.uint8]
-    """The bytes of the whole file, mapped."""
+    """Numbers that it is charged: all tensors, persistent buffers included, tied weights once; names and shapes too."""
+
+    @cached_property
+    def contents(self) -> NDArray[np.uint8]:
+        """The bytes of the whole file, mapped."""
+        return np.memmap(self.path, dtype=np.uint8, mode="r")
+
+    @cached_property
+    def sha256(self) -> str:
+        """The digest of the whole file, in hexadecimal."""
+        return hashlib.sha256(self.contents.data).hexdigest()
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
     """The checkpoint at `path`. Raises CheckpointFault for all but a plain safetensors file, also for a pickle."""
-    weights = _mapped(path)
+    size = _plain_size(path)
     try:
-        with safe_open(path, framework="numpy") as file:
-            names = file.keys()
-            parameters = sum(_numbers(file.get_slice(name)) for name in names)
-    except (SafetensorError, OSError, OverflowError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointFault(path, f"not a safetensors file of plain tensors ({reason})") from None
-    # Names and metadata reach the model too: nobody hides numbers there for nothing.
-    header = int.from_bytes(weights[:8].tobytes(), "little")
-    parameters += max(0, header - _HEADER_BYTES * (len(names) + 1)) // 4
-    return Checkpoint(parameters, hashlib.sha256(weights.data).hexdigest(), weights)
-
-
-def _mapped(path: Path) -> NDArray[np.uint8]:
-    try:
-        mode = path.lstat().st_mode  # a link or a pipe left in the output folder is not followed
-    except OSError:
-        raise CheckpointFault(path, "the training run left none in its output folder") from None
-    if not stat.S_ISREG(mode):
-        raise CheckpointFault(path, "not a plain file")
-    try:
-        if path.stat().st_size == 0:
-            raise CheckpointFault(path, "empty")
-        return np.memmap(path, dtype=np.uint8, mode="r")
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or length > size - 8:
+                raise CheckpointFault(path, "not a safetensors file of plain tensors (its header is cut off)")
+            if length > MAX_HEADER:
+                raise CheckpointFault(path, f"a header of {length:,} bytes, at most {MAX_HEADER:,} are allowed")
+            header = file.read(length)
     except OSError as error:
         raise CheckpointFault(path, f"cannot be read ({error.strerror})") from None
+    try:
+        tensors = _tensors(json.loads(header), data=8 + length, end=size)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointFault(path, f"not a safetensors file of plain tensors ({reason})") from None
+    if len(tensors) > MAX_TENSORS:
+        raise CheckpointFault(path, f"{len(tensors):,} tensors, at most {MAX_TENSORS:,} are allowed")
+    parameters = sum(charge(tensor.name, tensor.dtype, tensor.shape) for tensor in tensors)
+    return Checkpoint(path, tensors, parameters)
 
 
-def _numbers(tensor: object) -> int:
-    """How many numbers a safetensors slice has, in units of four bytes where they are wider."""
-    shape: list[int] = tensor.get_shape()  # type: ignore[attr-defined]
-    dtype: str = tensor.get_dtype()  # type: ignore[attr-defined]
-    return math.prod(shape) * _NUMBER_BYTES.get(dtype, 4) // 4
+def _plain_size(path: Path) -> int:
+    try:
+        found = path.lstat()  # a link or a pipe left in the output folder is not followed
+    except OSError:
+        raise CheckpointFault(path, "the training run left none in its output folder") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise CheckpointFault(path, "not a plain file")
+    if found.st_size == 0:
+        raise CheckpointFault(path, "empty")
+    return found.st_size
+
+
+def _tensors(header: dict[str, dict[str, object]], data: int, end: int) -> tuple[StoredTensor, ...]:
+    """The tensors of a header, by name; they fill the file from byte `data` to `end`. Raises ValueError and others."""
+    found = [_tensor(name, entry, data) for name, entry in header.items() if name != "__metadata__"]
+    reached = data
+    for tensor in sorted(found, key=lambda tensor: (tensor.start, tensor.size)):
+        if tensor.start != reached:
+            raise ValueError("its tensors do not lie side by side")
+        reached += tensor.size
+    if reached != end:
+        raise ValueError("its tensors do not fill it")
+    return tuple(sorted(found, key=lambda tensor: tensor.name))
+
+
+def _tensor(name: str, entry: dict[str, object], data: int) -> StoredTensor:
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in BYTES:
+        raise ValueError(f"a type that is none of {', '.join(BYTES)}")
+    if not isinstance(shape, list) or not isinstance(offsets, list) or len(shape) > MAX_DIMENSIONS:
+        raise ValueError("a tensor without a shape")
+    if not all(type(number) is int and 0 <= number < 1 << 48 for number in (*shape, *offsets)):
+        raise ValueError("an impossible shape")
+    name.encode()  # half a character is none
+    start, stop = offsets
+    size = BYTES[dtype] * math.prod(shape)
+    if stop - start != size:
+        raise ValueError("a tensor that is not as long as its shape")
+    return StoredTensor(name=name, dtype=dtype, shape=tuple(shape), start=data + start, size=size)

@@ -40,11 +40,12 @@ def check_items(data_dir: Path) -> None:
 
 
 def run_tasks(
-    scorer: PassageScorer, tokenizer: Tokenizer, block_size: int, data_dir: Path
+    scorer: PassageScorer, tokenizer: Tokenizer, block_size: int, data_dir: Path, samples: int
 ) -> tuple[dict[str, float], dict[str, int]]:
     """Accuracy in percent and number of items per task, from `<task>.jsonl` in `data_dir`.
 
-    The items have the fields of the data sets that the harness's own task definitions name. Raises AgentFault.
+    At most `samples` claims are audited, of all tasks together. The items have the fields of the data sets that the
+    harness's own task definitions name. Raises AgentFault.
     """
     with tempfile.TemporaryDirectory() as scratch:
         os.environ.update(_quiet_and_offline(scratch))  # read by the harness's libraries as they are imported
@@ -60,7 +61,7 @@ def run_tasks(
             (definitions / f"{task.name}.yaml").write_text(json.dumps(local))  # JSON is YAML
         manager = packaged.TaskManager(include_path=str(definitions), include_defaults=False)
         found = evaluate(
-            WorkerLM(scorer, tokenizer, block_size),
+            WorkerLM(scorer, tokenizer, block_size, samples),
             manager.load([task.name for task in TASKS]),
             bootstrap_iters=0,
             log_samples=False,

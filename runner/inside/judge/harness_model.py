@@ -6,8 +6,8 @@ from typing import Any
 
 from lm_eval.api.model import TemplateLM
 
-from runner.inside.judge.language import rolling_windows, truncated
-from runner.inside.judge.passage_scorer import PassageScorer
+from runner.inside.judge.language import truncated
+from runner.inside.judge.passage_scorer import PassageScorer, PassageSet
 from runner.inside.judge.tokenizer import Tokenizer
 
 METRIC = "lm-eval"
@@ -17,8 +17,9 @@ METRIC = "lm-eval"
 class WorkerLM(TemplateLM):  # type: ignore[misc]  # the harness ships no types
     """Answers questions for log-likelihoods and no others: nothing that generates text is among our tasks."""
 
-    def __init__(self, scorer: PassageScorer, tokenizer: Tokenizer, block_size: int) -> None:
+    def __init__(self, scorer: PassageScorer, tokenizer: Tokenizer, block_size: int, samples: int) -> None:
         super().__init__()
+        self._samples = samples
         self._scorer = scorer
         self._tokenizer = tokenizer
         self._block_size = block_size
@@ -40,15 +41,11 @@ class WorkerLM(TemplateLM):  # type: ignore[misc]  # the harness ships no types
     def _loglikelihood_tokens(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
         """For each (texts, context ids, continuation ids): the continuation's log-probability, whether it is greedy."""
         passages = [truncated(context, continuation, self._block_size) for _, context, continuation in requests]
-        return [(score.logprob, score.greedy) for score in self._scorer.score(METRIC, passages)]
+        (scores,) = self._scorer.score(PassageSet(METRIC, passages, self._samples))
+        return [(score.logprob, score.greedy) for score in scores]
 
     def loglikelihood_rolling(self, requests: list[Any], **_: Any) -> list[float]:
-        """The log-probability of each whole text."""
-        answers = []
-        for (text,) in [request.args for request in requests]:
-            windows = list(rolling_windows(self._tokenizer.encode(text), self.eot_token_id, self._block_size))
-            answers.append(sum(score.logprob for score in self._scorer.score(METRIC, windows)))
-        return answers
+        raise NotImplementedError("no task of ours scores whole texts")
 
     def generate_until(self, requests: list[Any], **_: Any) -> list[str]:
         raise NotImplementedError("no task of ours generates text")

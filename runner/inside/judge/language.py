@@ -5,16 +5,37 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runner.inside.faults import SetupFault
-from runner.inside.judge.passage_scorer import PassageScorer
-from runner.inside.judge.passages import Passage
+from runner.inside.judge.passages import Passage, PassageScore
 from runner.inside.judge.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A metric: what is asked for, and what follows from the answers."""
+
+    metric: str
+    passages: Sequence[Passage]
+    value: Callable[[Sequence[PassageScore]], float]
+    """From one score per passage, in their order."""
+
+
+def read_tokens(path: Path, vocab_size: int) -> NDArray[np.int32]:
+    """A token file (uint16, little-endian). Raises SetupFault."""
+    try:
+        tokens = np.fromfile(path, dtype="<u2").astype(np.int32)
+    except OSError as error:
+        raise SetupFault(str(path), error.strerror or "cannot be read") from None
+    if tokens.max(initial=0) >= vocab_size:
+        raise SetupFault(str(path), f"holds token {tokens.max()}, outside a vocabulary of {vocab_size}")
+    return tokens
 
 
 def heldout_blocks(path: Path, block_size: int, vocab_size: int, limit: int | None) -> list[Passage]:
@@ -22,18 +43,13 @@ def heldout_blocks(path: Path, block_size: int, vocab_size: int, limit: int | No
 
     At most `limit` tokens are scored, but always one block. Raises SetupFault.
     """
-    try:
-        tokens: NDArray[np.uint16] = np.fromfile(path, dtype="<u2")
-    except OSError as error:
-        raise SetupFault(str(path), error.strerror or "cannot be read") from None
+    tokens = read_tokens(path, vocab_size)
     count = len(tokens) // (block_size + 1)
     if limit is not None:
         count = min(count, max(1, limit // block_size))
     if count == 0:
         raise SetupFault(str(path), f"shorter than one block of {block_size + 1} tokens")
     blocks = tokens[: count * (block_size + 1)].reshape(count, block_size + 1)
-    if blocks.max() >= vocab_size:
-        raise SetupFault(str(path), f"holds token {blocks.max()}, outside a vocabulary of {vocab_size}")
     return [Passage(block, block_size) for block in blocks]
 
 
@@ -49,24 +65,28 @@ def read_texts(path: Path) -> list[str]:
     return texts
 
 
-def mean_loss(scorer: PassageScorer, metric: str, passages: Sequence[Passage]) -> float:
+def mean_loss(metric: str, passages: Sequence[Passage]) -> Measurement:
     """Mean cross-entropy in nats per scored token."""
-    total = sum(score.logprob for score in scorer.score(metric, passages))
-    return -total / sum(passage.scored for passage in passages)
+    count = sum(passage.scored for passage in passages)
+    return Measurement(metric, passages, lambda scores: -_total(scores) / count)
 
 
-def word_perplexity(scorer: PassageScorer, tokenizer: Tokenizer, texts: Sequence[str], block_size: int) -> float:
+def word_perplexity(tokenizer: Tokenizer, texts: Sequence[str], block_size: int) -> Measurement:
     """exp(-sum of log p over all tokens of all documents / number of whitespace-separated words).
 
     Per word, so that it does not depend on the tokenizer: Merity et al. 2016, with the windows and the corpus-wide
     sum of the `wikitext` task of the lm-evaluation-harness (EleutherAI).
     """
-    windows = [w for text in texts for w in rolling_windows(tokenizer.encode(text), tokenizer.prefix_token, block_size)]
-    total = sum(score.logprob for score in scorer.score("wikitext2_ppl", windows))
-    return _exp(-total / sum(len(text.split()) for text in texts))
+    windows = [
+        window
+        for number, text in enumerate(texts)
+        for window in rolling_windows(tokenizer.encode(text), tokenizer.prefix_token, block_size, number)
+    ]
+    words = sum(len(text.split()) for text in texts)
+    return Measurement("wikitext2_ppl", windows, lambda scores: _exp(-_total(scores) / words))
 
 
-def last_word_perplexity(scorer: PassageScorer, tokenizer: Tokenizer, texts: Sequence[str], block_size: int) -> float:
+def last_word_perplexity(tokenizer: Tokenizer, texts: Sequence[str], block_size: int) -> Measurement:
     """exp(-mean over passages of log p(last word | the words before it)), the sum over the word's tokens.
 
     LAMBADA: Paperno et al. 2016, as `perplexity` of the harness's `lambada_openai` task.
@@ -75,20 +95,23 @@ def last_word_perplexity(scorer: PassageScorer, tokenizer: Tokenizer, texts: Seq
     for text in texts:
         context, _, word = text.rpartition(" ")
         passages.append(continuation(tokenizer, context, f" {word}", block_size))
-    return _exp(-sum(score.logprob for score in scorer.score("lambada_ppl", passages)) / len(passages))
+    return Measurement("lambada_ppl", passages, lambda scores: _exp(-_total(scores) / len(passages)))
 
 
-def rolling_windows(tokens: Sequence[int], prefix_token: int, block_size: int) -> Iterator[Passage]:
+def rolling_windows(
+    tokens: Sequence[int], prefix_token: int, block_size: int, text: int | None = None
+) -> Iterator[Passage]:
     """A document cut into windows in which every token is scored once, as the harness's `loglikelihood_rolling` does.
 
     The first is conditioned on the prefix token. The last one reaches back, so that its tokens have a full context.
+    `text` is the document's number, if it has one.
     """
     head = tokens[:block_size]
     if head:
-        yield Passage([prefix_token, *head], len(head))
+        yield Passage([prefix_token, *head], len(head), text)
     for start in range(block_size, len(tokens), block_size):
         end = min(start + block_size, len(tokens))
-        yield Passage(tokens[end - block_size - 1 : end], end - start)
+        yield Passage(tokens[end - block_size - 1 : end], end - start, text, start)
 
 
 def continuation(tokenizer: Tokenizer, context: str, text: str, block_size: int) -> Passage:
@@ -108,6 +131,10 @@ def truncated(before: Sequence[int], after: Sequence[int], block_size: int) -> P
     """
     tokens = [*before, *after][-(block_size + 1) :]
     return Passage(tokens, min(len(after), len(tokens) - 1))
+
+
+def _total(scores: Sequence[PassageScore]) -> float:
+    return sum(score.logprob for score in scores)
 
 
 def _exp(nats: float) -> float:

@@ -1,4 +1,4 @@
-"""Scoring with a memory: what was claimed is sampled on the way, for the audits that follow."""
+"""Scoring with a memory: which claims are audited is drawn beforehand, and they are kept on the way."""
 
 from __future__ import annotations
 
@@ -9,8 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.inside.judge.passages import Passage, PassageScore, batches, stacked
+from runner.inside.judge.predictions import Prefixes, Question, in_order, questions
 from runner.inside.judge.worker_client import ModelClient
 from runner.inside.judge.workers import Workers
+
+REPEATED = 4
+"""One sample in so many is shown twice, with other endings."""
+
+
+@dataclass(frozen=True)
+class PassageSet:
+    """Everything that one metric asks for."""
+
+    metric: str
+    passages: Sequence[Passage]
+    samples: int
+    """At most so many claims about it are audited."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +58,34 @@ class FirstAnswer:
     logprobs: NDArray[np.float32]
 
 
+class _Plan:
+    """What is sent for one metric, and which of its claims are audited."""
+
+    def __init__(
+        self, asked: PassageSet, block_size: int, vocab_size: int, rng: np.random.Generator, canaries: int
+    ) -> None:
+        self.metric = asked.metric
+        self.count = len(asked.passages)
+        self.passages = [*asked.passages, *_random_passages(asked.passages, vocab_size, rng, canaries)]
+        self.batches = list(batches(self.passages, block_size, rng))
+        self.stacks = [stacked([self.passages[i] for i in batch], block_size) for batch in self.batches]
+        self.places = _sampled_places(asked.passages, asked.samples, rng)
+
+    def prefixes(self) -> Prefixes:
+        """Those of the sampled claims, in the places' order."""
+        tokens, texts, steps = [], [], []
+        for i, places in self.places.items():
+            passage = self.passages[i]
+            row = np.asarray(passage.tokens, dtype=np.int32)
+            # What is scored alike after several contexts would be given away by any of them.
+            text = passage.text if passage.text is not None else row[passage.places.start + 1 :].tobytes()
+            for place in places:
+                tokens.append(row[: place + 1])
+                texts.append(text)
+                steps.append(passage.start + place - passage.places.start)
+        return Prefixes(tokens, in_order(texts, steps))
+
+
 class PassageScorer:
     """Scores passages with an evaluation's workers, and keeps samples of its claims.
 
@@ -51,66 +93,82 @@ class PassageScorer:
     """
 
     def __init__(
-        self, workers: Workers, vocab_size: int, rng: np.random.Generator, samples: int, canaries: int
+        self, workers: Workers, block_size: int, vocab_size: int, rng: np.random.Generator, canaries: int
     ) -> None:
-        """At most `samples` samples of each metric, one per passage, and `canaries` random passages with each.
+        """`canaries` random passages are scored with each metric.
 
         `rng` should be unpredictable: the places must not be known to the agent's code beforehand.
         """
         self._workers = workers
+        self._block_size = block_size
         self._vocab_size = vocab_size
         self._rng = rng
-        self._wanted = samples
         self._canaries = canaries
         self.samples: list[Sample] = []
+        self.prefixes = Prefixes([], [])
+        """What the samples' tokens came after, in the samples' order, and then those of `repeated` once more."""
+        self.repeated = range(0)
+        """The samples that are to be shown twice."""
         self.canary_logprobs: list[float] = []
         """The natural log-probability that was claimed for each random token."""
         self.first_answers: list[FirstAnswer] = []
 
-    def score(self, metric: str, passages: Sequence[Passage]) -> list[PassageScore]:
-        """One score per passage, in their order. Raises AgentFault."""
-        everything = [*passages, *self._random_passages(passages)]
-        places = self._sampled_places(passages)
+    def score(self, *asked: PassageSet) -> list[list[PassageScore]]:
+        """For each set one score per passage, in their order. To be called once. Raises AgentFault.
+
+        Before anything real, the scorers are asked about random tokens in every shape that they or the auditor will be
+        shown for these sets.
+        """
+        assert not self.samples, "one call for all sets"
+        plans = [_Plan(one, self._block_size, self._vocab_size, self._rng, self._canaries) for one in asked]
+        of_each = [plan.prefixes() for plan in plans]
+        tokens = [tokens for prefixes in of_each for tokens in prefixes.tokens]
+        rounds = [number for prefixes in of_each for number in prefixes.rounds]
+        self.repeated = range(0, len(tokens), REPEATED)
+        again = slice(0, len(tokens), REPEATED)
+        self.prefixes = Prefixes([*tokens, *tokens[again]], [*rounds, *rounds[again]])
+        self._workers.rehearse(
+            [stack.shape for plan in plans for stack in plan.stacks],
+            [question.shape for question in self.audited()],
+            self._rng,
+        )
+        return [self._scored(plan) for plan in plans]
+
+    def audited(self) -> list[Question]:
+        """The requests for an auditor about all prefixes, in their order."""
+        return questions(self.prefixes, self._block_size, self._rng)
+
+    def _scored(self, plan: _Plan) -> list[PassageScore]:
         results: dict[int, PassageScore] = {}
-        grouped = list(batches(everything, self._rng))
-        stacks = [stacked([everything[i] for i in batch]) for batch in grouped]
-        for batch, tokens, (scores, scorer) in zip(grouped, stacks, self._workers.score(stacks), strict=True):
-            self._keep_first(scorer, tokens, [everything[i] for i in batch], scores.logprobs)
+        samples: dict[int, list[Sample]] = {}
+        for batch, tokens, (scores, scorer) in zip(
+            plan.batches, plan.stacks, self._workers.score(plan.stacks), strict=True
+        ):
+            self._keep_first(scorer, tokens, [plan.passages[i] for i in batch], scores.logprobs)
             for i, row, logprobs, greedy in zip(batch, tokens, scores.logprobs, scores.greedy, strict=True):
-                asked = everything[i].places
+                asked = plan.passages[i].places
                 asked_slice = slice(asked.start, asked.stop)
-                if i >= len(passages):
+                if i >= plan.count:
                     self.canary_logprobs.extend(logprobs[asked_slice].tolist())
                     continue
                 results[i] = PassageScore(
                     logprob=float(logprobs[asked_slice].sum(dtype=np.float64)),
                     greedy=bool((greedy[asked_slice] == row[1:][asked_slice]).all()),
                 )
-                if (place := places.get(i)) is not None:
-                    self.samples.append(
-                        Sample(
-                            metric=metric,
-                            passage=i,
-                            prefix=row[: place + 1].copy(),
-                            target=int(row[place + 1]),
-                            logprob=float(logprobs[place]),
-                            greedy=int(greedy[place]),
-                        )
+                samples[i] = [
+                    Sample(
+                        metric=plan.metric,
+                        passage=i,
+                        prefix=row[: place + 1].copy(),
+                        target=int(row[place + 1]),
+                        logprob=float(logprobs[place]),
+                        greedy=int(greedy[place]),
                     )
-        return [results[i] for i in range(len(passages))]
-
-    def _sampled_places(self, passages: Sequence[Passage]) -> dict[int, int]:
-        """Passage to position. One each: a second one further on would give the first one's token away."""
-        chosen = self._rng.permutation(len(passages))[: self._wanted].tolist()
-        return {i: int(self._rng.choice(passages[i].places)) for i in chosen}
-
-    def _random_passages(self, passages: Sequence[Passage]) -> list[Passage]:
-        """Shaped like randomly chosen ones of `passages`."""
-        models = [passages[i] for i in self._rng.integers(len(passages), size=self._canaries)]
-        return [
-            Passage(self._rng.integers(self._vocab_size, size=len(like.tokens)), len(like.tokens) - 1)
-            for like in models
-        ]
+                    for place in plan.places.get(i, ())
+                ]
+        for i in plan.places:
+            self.samples.extend(samples[i])
+        return [results[i] for i in range(plan.count)]
 
     def _keep_first(
         self, scorer: ModelClient, tokens: NDArray[np.int32], passages: list[Passage], logprobs: NDArray[np.float32]
@@ -118,3 +176,23 @@ class PassageScorer:
         if not any(first.scorer is scorer for first in self.first_answers):
             lengths = np.array([len(passage.tokens) for passage in passages])
             self.first_answers.append(FirstAnswer(scorer, tokens, lengths, logprobs))
+
+
+def _sampled_places(passages: Sequence[Passage], wanted: int, rng: np.random.Generator) -> dict[int, list[int]]:
+    """Passage to positions, ascending: of all scored tokens together as many as are wanted, each as likely."""
+    ends = np.cumsum([passage.scored for passage in passages])
+    total = int(ends[-1]) if len(ends) else 0
+    chosen = np.sort(rng.choice(total, min(wanted, total), replace=False))
+    places: dict[int, list[int]] = {}
+    for number, i in zip(chosen.tolist(), np.searchsorted(ends, chosen, side="right").tolist(), strict=True):
+        scored = passages[i].places
+        places.setdefault(i, []).append(scored[number - int(ends[i]) + len(scored)])
+    return places
+
+
+def _random_passages(
+    passages: Sequence[Passage], vocab_size: int, rng: np.random.Generator, count: int
+) -> list[Passage]:
+    """Shaped like randomly chosen ones of `passages`."""
+    models = [passages[i] for i in rng.integers(len(passages), size=count)]
+    return [Passage(rng.integers(vocab_size, size=len(like.tokens)), len(like.tokens) - 1) for like in models]

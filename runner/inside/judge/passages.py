@@ -1,4 +1,4 @@
-"""Passages of tokens: what is scored in them, and how they are put into batches."""
+"""Passages of tokens: what is scored in them, and how they are put into batches of few different shapes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 BATCH_TOKENS = 16384
 """The most tokens in a request, padding included."""
+WIDTHS = 8
+"""So many lengths are asked about: multiples of this fraction of the context."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,10 @@ class Passage:
 
     tokens: Sequence[int] | NDArray[np.integer]
     scored: int
+    text: int | None = None
+    """The number of the text that it is cut from, where others are cut from the same."""
+    start: int = 0
+    """How many tokens of that text come before the first scored one."""
 
     @property
     def places(self) -> range:
@@ -36,23 +42,37 @@ class PassageScore:
     """Whether each of them was the likeliest one."""
 
 
-def stacked(passages: Sequence[Passage]) -> NDArray[np.int32]:
-    """The tokens of B passages as (B, T), padded on the right with zeros, which a causal model's scored tokens cannot
-    see."""
-    tokens = np.zeros((len(passages), max(len(passage.tokens) for passage in passages)), dtype=np.int32)
+def widths(block_size: int, count: int = WIDTHS) -> list[int]:
+    """`count` lengths up to the context's, ascending and evenly apart; fewer where the context is shorter."""
+    return sorted({max(1, block_size * number // count) for number in range(1, count + 1)})
+
+
+def width_of(length: int, block_size: int) -> int:
+    """The least of the widths that holds so many tokens. `length` is at most `block_size`."""
+    return next(width for width in widths(block_size) if width >= length)
+
+
+def stacked(passages: Sequence[Passage], block_size: int) -> NDArray[np.int32]:
+    """The tokens of B passages as (B, T + 1), T one of the widths.
+
+    They are padded on the right with zeros, which a causal model's scored tokens cannot see.
+    """
+    longest = max(len(passage.tokens) for passage in passages)
+    tokens = np.zeros((len(passages), width_of(longest - 1, block_size) + 1), dtype=np.int32)
     for row, passage in zip(tokens, passages, strict=True):
         row[: len(passage.tokens)] = passage.tokens
     return tokens
 
 
-def batches(passages: Sequence[Passage], rng: np.random.Generator) -> Iterator[list[int]]:
-    """Yield indices of passages grouped by similar length, longest first, so that too little memory shows at once.
+def batches(passages: Sequence[Passage], block_size: int, rng: np.random.Generator) -> Iterator[list[int]]:
+    """Yield indices of passages grouped by width, longest first, so that too little memory shows at once.
 
-    Which of equal length come together is random: a model cannot foresee a passage's neighbours.
+    Which of one width come together is random: a model cannot foresee a passage's neighbours.
     """
-    shuffled = rng.permutation(len(passages)).tolist()
-    order = sorted(shuffled, key=lambda i: -len(passages[i].tokens))
-    while order:
-        size = max(1, BATCH_TOKENS // len(passages[order[0]].tokens))
-        yield order[:size]
-        order = order[size:]
+    by_width: dict[int, list[int]] = {}
+    for i in rng.permutation(len(passages)).tolist():
+        by_width.setdefault(width_of(len(passages[i].tokens) - 1, block_size), []).append(i)
+    for width in sorted(by_width, reverse=True):
+        size = max(1, BATCH_TOKENS // width)
+        for first in range(0, len(by_width[width]), size):
+            yield by_width[width][first : first + size]

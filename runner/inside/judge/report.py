@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from runner.inside.digits import METRIC_DIGITS, rounded
 from runner.inside.faults import SetupFault
 from runner.inside.judge.audits import AuditFinding
+from runner.inside.judge.certificate import Certificate
 from runner.inside.judge.checkpoint import Checkpoint
+
+EXACT = 15
+"""Significant digits of what nobody can steer."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,9 @@ class EvaluationReport:
     audits: Sequence[AuditFinding] = ()
     details: Mapping[str, float | int] = field(default_factory=dict)
     """How much was scored, and how long it took."""
+    certificate: Certificate | None = None
+    read: bool = True
+    """Whether the checkpoint was looked at beyond its header, so that it has a digest."""
 
     @property
     def rejected(self) -> str | None:
@@ -32,28 +39,32 @@ class EvaluationReport:
 def write_report(report: EvaluationReport, out_dir: Path) -> None:
     """Write `metrics.json`, complete or not at all; a value that is not finite is null. Raises SetupFault.
 
-    The metrics of a rejected checkpoint are left out: they are claims that did not hold.
+    The metrics of a rejected checkpoint are left out: they are claims that did not hold. What agents may read has so
+    few digits, and places in the data are left out, because the agent's code could spell the data in them.
     """
     metrics = {} if report.rejected else report.metrics
     content = {
-        "metrics": _strict(metrics),
+        "metrics": _rounded(metrics, METRIC_DIGITS),
         "parameters": report.checkpoint.parameters,
-        "checkpoint_sha256": report.checkpoint.sha256,
+        "checkpoint_sha256": report.checkpoint.sha256 if report.read else None,
         "rejected": report.rejected,
         "audits": [
             {
-                **_strict({"figure": audit.figure, "limit": audit.limit}),
+                "figure": rounded(audit.told, EXACT),
+                "limit": audit.limit,
                 "name": audit.name,
                 "passed": audit.passed,
                 "unit": audit.unit,
                 "samples": audit.samples,
-                "where": audit.where,
+                "where": audit.metric,
                 **({} if audit.passed else {"complaint": audit.complaint}),
             }
             for audit in report.audits
         ],
-        "details": _strict(report.details),
+        "details": _rounded(report.details, EXACT),
     }
+    if report.certificate is not None and not report.rejected:
+        content["certificate"] = _rounded(asdict(report.certificate), METRIC_DIGITS)
     partial = out_dir / "metrics.json.partial"
     try:
         partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -62,5 +73,5 @@ def write_report(report: EvaluationReport, out_dir: Path) -> None:
         raise SetupFault("OUT_DIR", f"{out_dir} cannot be written: {error.strerror}") from None
 
 
-def _strict(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+def _rounded(values: Mapping[str, float | None], digits: int) -> dict[str, float | None]:
+    return {name: None if value is None else rounded(value, digits) for name, value in values.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -40,6 +41,13 @@ class ModelClient:
         self._settings = settings
         self._start_timeout_s = start_timeout_s
         self._request_timeout_s = request_timeout_s
+        self._patience_s = start_timeout_s
+        """Seconds that are left for what a model does when it first meets a shape, such as compiling."""
+        self._met: set[tuple[str, tuple[int, ...]]] = set()
+
+    @property
+    def vocab_size(self) -> int:
+        return self._settings.vocab_size
 
     def __enter__(self) -> Self:
         return self
@@ -70,7 +78,7 @@ class ModelClient:
         doing = "scoring tokens"
         rows, length = tokens.shape
         shape = (rows, length - 1)
-        reply = self._ask({"op": "score"}, [tokens], [("<f4", shape), ("<i4", shape)], doing, self._request_timeout_s)
+        reply = self._ask_model("score", [tokens], [("<f4", shape), ("<i4", shape)], doing)
         logprobs, greedy = reply[0].astype(np.float32, copy=False), reply[1].astype(np.int32, copy=False)
         _check_logprobs(logprobs, doing)
         if greedy.min(initial=0) < 0 or greedy.max(initial=0) >= self._settings.vocab_size:
@@ -84,10 +92,24 @@ class ModelClient:
         """
         doing = "showing its distributions"
         expected = [("<f4", (len(positions), self._settings.vocab_size))]
-        reply = self._ask({"op": "distribution"}, [tokens, positions], expected, doing, self._request_timeout_s)
+        reply = self._ask_model("distribution", [tokens, positions], expected, doing)
         logprobs = reply[0].astype(np.float32, copy=False)
         _check_logprobs(logprobs, doing)
         return logprobs
+
+    def _ask_model(
+        self, operation: str, arrays: Sequence[Array], expected: Sequence[tuple[str, tuple[int, ...]]], doing: str
+    ) -> list[Array]:
+        """Ask what takes longer the first time; for all first times together the worker has what it has to start."""
+        met = (operation, arrays[0].shape)
+        if met in self._met:
+            return self._ask({"op": operation}, arrays, expected, doing, self._request_timeout_s)
+        self._met.add(met)
+        began = time.monotonic()
+        patience_s = max(self._request_timeout_s, self._patience_s)
+        reply = self._ask({"op": operation}, arrays, expected, doing, patience_s)
+        self._patience_s -= time.monotonic() - began
+        return reply
 
     def _ask(
         self,

@@ -88,16 +88,28 @@ def _import_script(script: Path) -> ModuleType:
     return module
 
 
+def stored_tensors(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every parameter and persistent buffer by its name, tied ones by each of their names.
+
+    The model's own code has no part in it: `state_dict` could be overridden, or have hooks.
+    """
+    for prefix, module in model.named_modules(remove_duplicate=False):
+        for name, tensor in [*module._parameters.items(), *module._buffers.items()]:
+            if tensor is not None and name not in module._non_persistent_buffers_set:
+                yield f"{prefix}.{name}" if prefix else name, tensor
+
+
 def _load_weights(model: torch.nn.Module, weights: bytes) -> None:
     """Strict: every tensor of the model from the file and every tensor of the file into the model.
 
-    Of tensors that share memory (tied weights) the file needs only one, as safetensors stores them.
+    Of tensors that share memory (tied weights) the file needs only one, as safetensors stores them. Numbers are copied
+    to where the freshly built model has them; no loading code of the model's runs.
     """
     try:
         stored = load(weights)
     except SafetensorError as error:
         raise ModelError(f"the checkpoint cannot be read: {' '.join(str(error).split())}") from error
-    wanted = model.state_dict()
+    wanted = dict(stored_tensors(model))
     covered = {_memory(wanted[name]) for name in stored if name in wanted}
     complaints = [
         _complaint("missing", [name for name, tensor in wanted.items() if _memory(tensor) not in covered]),
@@ -113,7 +125,9 @@ def _load_weights(model: torch.nn.Module, weights: bytes) -> None:
     ]
     if any(complaints):
         raise ModelError(f"the checkpoint does not fit the model: {'; '.join(filter(None, complaints))}")
-    model.load_state_dict(stored, strict=False)
+    with torch.no_grad():
+        for name, tensor in stored.items():
+            wanted[name].copy_(tensor)
 
 
 def _memory(tensor: torch.Tensor) -> Any:

@@ -80,9 +80,9 @@ def tiny(tmp_path: Path) -> TaskFolder:
 
 
 @pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(smoke_data: Path) -> Path:
     """One data folder for all services: making it takes longer than starting one."""
-    return tmp_path_factory.mktemp("data")
+    return smoke_data
 
 
 @pytest.fixture
@@ -172,6 +172,6 @@ def nothing_left(eventually: Callable[[Callable[[], object]], None]) -> Callable
     def check(server: Server) -> None:
         runs = server.state / "runs"
         eventually(lambda: list(runs.iterdir()) == [])
-        assert living_under(runs) == []
+        eventually(lambda: living_under(runs) == [])  # what deletes them may just be ending
 
     return check

@@ -1,0 +1,85 @@
+"""Asking a worker what it expects: prefixes to whole distributions, in an order that gives no answer away.
+
+A prefix stands in a row of its own, followed by random tokens and among other rows. It belongs to a round: what is
+shown in a round may hold the answers to earlier rounds, never to its own or to later ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runner.inside.judge.passages import BATCH_TOKENS, width_of
+from runner.inside.judge.worker_client import ModelClient
+
+Shape = tuple[int, int]
+"""Rows and tokens of a request."""
+
+
+@dataclass(frozen=True)
+class Prefixes:
+    """What a worker is asked to continue."""
+
+    tokens: Sequence[NDArray[np.int32]]
+    """Prefixes, each of at least one token."""
+    rounds: Sequence[int]
+    """The round of each."""
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request: which prefixes, and the shape of what is sent."""
+
+    asked: list[int]
+    shape: Shape
+
+
+def questions(prefixes: Prefixes, block_size: int, rng: np.random.Generator) -> list[Question]:
+    """All requests for these prefixes, round by round; within a round at random.
+
+    There are few shapes: a prefix is given one of a few widths, and a number of rows that is a power of two.
+    """
+    found = []
+    rounds = np.asarray(prefixes.rounds)
+    for number in np.unique(rounds):
+        by_width: dict[int, list[int]] = {}
+        for i in rng.permutation(np.flatnonzero(rounds == number)).tolist():
+            # Room for a token after the prefix, which a model must not look at.
+            length = min(len(prefixes.tokens[i]) + 1, block_size)
+            by_width.setdefault(width_of(length, block_size), []).append(i)
+        for width, members in by_width.items():
+            most = max(1, BATCH_TOKENS // width)
+            for first in range(0, len(members), most):
+                asked = members[first : first + most]
+                found.append(Question(asked, (min(most, 1 << (len(asked) - 1).bit_length()), width)))
+    return found
+
+
+def answers(
+    prefixes: Prefixes, asking: Sequence[Question], worker: ModelClient, vocab_size: int, rng: np.random.Generator
+) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+    """For each request the prefixes' numbers (N,) and the worker's log-probabilities (N, V). Raises AgentFault."""
+    for question in asking:
+        tokens = rng.integers(vocab_size, size=question.shape).astype(np.int32)
+        for row, i in enumerate(question.asked):
+            tokens[row, : len(prefixes.tokens[i])] = prefixes.tokens[i]
+        places = [(row, len(prefixes.tokens[i]) - 1) for row, i in enumerate(question.asked)]
+        yield question.asked, worker.distribution(tokens, np.array(places, dtype=np.int32))
+
+
+def in_order(texts: Sequence[object], steps: Sequence[int]) -> list[int]:
+    """A round for each prefix: of those of one text, one that shows more of it comes later. Arguments are parallel.
+
+    `texts` name the text that a prefix belongs to, `steps` say how far into it the prefix reaches.
+    """
+    reached: dict[object, set[int]] = {}
+    for text, step in zip(texts, steps, strict=True):
+        reached.setdefault(text, set()).add(step)
+    ranks = {text: {step: rank for rank, step in enumerate(sorted(of_text))} for text, of_text in reached.items()}
+    return [ranks[text][step] for text, step in zip(texts, steps, strict=True)]
