@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -62,6 +63,8 @@ def main(out: Path, data: Path) -> None:
         list(pool.map(trained, enumerate(folders)))
     first = folders[0]
     loss = evaluate(first, data, gpus, None)  # which nothing is compared with
+    if math.isnan(loss):
+        sys.exit("the reference was rejected, or not evaluated")
     (first / "reference.json").write_text(json.dumps({"heldout_loss": loss}))
     for folder in folders:
         if (folder / "model.safetensors").exists():
@@ -192,6 +195,6 @@ if __name__ == "__main__":
         case ["--train", folder, data]:
             train(Path(folder), Path(data))
         case [out, data]:
-            main(Path(out), Path(data))
+            main(Path(out).resolve(), Path(data).resolve())
         case _:
             sys.exit(__doc__)
