@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 _MASKED = (
@@ -38,7 +39,15 @@ _MASKED_OF_CPU = ("cpuidle", "thermal_throttle")
 def masked_paths(cpus: int) -> list[str]:
     """What a sandbox on a host with so many processors does not see: files read as empty, folders as empty ones."""
     of_cpus = [f"/sys/devices/system/cpu/cpu{cpu}/{name}" for cpu in range(cpus) for name in _MASKED_OF_CPU]
-    return [*_MASKED, *of_cpus]
+    return [*_MASKED, *of_cpus, *_disks()]
+
+
+def _disks() -> list[str]:
+    """The folders in which this host's disks count what is read and written, each below the bus it hangs on."""
+    try:
+        return sorted({str(disk.resolve().parent) for disk in Path("/sys/block").iterdir()})
+    except OSError:
+        return []
 
 
 _UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
