@@ -24,7 +24,7 @@ from runner.inside.judge.language import (
 from runner.inside.judge.passage_scorer import PassageScorer, PassageSet
 from runner.inside.judge.predictions import questions
 from runner.inside.judge.reduction import reduced
-from runner.inside.judge.reference import Reference, read_reference, reference_losses
+from runner.inside.judge.reference import ReferenceModel, read_reference, reference_losses
 from runner.inside.judge.report import EvaluationReport
 from runner.inside.judge.tokenizer import load_tokenizer
 from runner.inside.judge.workers import Workers, assembled
@@ -93,7 +93,7 @@ class _SetExam:
     """An exam as it is set, and what is known of the reference."""
 
     text: Exam
-    reference: Reference | None
+    reference: ReferenceModel | None
     tokenizer: str
 
     def certificate(

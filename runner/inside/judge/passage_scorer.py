@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.inside.judge.passages import Passage, PassageScore, batches, stacked
-from runner.inside.judge.predictions import Prefixes, Question, in_order, questions
+from runner.inside.judge.predictions import Prefixes, ShownPrefixes, in_order, questions
 from runner.inside.judge.worker_client import ModelClient
 from runner.inside.judge.workers import Workers
 
@@ -134,7 +134,7 @@ class PassageScorer:
         )
         return [self._scored(plan) for plan in plans]
 
-    def audited(self) -> list[Question]:
+    def audited(self) -> list[ShownPrefixes]:
         """The requests for an auditor about all prefixes, in their order."""
         return questions(self.prefixes, self._block_size, self._rng)
 

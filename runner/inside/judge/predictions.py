@@ -33,14 +33,14 @@ class Prefixes:
 
 
 @dataclass(frozen=True)
-class Question:
+class ShownPrefixes:
     """One request: which prefixes, and the shape of what is sent."""
 
     asked: list[int]
     shape: Shape
 
 
-def questions(prefixes: Prefixes, block_size: int, rng: np.random.Generator) -> list[Question]:
+def questions(prefixes: Prefixes, block_size: int, rng: np.random.Generator) -> list[ShownPrefixes]:
     """All requests for these prefixes, round by round; within a round at random.
 
     There are few shapes: a prefix is given one of a few widths, and a number of rows that is a power of two.
@@ -57,12 +57,12 @@ def questions(prefixes: Prefixes, block_size: int, rng: np.random.Generator) -> 
             most = max(1, BATCH_TOKENS // width)
             for first in range(0, len(members), most):
                 asked = members[first : first + most]
-                found.append(Question(asked, (min(most, 1 << (len(asked) - 1).bit_length()), width)))
+                found.append(ShownPrefixes(asked, (min(most, 1 << (len(asked) - 1).bit_length()), width)))
     return found
 
 
 def answers(
-    prefixes: Prefixes, asking: Sequence[Question], worker: ModelClient, vocab_size: int, rng: np.random.Generator
+    prefixes: Prefixes, asking: Sequence[ShownPrefixes], worker: ModelClient, vocab_size: int, rng: np.random.Generator
 ) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
     """For each request the prefixes' numbers (N,) and the worker's log-probabilities (N, V). Raises AgentFault."""
     for question in asking:

@@ -18,7 +18,7 @@ from runner.inside.judge.worker_client import ModelClient
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceModel:
     """A trained checkpoint of the unedited script."""
 
     heldout_loss: float
@@ -27,7 +27,7 @@ class Reference:
     """The bytes of its safetensors file, mapped."""
 
 
-def read_reference(folder: Path) -> Reference:
+def read_reference(folder: Path) -> ReferenceModel:
     """`model.safetensors` and `reference.json` in `folder`. Raises SetupFault."""
     try:
         loss = json.loads((folder / "reference.json").read_text(encoding="utf-8"))["heldout_loss"]
@@ -36,7 +36,7 @@ def read_reference(folder: Path) -> Reference:
         raise SetupFault("REFERENCE_DIR", f"{folder} holds no reference: {error}") from None
     if type(loss) is not float or not math.isfinite(loss):
         raise SetupFault("REFERENCE_DIR", f"{folder / 'reference.json'} has no heldout_loss")
-    return Reference(loss, weights)
+    return ReferenceModel(loss, weights)
 
 
 def reference_losses(exam: Exam, worker: ModelClient) -> NDArray[np.float64]:

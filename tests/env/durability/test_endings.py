@@ -18,7 +18,7 @@ INVENTED: dict[str, Case] = {
     "cuda-oom": ("failed", False, "torch.OutOfMemoryError: CUDA out of memory."),
     "hang": ("timed_out", False, "[TIMED OUT exceeded the time limit of 1 s]"),
     "nan": ("diverged", False, "[DIVERGED loss is not finite at step "),
-    "evaluate.exit=3": ("failed", False, "[COMMAND FAILED exit=3]"),
+    "evaluate.exit=3": ("failed", False, "[COMMAND FAILED the model raised an error on evaluation data"),
     "evaluate.no-result": ("failed", False, "[COMMAND FAILED the evaluation wrote no valid metrics.json]"),
     "evaluate.reject": ("rejected", False, "[REJECTED commitment: off by 0.75 nats, the limit is 0.001, as asked for]"),
     "lost": ("infra_failed", True, "[INFRASTRUCTURE FAILURE lost by the runner: as asked for]"),
