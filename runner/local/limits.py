@@ -23,7 +23,7 @@ class LimitWatch:
     def __init__(self, run: RunFolder, order: Order) -> None:
         self._order = order
         self._folders = [run.out, run.scratch, run.meet]
-        self._device = run.out.stat().st_dev
+        self._device = run.path.parent.stat().st_dev
         self._next = time.monotonic() + _PERIOD_S
         self._crowd = _tasks_on_host()
 
