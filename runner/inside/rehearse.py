@@ -23,8 +23,8 @@ from typing import Self
 import numpy as np
 
 from runner.inside.faults import AgentFault, exit_status
-from runner.inside.judge.audits import size_audit
 from runner.inside.judge.checkpoint import open_checkpoint
+from runner.inside.judge.finding import size_audit
 from runner.inside.judge.reduction import reduced
 from runner.inside.judge.report import EvaluationReport, write_report
 from runner.inside.judge.worker_client import ModelClient

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from lm_eval.utils import get_rolling_token_windows
 from safetensors.numpy import save_file
 
-from runner.inside.judge.audits import AuditFinding, size_audit
 from runner.inside.judge.checkpoint import Checkpoint, open_checkpoint
+from runner.inside.judge.finding import AuditFinding, size_audit
 from runner.inside.judge.language import continuation, rolling_windows, truncated, word_perplexity
 from runner.inside.judge.passages import PassageScore
 from runner.inside.judge.report import EvaluationReport, write_report

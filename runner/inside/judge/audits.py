@@ -14,9 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.inside.complaints import complaint
-from runner.inside.digits import rounded
-from runner.inside.judge.certificate import Certificate
+from runner.inside.judge.finding import AuditFinding
 from runner.inside.judge.passage_scorer import FirstAnswer, PassageScorer, Sample
 from runner.inside.judge.predictions import answers
 from runner.inside.judge.worker_client import ModelClient
@@ -50,62 +48,10 @@ STEEP = 16.0
 """Nats from which on a log-probability's rounding grows with it: a float's precision is relative."""
 CANARY_ODDS = 1e-6
 """The probability at which an honest model fails the canary."""
-FIGURE_DIGITS = 2
-"""Significant digits of an audit's figure that are told."""
 NORMALISED = 1e-3
 """How far the sum of a distribution may be from one."""
 FLOOR = -1e4
 """Nats that stand for the logarithm of zero, so that two of them agree."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AuditFinding:
-    """One audit and how it came out."""
-
-    name: str
-    """One of those in `complaints.SENTENCES`."""
-    figure: float
-    """The worst that was seen, in `unit`."""
-    limit: float
-    """The most that an honest model may show, in `unit`."""
-    unit: str
-    samples: int
-    """How many places were looked at."""
-    metric: str = ""
-    """The metric that it is about; empty where it is about all."""
-    place: str = ""
-    """Where the figure was seen, for the operator alone: of places in evaluation data the agent hears nothing."""
-
-    @property
-    def passed(self) -> bool:
-        return self.figure <= self.limit
-
-    @property
-    def complaint(self) -> str:
-        """Which audit failed, and by how much, in one line; meaningful only where it did fail."""
-        return complaint(self.name, figure=self.told, limit=self.limit, where=self.metric)
-
-    @property
-    def told(self) -> float:
-        """The figure as agents may read it: of what their code may have steered by the data, few digits."""
-        figure = self.figure if self.name == "parameters" else rounded(self.figure, FIGURE_DIGITS)
-        return math.nan if figure is None else figure
-
-
-def size_audit(parameters: int, cap: int) -> AuditFinding:
-    """Whether a checkpoint holds no more numbers than are allowed."""
-    return AuditFinding(name="parameters", figure=parameters, limit=cap, unit="parameters", samples=1)
-
-
-def certificate_audit(certificate: Certificate) -> AuditFinding:
-    """Whether a claim is no better than its certificate allows."""
-    return AuditFinding(
-        name="certificate",
-        figure=certificate.advantage,
-        limit=certificate.limit,
-        unit="nats",
-        samples=certificate.tokens,
-    )
 
 
 def audit_scorers(scorer: PassageScorer, model: ModelSettings, rng: np.random.Generator) -> list[AuditFinding]:

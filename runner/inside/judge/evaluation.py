@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from runner.inside.faults import AgentFault, SetupFault, UnheardFault
-from runner.inside.judge.audits import audit_claims, audit_scorers, certificate_audit, size_audit
+from runner.inside.judge.audits import audit_claims, audit_scorers
 from runner.inside.judge.certificate import SPREADS, Certificate, Exam, Losses, certify, draw, sit
 from runner.inside.judge.checkpoint import open_checkpoint
+from runner.inside.judge.finding import certificate_audit, size_audit
 from runner.inside.judge.harness import check_items, run_tasks
 from runner.inside.judge.language import (
     heldout_blocks,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from runner.inside.digits import METRIC_DIGITS, rounded
 from runner.inside.faults import SetupFault
-from runner.inside.judge.audits import AuditFinding
 from runner.inside.judge.certificate import Certificate
 from runner.inside.judge.checkpoint import Checkpoint
+from runner.inside.judge.finding import AuditFinding
 
 EXACT = 15
 """Significant digits of what nobody can steer."""
