@@ -63,8 +63,8 @@ def test_several_narrow_weights_in_a_wide_one_do_not_arrive(arrived):
     packed = (1 + (high * 256 + low) / 65536).astype(np.float32)
     got = arrived({"w": packed})["w"]
     unpacked = np.rint((got.astype(np.float64) - 1) * 65536).astype(int)
-    assert np.mean(unpacked % 256 == low) < 1.5 / 256
-    assert abs(np.corrcoef(unpacked % 256, low)[0, 1]) < 0.05  # 0.002 bits
+    assert np.mean(unpacked % 256 == low) < 1.2 / 256
+    assert abs(np.corrcoef((unpacked % 256).ravel(), low.ravel())[0, 1]) < 0.02  # ten standard deviations of chance
     assert np.mean(np.abs(unpacked // 256 - high)) < 10  # a weight as such is there
 
 
