@@ -26,8 +26,16 @@ RANGES = {
     "residual": ("block", "init", "loop", "optimizer", "overrides"),
     "loss": ("loss", "overrides"),
     "linear-attention": ("attention", "block", "overrides"),
+    "attention": ("attention", "overrides"),
+    "mlp": ("mlp", "overrides"),
+    "optimizer": ("optimizer", "overrides"),
+    "lr-schedule": ("schedule", "overrides"),
 }
 """What the editable ranges of a built-in task are called here, from top to bottom."""
+TEMPLATES = ("embedding", "residual", "loss", "linear-attention")
+"""Tasks with a script of their own; the others edit the base script."""
+PATIENCE = {"hasty": 25, "patient": 600}
+"""Variants of a task by how many seconds a training may take."""
 Texts = Mapping[str, str]
 """New texts of a task's ranges by name. `<own>` in one stands for what was there."""
 
@@ -235,7 +243,7 @@ def _toml(sandbox: Sandbox) -> str:
 def write_task(folder: Path, name: str) -> Path:
     """A task with a built-in one's ranges, whose smoke test takes a few seconds: `residual`, or `residual--hasty`.
 
-    Variants: `hasty` gives up on what takes longer, `roomy` has room for larger models, `few` is audited in few places,
+    Variants: `hasty` gives up on what takes longer, `patient` hardly ever gives up, `roomy` has room for larger models, `few` is audited in few places,
     `full` is the smoke test as it is built in, `seed-N` starts elsewhere.
     """
     base, *variants = name.split("--")
@@ -246,13 +254,13 @@ def write_task(folder: Path, name: str) -> Path:
     (folder / "task.toml").write_text(f"""\
 id = "range-{name}"
 title = "A range for attacks"
-template = "{base if base != "normalization" else "custom_pretrain"}"
+template = "{base if base in TEMPLATES else "custom_pretrain"}"
 filename = "{task.filename}"
 editable = {[list(pair) for pair in task.editable]}
 override_keys = {list(task.override_keys)}
 [scales.smoke]
 {"max_parameters = 200_000" if "roomy" in variants else ""}
-{"" if "full" in variants else _SMALL.format(timeout_s=25 if "hasty" in variants else 100)}
+{"" if "full" in variants else _SMALL.format(timeout_s=next((PATIENCE[one] for one in variants if one in PATIENCE), 100))}
 [scales.smoke.settings]
 {"".join(f"seed = {one.removeprefix('seed-')}" for one in variants if one.startswith("seed-"))}
 {"" if "full" in variants else _FEWER.format(samples=12 if "few" in variants else 256)}
