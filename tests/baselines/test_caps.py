@@ -120,7 +120,9 @@ def test_a_model_that_needs_numbers_to_begin_with_is_counted(
         f"class GPT(nn.Module):\n    def __init__(self, config):\n        super().__init__()\n        {text}\n"
         "        assert all(p.isfinite().all() for p in self.parameters())\n"
     )
-    names = ["a"] if "Linear" not in text else ["a.parametrizations.weight.original", "a.parametrizations.weight.0.base"]
+    names = (
+        ["a"] if "Linear" not in text else ["a.parametrizations.weight.original", "a.parametrizations.weight.0.base"]
+    )
     charged = sum(len(name) + 8 * len(names) for name in names)
     assert count(script, tasks["llm-pretrain-loss"].scales["smoke"], tmp_path) == count_of_it + charged
 
