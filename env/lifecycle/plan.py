@@ -14,8 +14,8 @@ from tasks.model import Scale, Stage, Task
 _SHAPE = ("N_LAYER", "N_HEAD", "N_EMBD", "BLOCK_SIZE", "VOCAB_SIZE")
 
 _UNCOMPILED = {"TORCHDYNAMO_DISABLE": "1"}
-"""torch.compile leaves code as it is: on CPUs it would want a C++ compiler, a /tmp that programs can be loaded from, and
-a minute of a test that takes seconds."""
+"""torch.compile leaves code as it is: on CPUs it would want a C++ compiler, a /tmp that programs can be loaded from,
+and a minute of a test that takes seconds."""
 
 _TINY = {
     "N_LAYER": "2",

@@ -243,10 +243,11 @@ def _toml(sandbox: Sandbox) -> str:
 def write_task(folder: Path, name: str) -> Path:
     """A task with a built-in one's ranges, whose smoke test takes a few seconds: `residual`, or `residual--hasty`.
 
-    Variants: `hasty` gives up on what takes longer, `patient` hardly ever gives up, `roomy` has room for larger models, `few` is audited in few places,
-    `full` is the smoke test as it is built in, `seed-N` starts elsewhere.
+    Variants: `hasty` gives up on what takes longer, `patient` hardly ever does, `roomy` has room for larger models,
+    `few` is audited in few places, `full` is the smoke test as it is built in, `seed-N` starts elsewhere.
     """
     base, *variants = name.split("--")
+    timeout_s = next((PATIENCE[one] for one in variants if one in PATIENCE), 100)
     task = load_tasks(())[f"llm-pretrain-{base}"]
     folder.mkdir(parents=True)
     (folder / "description.md").write_text("A built-in task, smaller.\n")
@@ -260,7 +261,7 @@ editable = {[list(pair) for pair in task.editable]}
 override_keys = {list(task.override_keys)}
 [scales.smoke]
 {"max_parameters = 200_000" if "roomy" in variants else ""}
-{"" if "full" in variants else _SMALL.format(timeout_s=next((PATIENCE[one] for one in variants if one in PATIENCE), 100))}
+{"" if "full" in variants else _SMALL.format(timeout_s=timeout_s)}
 [scales.smoke.settings]
 {"".join(f"seed = {one.removeprefix('seed-')}" for one in variants if one.startswith("seed-"))}
 {"" if "full" in variants else _FEWER.format(samples=12 if "few" in variants else 256)}

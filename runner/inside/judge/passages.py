@@ -14,8 +14,8 @@ BATCH_TOKENS = 16384
 WIDTHS = 8
 """At most so many lengths are asked about: multiples of this fraction of the context."""
 EVEN = 16
-"""Lengths are multiples of this, for vector units take so many numbers at a time: where they divide a sum without a
-rest, a model's answer about a prefix is the same to the last bit whatever the length it was asked at, also in bfloat16."""
+"""Lengths are multiples of this, for vector units take so many numbers at a time. Where they divide a sum without a
+rest, a model's answer about a prefix is the same to the last bit at any of the lengths, also in bfloat16."""
 
 
 @dataclass(frozen=True)
