@@ -127,7 +127,9 @@ def test_a_rehearsal_sees_no_data() -> None:
 
 def test_what_an_agent_has_compiled_runs_as_it_is_written_where_there_is_no_gpu() -> None:
     task = load_tasks()["llm-pretrain-normalization"]
-    test = Test("s", 1, Status.QUEUED, {}, datetime.now(UTC), devices=("0", "1"))
+    test = Test(
+        session_id="s", n=1, status=Status.RUNNING, files={}, created_at=datetime.now(UTC), devices=("GPU-0", "GPU-1")
+    )
     for name, scale in task.scales.items():
         assert rehearsal(task, scale, "s", 1, {}).env["TORCHDYNAMO_DISABLE"] == "1"
         first, second, *_ = plan(scale)
