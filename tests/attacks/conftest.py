@@ -252,7 +252,7 @@ editable = {[list(pair) for pair in task.editable]}
 override_keys = {list(task.override_keys)}
 [scales.smoke]
 {"max_parameters = 200_000" if "roomy" in variants else ""}
-{"" if "full" in variants else _SMALL.format(timeout_s=25 if "hasty" in variants else 100)}
+{"" if "full" in variants else _SMALL.format(timeout_s=25 if "hasty" in variants else 300)}
 [scales.smoke.settings]
 {"".join(f"seed = {one.removeprefix('seed-')}" for one in variants if one.startswith("seed-"))}
 {"" if "full" in variants else _FEWER.format(samples=12 if "few" in variants else 256)}
