@@ -270,7 +270,8 @@ timeout_s = {timeout_s}
 """
 """One process and no downstream tasks."""
 _FEWER = """\
-max_iters = 60
+max_iters = 30
+certificate_tokens = 2048
 grad_accum = 1
 eval_iters = 2
 eval_tokens = 8192
