@@ -34,8 +34,6 @@ RANGES = {
 """What the editable ranges of a built-in task are called here, from top to bottom."""
 TEMPLATES = ("embedding", "residual", "loss", "linear-attention")
 """Tasks with a script of their own; the others edit the base script."""
-PATIENCE = {"hasty": 25, "patient": 600}
-"""Variants of a task by how many seconds a training may take."""
 Texts = Mapping[str, str]
 """New texts of a task's ranges by name. `<own>` in one stands for what was there."""
 
@@ -243,11 +241,10 @@ def _toml(sandbox: Sandbox) -> str:
 def write_task(folder: Path, name: str) -> Path:
     """A task with a built-in one's ranges, whose smoke test takes a few seconds: `residual`, or `residual--hasty`.
 
-    Variants: `hasty` gives up on what takes longer, `patient` hardly ever does, `roomy` has room for larger models,
-    `few` is audited in few places, `full` is the smoke test as it is built in, `seed-N` starts elsewhere.
+    Variants: `hasty` gives up on what takes longer, `roomy` has room for larger models, `few` is audited in few places,
+    `full` is the smoke test as it is built in, `seed-N` starts elsewhere.
     """
     base, *variants = name.split("--")
-    timeout_s = next((PATIENCE[one] for one in variants if one in PATIENCE), 100)
     task = load_tasks(())[f"llm-pretrain-{base}"]
     folder.mkdir(parents=True)
     (folder / "description.md").write_text("A built-in task, smaller.\n")
@@ -261,7 +258,7 @@ editable = {[list(pair) for pair in task.editable]}
 override_keys = {list(task.override_keys)}
 [scales.smoke]
 {"max_parameters = 200_000" if "roomy" in variants else ""}
-{"" if "full" in variants else _SMALL.format(timeout_s=timeout_s)}
+{"" if "full" in variants else _SMALL.format(timeout_s=25 if "hasty" in variants else 300)}
 [scales.smoke.settings]
 {"".join(f"seed = {one.removeprefix('seed-')}" for one in variants if one.startswith("seed-"))}
 {"" if "full" in variants else _FEWER.format(samples=12 if "few" in variants else 256)}
@@ -279,7 +276,8 @@ timeout_s = {timeout_s}
 """
 """One process and no downstream tasks."""
 _FEWER = """\
-max_iters = 60
+max_iters = 30
+certificate_tokens = 2048
 grad_accum = 1
 eval_iters = 2
 eval_tokens = 8192

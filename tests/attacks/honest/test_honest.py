@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.docker
 
 SEEDS = [seed for seed in os.environ.get("RINGFENCE_HONEST_SEEDS", "").split(",") if seed]
-VARIANTS = [f"--full--seed-{seed}" for seed in SEEDS] or ["--patient"]
+VARIANTS = [f"--full--seed-{seed}" for seed in SEEDS] or [""]
 
 Figures = dict[str, list[dict[str, Any]]]
 
