@@ -55,7 +55,7 @@ class RunSpec:
     """Runs that serve this one, each in a sandbox of its own on the same host: started after it and ended with it, or
     before, when it dismisses them (`runner/inside/names.py`). This run finds MEET_DIR, with an empty, writable folder
     for each worker by its name; a worker finds that folder alone, read-only, as its MEET_DIR. Workers have neither
-    `upstream` nor exam nor workers of their own."""
+    `upstream` nor exam nor workers of their own, and what they write to OUT_DIR may be gone with them."""
 
     @property
     def is_worker(self) -> bool:
@@ -153,6 +153,18 @@ class RunState:
         return self.ended_at - self.started_at
 
 
+@dataclass(frozen=True)
+class Lack:
+    """A wall that a sandbox does without, because its host does not give it."""
+
+    wall: str
+    """Its name, in two or three words."""
+    what: str
+    """What is missing and what follows from that, for an operator."""
+    remedy: str
+    """What to do about it."""
+
+
 class RunnerError(Exception):
     """The runner itself is in trouble (engine gone, disk full): never the fault of the run."""
 
@@ -198,3 +210,6 @@ class Runner(Protocol):
 
     def describe(self) -> dict[str, str]:
         """Hardware and versions, for the record of a result: cpu, gpus, python, torch, runner."""
+
+    def lacks(self) -> tuple[Lack, ...]:
+        """What its sandbox does without on this host. Raises RunnerError."""

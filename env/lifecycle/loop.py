@@ -146,6 +146,8 @@ class Lifecycle:
     async def run(self) -> None:
         """Runs until cancelled. What was under way when the service last died is taken up first."""
         self._machine = await ask(self._runner.describe)
+        for lack in await ask(self._runner.lacks):
+            log.warning("this host's sandbox: %s. To mend it, %s", lack.what, lack.remedy)
         await self._remove_orphans()
         self._tidy.set()
         self._alive = True

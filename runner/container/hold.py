@@ -16,6 +16,7 @@ import psutil
 from runner.container.classify import Circumstances, classify
 from runner.container.copy import LogCopy
 from runner.container.cpu import CpuMeter, members
+from runner.container.disk import disk_taken
 from runner.container.engine import Engine, EngineError, EngineRefusal, LogStream
 from runner.container.folder import ContainerFolder
 from runner.container.sandbox import Sandbox
@@ -148,13 +149,17 @@ class Hold:
         looked = time.monotonic()
         if looked >= self._disk_due:
             enough = self._sandbox.disk_mb << 20
-            used = disk_use([self._run.out, self._run.meet], enough)
-            used += unlinked_bytes(members(self._pid), self._run.path.stat().st_dev)
+            used = self._disk_use(enough)
             now = time.monotonic()
             self._disk_due = now + max(_DISK_S, _DISK_SHARE * (now - looked))
             if used > enough:
                 return Exit(ExitReason.LIMIT, detail=f"{self._sandbox.disk_mb} MiB of files")
         return None
+
+    def _disk_use(self, enough: int) -> float:
+        used = disk_use([self._run.meet], enough) + unlinked_bytes(members(self._pid), self._run.path.stat().st_dev)
+        own = disk_taken(self._run)
+        return used + (disk_use([self._run.out], enough) if own is None else own)
 
     def _cpu_by_engine(self) -> float | None:
         try:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runner.fake.plan import FakePlan, make_plan
-from runner.protocol import Exit, ExitReason, Phase, RunnerError, RunSpec, RunState
+from runner.protocol import Exit, ExitReason, Lack, Phase, RunnerError, RunSpec, RunState
 
 
 @dataclass
@@ -109,3 +109,6 @@ class FakeRunner:
             "torch": "none",
             "runner": self.name,
         }
+
+    def lacks(self) -> tuple[Lack, ...]:
+        return ()
