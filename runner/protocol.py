@@ -142,15 +142,17 @@ class RunState:
     exit: Exit | None = None
     cpu_s: float | None = None
     """Processor seconds of all its processes, once it has ended; None where its host did not count them to the end."""
+    paused_s: float = 0.0
+    """Seconds of that time in which it was frozen, once it has ended."""
     no_exam: str = ""
     """Why a run that asked for an exam got none; empty where it got one, and where it asked for none."""
 
     @property
     def elapsed_s(self) -> float | None:
-        """Wall-clock seconds from start to end; None until both are known."""
+        """Wall-clock seconds from start to end in which it was not frozen; None until both are known."""
         if self.started_at is None or self.ended_at is None:
             return None
-        return self.ended_at - self.started_at
+        return self.ended_at - self.started_at - self.paused_s
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,17 @@ class Runner(Protocol):
 
     def cancel(self, run_id: str) -> None:
         """Kill every process of the run. Returns at once; `poll` tells when it is over."""
+
+    def pause(self, run_id: str) -> None:
+        """Freeze every process of the run and of its workers; returns when that is done, or they are over.
+
+        It stays frozen until `resume`, whatever becomes of the caller. The time counts neither for its deadline nor as
+        time that it took. It can be cancelled meanwhile. Nothing happens if it is frozen, over or not known. A runner
+        that is no sandbox may leave it running. Raises RunnerError if it cannot be frozen.
+        """
+
+    def resume(self, run_id: str) -> None:
+        """Let a frozen run go on, within a moment. Nothing happens if it is not frozen. Raises RunnerError."""
 
     def remove(self, run_id: str) -> None:
         """Forget an ended run and delete its folders."""

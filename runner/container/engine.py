@@ -91,9 +91,30 @@ class Engine:
         return int(used) / 1e9 or None
 
     def kill(self, name: str) -> None:
-        """SIGKILL to every process in it. Nothing happens if it is over."""
+        """SIGKILL to every process in it, frozen or not. Nothing happens if it is over."""
         with contextlib.suppress(_Missing, _Conflict), _as_engine_error(f"cannot kill container {name}"):
             self._api.kill(name)
+        self.unpause(name)  # what is frozen does not die
+
+    def pause(self, name: str) -> None:
+        """Freeze every process in it. Nothing happens if it is frozen or over."""
+        try:
+            with _as_engine_error(f"cannot freeze container {name}"):
+                self._api.pause(name)
+        except EngineRefusal:
+            state = self.state(name)
+            if state is not None and state["Running"] and not state["Paused"]:
+                raise
+
+    def unpause(self, name: str) -> None:
+        """Let it go on. Nothing happens if it is not frozen."""
+        try:
+            with _as_engine_error(f"cannot thaw container {name}"):
+                self._api.unpause(name)
+        except EngineRefusal:
+            state = self.state(name)
+            if state is not None and state["Paused"]:
+                raise
 
     def wait(self, name: str) -> None:
         with _as_engine_error(f"cannot wait for container {name}"):

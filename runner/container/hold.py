@@ -18,7 +18,7 @@ from runner.container.copy import LogCopy
 from runner.container.cpu import CpuMeter, members
 from runner.container.disk import disk_taken
 from runner.container.engine import Engine, EngineError, EngineRefusal, LogStream
-from runner.container.folder import ContainerFolder
+from runner.container.folder import ContainerFolder, Frozen
 from runner.container.sandbox import Sandbox
 from runner.folder.unlinked import unlinked_bytes
 from runner.folder.untrusted import disk_use
@@ -53,6 +53,7 @@ class Hold:
         self._sandbox = sandbox
         self._lock = lock
         self._terms = run.terms()
+        self._frozen = run.frozen()
         self._interrupted = False
         self._closing = threading.Event()
         self._news = threading.Event()
@@ -109,7 +110,7 @@ class Hold:
         if started is not None and started >= ended:
             # The engine notes a start when it has returned from it: of a run of milliseconds, after the end.
             started = self._terms.accepted_at
-        self._run.write_exit(classify(state, about), started, ended, self._cpu.seconds)
+        self._run.write_exit(classify(state, about), started, ended, self._cpu.seconds, self._frozen.total_s(ended))
 
     def _started(self) -> dict[str, Any] | None:
         """The container's state, once it was started; None if it is gone. Who accepted the run may have died first."""
@@ -127,6 +128,8 @@ class Hold:
             self._news.wait(_TICK_S)
             self._open()
             self._cpu.look()
+            if stop is None:
+                self._freeze_or_thaw()
             if stop is None and (stop := self._reason_to_stop(begun)):
                 self._run.write_stopped(stop)
                 look_at = 0.0
@@ -139,10 +142,22 @@ class Hold:
                 if state is None or not (state["Running"] or state["Restarting"]):
                     return state
 
+    def _freeze_or_thaw(self) -> None:
+        """Whichever is wanted. Who was at it may have died in the middle: then it is done once more."""
+        wanted_at = self._run.pause_wanted_at()
+        if wanted_at != self._frozen.since:
+            change = self._engine.unpause if wanted_at is None else self._engine.pause
+            try:
+                self._ask(lambda: change(self._container))
+            except EngineRefusal:
+                return  # tried again in a moment
+            self._frozen = Frozen(wanted_at, self._frozen.total_s(wanted_at or time.time()))
+            self._run.write_frozen(self._frozen)
+
     def _reason_to_stop(self, begun: float) -> Exit | None:
         if self._run.cancel.exists():
             return Exit(ExitReason.CANCELLED)
-        if time.time() > begun + self._terms.timeout_s:
+        if time.time() > begun + self._terms.timeout_s + self._frozen.total_s(time.time()):
             return Exit(ExitReason.DEADLINE, detail=f"{self._terms.timeout_s:g} s")
         if any(copy.exceeded for copy in self._copies.values()):
             return Exit(ExitReason.LIMIT, detail=f"{self._sandbox.output_mb} MiB of output")

@@ -37,6 +37,7 @@ from runner.hardware import describe_host
 from runner.protocol import Lack, Phase, RunnerError, RunSpec, RunState
 
 _ENGINE_PATIENCE_S = 60.0  # how long an engine may be away, as for its restart, before a run is in trouble
+_FREEZING_S = 30.0  # how long whoever holds a run may take to freeze it
 _FIRST_UID, _UIDS = 20_000, 40_000  # below 65536, for engines that map users
 
 
@@ -134,6 +135,24 @@ class DockerRunner(FolderRunner):
     def _trial(self) -> HostTrial:
         with self._trial_lock:
             return self._tried
+
+    def pause(self, run_id: str) -> None:
+        patience = time.monotonic() + _FREEZING_S
+        names = [name for name in (run_id, *self._workers(run_id)) if self._state(name).phase is Phase.RUNNING]
+        with as_runner_error(f"cannot freeze run {run_id}"):
+            for name in names:
+                self._folder(name).pause.touch()
+            for name in names:  # whoever holds it does it
+                wanted = self._folder(name).pause_wanted_at()
+                while self._folder(name).frozen().since != wanted and self._state(name).phase is Phase.RUNNING:
+                    if time.monotonic() > patience:
+                        raise RunnerError(f"run {name} cannot be frozen")
+                    time.sleep(0.01)
+
+    def resume(self, run_id: str) -> None:
+        with as_runner_error(f"cannot let run {run_id} go on"):
+            for name in (run_id, *self._workers(run_id)):
+                self._folder(name).pause.unlink(missing_ok=True)
 
     def _let_go(self, run_id: str) -> None:
         self._engine.remove(self._container(run_id))

@@ -93,6 +93,12 @@ class LocalRunner(FolderRunner):
     def lacks(self) -> tuple[Lack, ...]:
         return ()  # it has no sandbox
 
+    def pause(self, run_id: str) -> None:
+        """Nothing: these runs are in no sandbox, and could tell each other anything at any time."""
+
+    def resume(self, run_id: str) -> None:
+        """Nothing, as nothing is ever frozen."""
+
     def _let_go(self, run_id: str) -> None:
         """Nothing of it is left but the folder."""
         self._supervisors.pop(run_id, None)
