@@ -259,7 +259,7 @@ editable = {[list(pair) for pair in task.editable]}
 override_keys = {list(task.override_keys)}
 [scales.smoke]
 {"max_parameters = 200_000" if "roomy" in variants else ""}
-{"" if "full" in variants else _SMALL.format(timeout_s=25 if "hasty" in variants else 100)}
+{"" if "full" in variants else _SMALL.format(timeout_s=25 if "hasty" in variants else 300)}
 [scales.smoke.settings]
 {"".join(f"seed = {one.removeprefix('seed-')}" for one in variants if one.startswith("seed-"))}
 {"" if "full" in variants else _FEWER.format(samples=12 if "few" in variants else 256)}
@@ -277,7 +277,8 @@ timeout_s = {timeout_s}
 """
 """One process and no downstream tasks."""
 _FEWER = """\
-max_iters = 60
+max_iters = 30
+certificate_tokens = 2048
 grad_accum = 1
 eval_iters = 2
 eval_tokens = 8192

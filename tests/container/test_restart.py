@@ -172,6 +172,8 @@ class OwnEngine:
 
     def __init__(self, home: Path, *options: str) -> None:
         self.url = f"unix://{home}/s"
+        self.image = ""
+        """The one that it has."""
         self._home = home
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
@@ -220,7 +222,7 @@ def own_engine(
             engine = OwnEngine(home, *options)
             ends.callback(engine.stop)
             engine.start()
-            make_host_image(engine.url)
+            engine.image = make_host_image(engine.url)
             return engine
 
         yield start
@@ -231,7 +233,7 @@ def test_a_run_goes_on_while_its_engine_is_restarted(
     own_engine: Callable[..., OwnEngine], host_sandbox: Sandbox, tmp_path: Path, finish: Finish, eventually: Eventually
 ) -> None:
     engine = own_engine("--live-restore")
-    runner = DockerRunner(tmp_path / "runs", tmp_path, 1, "ringfence-test:host", host_sandbox, engine.url)
+    runner = DockerRunner(tmp_path / "runs", tmp_path, 1, engine.image, host_sandbox, engine.url)
     spec = RunSpec("run", ("sh", "-c", "for i in $(seq 60); do seq $i; sleep 0.1; done; echo x > $OUT_DIR/result"))
     runner.submit(spec)
     eventually(lambda: runner.log("run", "stdout", 0) != b"")
@@ -253,7 +255,7 @@ def test_a_run_that_goes_down_with_its_engine_is_lost_and_not_blamed(
     own_engine: Callable[..., OwnEngine], host_sandbox: Sandbox, tmp_path: Path, finish: Finish, eventually: Eventually
 ) -> None:
     engine = own_engine()
-    runner = DockerRunner(tmp_path / "runs", tmp_path, 1, "ringfence-test:host", host_sandbox, engine.url)
+    runner = DockerRunner(tmp_path / "runs", tmp_path, 1, engine.image, host_sandbox, engine.url)
     spec = RunSpec("run", ("sh", "-c", "echo; sleep 60 & wait"))
     runner.submit(spec)
     eventually(lambda: runner.log("run", "stdout", 0) != b"")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 import subprocess
@@ -40,9 +41,12 @@ def import_empty_image(engine_url: str | None) -> str:
             file = tarfile.TarInfo(f"etc/{name}")
             file.size = len(text)
             tar.addfile(file, io.BytesIO(text))
+    # Named by what is in it, and made once: an image whose name another one takes stays behind without any.
+    tag = hashlib.sha256(archive.getvalue()).hexdigest()[:12]
     with engine_client(engine_url) as client:
-        client.import_image_from_data(archive.getvalue(), repository="ringfence-test", tag="host")
-    return "ringfence-test:host"
+        if not client.images(f"ringfence-test:{tag}"):
+            client.import_image_from_data(archive.getvalue(), repository="ringfence-test", tag=tag)
+    return f"ringfence-test:{tag}"
 
 
 def containers_with(engine_url: str | None, text: str) -> list[str]:

@@ -44,7 +44,7 @@ def run_tasks(
 ) -> tuple[dict[str, float], dict[str, int]]:
     """Accuracy in percent and number of items per task, from `<task>.jsonl` in `data_dir`.
 
-    At most `samples` claims are audited, of all tasks together. The items have the fields of the data sets that the
+    At most `samples` claims are audited of each task. The items have the fields of the data sets that the
     harness's own task definitions name. Raises AgentFault.
     """
     with tempfile.TemporaryDirectory() as scratch:
