@@ -34,11 +34,15 @@ class Turns:
 
     async def take_up(self) -> set[tuple[str, int]]:
         """Session and number of every test of which a run goes on, left by an earlier life of the service: to be
-        submitted again before any other is. Until then they are frozen. Raises RunnerError.
+        submitted again before any other is. Until then they are frozen. Raises RunnerError if they cannot be listed.
         """
         found = set()
         for name in await ask(self._runner.run_ids):
-            if (await ask(self._runner.poll, name)).phase is Phase.RUNNING:
+            try:
+                goes_on = (await ask(self._runner.poll, name)).phase is Phase.RUNNING
+            except RunnerError:
+                goes_on = True  # whoever follows it will see
+            if goes_on:
                 found.add(owner(name))
                 if self._apart:
                     await self._freeze(name)
