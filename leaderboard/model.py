@@ -45,6 +45,10 @@ class Result:
     """Whether the files are those that the task gives."""
     compute: float | None = None
     """How many times the compute of the unedited script its training took; None where nobody knows."""
+    certified: float | None = None
+    """The `val_loss` that an exam on unseen text gives, in nats per token; None where there was none."""
+    certified_error: float | None = None
+    """Its standard error, in nats per token."""
 
     @property
     def code_sha256(self) -> str:

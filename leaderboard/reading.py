@@ -34,6 +34,8 @@ _FIXED: Mapping[str, ColumnElement[Any]] = {
     "duplicate_of": results.c.duplicate_of,
     "auto_submitted": _IS_AUTO,
     "compute": results.c.compute,
+    "certified": results.c.certified,
+    "certified_error": results.c.certified_error,
 }
 """The fixed columns but for those that are stored as values."""
 _MORE_COMPUTE = and_(results.c.compute.is_not(None), results.c.compute > MORE_COMPUTE)

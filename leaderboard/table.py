@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 FIXED_COLUMNS = (
     *("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score"),
     *("delta_noise", "run_key", "parameters", "template_unmodified", "duplicate_of", "auto_submitted"),
-    "compute",
+    *("compute", "certified", "certified_error"),
 )
 """Every table starts with these; the task's metrics and elapsed times follow."""
 

@@ -39,6 +39,8 @@ results = Table(
     # The first one recorded before it with the same code, task version and scale.
     Column("duplicate_of", String),
     Column("compute", Double),
+    Column("certified", Double),
+    Column("certified_error", Double),
     Index("results_by_scale", "task_id", "scale", "status"),
     Index("results_by_status", "task_id", "status"),
     Index("results_by_agent", "task_id", "agent"),

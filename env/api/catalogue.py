@@ -123,6 +123,8 @@ class Row(Body):
     duplicate_of: str | None
     auto_submitted: bool
     compute: float | None
+    certified: float | None
+    certified_error: float | None
 
 
 class Leaderboard(Body):

@@ -53,6 +53,17 @@ class SelfReported(Body):
     evaluated_val_loss: float | None = Field(description="Found by the evaluator, on held-out data.")
 
 
+class CertificateRecord(Body):
+    """What the claimed `val_loss` is worth by an exam on text that no process with the agent's code has seen."""
+
+    claimed: float | None = Field(description="The metric itself, nats per token.")
+    certified: float = Field(description="The loss that the exam gives on the held-out text, nats per token.")
+    error: float = Field(description="Its standard error, nats per token.")
+    limit: float = Field(description="The most by which the claim may be better, nats per token.")
+    tokens: int = Field(description="How many tokens were predicted in the exam.")
+    reference: float | None = Field(description="The unedited model's loss on the held-out text; null without one.")
+
+
 class ComputeRecord(Body):
     """The training's time beside that of the unedited script, the reference, on the same hardware. In seconds."""
 
@@ -109,6 +120,7 @@ class IntegrityRecord(Body):
     template_unmodified: bool
     parameters: ParameterRecord | None = None
     checkpoint_sha256: str | None = None
+    certificate: CertificateRecord | None = None
     audits: tuple[AuditRecord, ...] = ()
     self_reported: SelfReported | None = None
     compute: ComputeRecord | None = None
@@ -141,6 +153,8 @@ class ResultOf(Body, Generic[Record]):
     delta_noise: DeltaNoise
     parameters: int | None
     compute: float | None = Field(None, description="The training's compute as a multiple of the unedited script's.")
+    certified: float | None = Field(None, description="The val_loss that an exam on unseen text gives, nats per token.")
+    certified_error: float | None = Field(None, description="Its standard error, nats per token.")
     labels: Labels
     metrics: dict[str, float | None]
     elapsed: dict[str, float | None]

@@ -41,6 +41,7 @@ def result_of(
     evaluated = [run.evaluation for run in test.runs if run.evaluation is not None]
     parameters = next((each.parameters for each in evaluated if each.parameters is not None), None)
     checkpoint = next((each.checkpoint_sha256 for each in evaluated if each.checkpoint_sha256 is not None), None)
+    certificate = next((each.certificate for each in evaluated if each.certificate is not None), None)
     used = compute(test, scale, reference, machine)
     return Result(
         run_key=test.run_key,
@@ -61,7 +62,7 @@ def result_of(
             "template_unmodified": unmodified,
             "parameters": {"counted": parameters, "cap": scale.max_parameters},
             "checkpoint_sha256": checkpoint,
-            "certificate": next((asdict(each.certificate) for each in evaluated if each.certificate is not None), None),
+            "certificate": None if certificate is None else asdict(certificate),
             "audits": [audit for run in test.runs for audit in _audits(run)],
             "self_reported": _self_reported(test, scale),
             "compute": asdict(used),
@@ -79,6 +80,8 @@ def result_of(
         parameters=parameters,
         template_unmodified=unmodified,
         compute=None if used.ratio is None else round(used.ratio, 4),
+        certified=None if certificate is None else certificate.certified,
+        certified_error=None if certificate is None else certificate.error,
     )
 
 

@@ -178,6 +178,8 @@ def result_view(entry: RecordedResult, *, with_code: bool) -> StoredResult:
         delta_noise=entry.delta_noise,
         parameters=result.parameters,
         compute=result.compute,
+        certified=result.certified,
+        certified_error=result.certified_error,
         labels=Labels(
             template_unmodified=result.template_unmodified,
             duplicate_of=entry.duplicate_of,

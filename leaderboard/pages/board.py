@@ -153,7 +153,7 @@ def _heading(title: str, column: str, sort: str, query: BoardAddress, numeric: b
 
 
 def _higher_is_better(column: str) -> bool:
-    if column in ("agent", "parameters", "compute") or naming.is_elapsed_column(column):
+    if column in ("agent", "parameters", "compute", "certified", "certified_error") or naming.is_elapsed_column(column):
         return False
     return not naming.lower_is_better(naming.split_column(column)[0])
 

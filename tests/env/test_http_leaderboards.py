@@ -18,6 +18,8 @@ FIXED = [
     *("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score"),
     *("delta_noise", "run_key", "parameters", "template_unmodified", "duplicate_of", "auto_submitted"),
     "compute",
+    "certified",
+    "certified_error",
 ]
 METRICS = [
     *(f"{name}_gpt-smoke" for name in ("val_loss", "wikitext2_ppl", "lambada_ppl")),

@@ -16,7 +16,7 @@ from leaderboard.model import Result
 from leaderboard.tables import metadata
 from tests.support.processes import next_line, started
 
-NEWEST = "0005"
+NEWEST = "0006"
 TABLES = {"anchors", "results", "result_texts", "result_values", "result_columns", "submissions"}
 
 SLOW_REVISION = """
@@ -138,7 +138,7 @@ def test_a_database_of_a_newer_version_is_refused_untouched(file_engine: Engine)
             connection.execute(text(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '0099'"))
         with pytest.raises(migrate.NewerDatabase) as refusal:
             upgrade(connection)
-        assert (refusal.value.found, refusal.value.known) == (("0099",), ("0001", "0002", "0003", "0004", NEWEST))
+        assert (refusal.value.found, refusal.value.known) == (("0099",), ("0001", "0002", "0003", "0004", "0005", NEWEST))
         assert "newer" in str(refusal.value)
         assert versions(connection) == ["0099"]
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from leaderboard import reading
 from leaderboard.model import Result
-from leaderboard.table import MAX_LIMIT, MAX_OFFSET, BadPage, TableQuery, UnknownColumn
+from leaderboard.table import FIXED_COLUMNS, MAX_LIMIT, MAX_OFFSET, BadPage, TableQuery, UnknownColumn
 
 Add = Callable[..., Result]
 LOSS = "val_loss_gpt-345m"
@@ -24,7 +24,15 @@ def numbers(connection: Connection, **query: Any) -> list[object]:
 
 
 def test_a_table_as_json(connection: Connection, add: Add) -> None:
-    add(1, submit=True, parameters=354_871_296, template_unmodified=True, compute=1.02)
+    add(
+        1,
+        submit=True,
+        parameters=354_871_296,
+        template_unmodified=True,
+        compute=1.02,
+        certified=2.31,
+        certified_error=0.004,
+    )
     add(2, session_id="t", status="failed", seed=None, metrics={}, elapsed={"elapsed_gpt-345m": 3.5})
     table = reading.rows(connection, "task", TableQuery(final=False))
     assert json.loads(json.dumps(asdict(table))) == {
@@ -33,6 +41,8 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
             *("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score"),
             *("delta_noise", "run_key", "parameters", "template_unmodified", "duplicate_of", "auto_submitted"),
             "compute",
+            "certified",
+            "certified_error",
             *("val_loss_gpt-345m", "lambada_ppl_gpt-345m", "elapsed_gpt-345m"),
         ],
         "metric_columns": ["val_loss_gpt-345m", "lambada_ppl_gpt-345m"],
@@ -54,6 +64,8 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
                 "duplicate_of": None,
                 "auto_submitted": False,
                 "compute": 1.02,
+                "certified": 2.31,
+                "certified_error": 0.004,
                 "val_loss_gpt-345m": 2.3,
                 "lambada_ppl_gpt-345m": 69.34,
                 "elapsed_gpt-345m": 20548.0,
@@ -75,6 +87,8 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
                 "duplicate_of": "s-1",
                 "auto_submitted": False,
                 "compute": None,
+                "certified": None,
+                "certified_error": None,
                 "val_loss_gpt-345m": None,
                 "lambada_ppl_gpt-345m": None,
                 "elapsed_gpt-345m": 3.5,
@@ -135,8 +149,10 @@ def test_filters(connection: Connection, add: Add, query: dict[str, str], expect
 def test_a_scale_shows_only_its_own_columns(connection: Connection, add: Add) -> None:
     add(1)
     add(2, scale="smoke", metrics={"val_loss_gpt-smoke": 2.5}, elapsed={})
-    assert reading.rows(connection, "task", TableQuery(scale="smoke")).columns[16:] == ("val_loss_gpt-smoke",)
-    assert len(reading.rows(connection, "task", TableQuery()).columns[16:]) == 4
+    assert reading.rows(connection, "task", TableQuery(scale="smoke")).columns[len(FIXED_COLUMNS) :] == (
+        "val_loss_gpt-smoke",
+    )
+    assert len(reading.rows(connection, "task", TableQuery()).columns[len(FIXED_COLUMNS) :]) == 4
 
 
 def test_best_first_by_default_and_the_oldest_of_equals(connection: Connection, add: Add) -> None:
