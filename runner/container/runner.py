@@ -187,6 +187,8 @@ class DockerRunner(FolderRunner):
         return mounts
 
     def _start(self, run: ContainerFolder, spec: RunSpec, mounts: list[Mount]) -> None:
+        name = self._container(spec.run_id)
+        self._engine.remove(name)  # of a submission that was cut short
         if self._lay_exam(run, spec):
             mounts = [*mounts, Mount(run.exam, EXAM)]
         rendezvous_folders = [self._rendezvous_folder(worker) for worker in spec.workers]
@@ -199,8 +201,6 @@ class DockerRunner(FolderRunner):
                 os.chown(folder, user, user)
         by_node = spec.device_ids and self._sandbox.gpu_mode == "devices"
         nodes = device_nodes(spec.device_ids) if by_node else []
-        name = self._container(spec.run_id)
-        self._engine.remove(name)  # of a submission that was cut short
         self._engine.create(name, container_body(self._host, spec, user, mounts, nodes, time.time()))
         run.accept(spec, time.time())
         try:
