@@ -13,6 +13,10 @@ from tasks.model import Scale, Stage, Task
 
 _SHAPE = ("N_LAYER", "N_HEAD", "N_EMBD", "BLOCK_SIZE", "VOCAB_SIZE")
 
+_UNCOMPILED = {"TORCHDYNAMO_DISABLE": "1"}
+"""torch.compile leaves code as it is: on CPUs it would want a C++ compiler, a /tmp that programs can be loaded from,
+and a minute of a test that takes seconds."""
+
 _TINY = {
     "N_LAYER": "2",
     "N_HEAD": "2",
@@ -26,6 +30,7 @@ _TINY = {
     "DEVICE": "cpu",
     "DTYPE": "float32",
     "COMPILE": "0",
+    **_UNCOMPILED,
     "OMP_NUM_THREADS": "1",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
@@ -115,7 +120,7 @@ def spec(
             run_id=name,
             command=run.command,
             files={**test.files, **script},
-            env=common,
+            env={**common, **({} if on_gpus(scale) else _UNCOMPILED)},
             data=scale.data,
             devices=scale.world_size,
             device_ids=gpus,
@@ -131,7 +136,7 @@ def spec(
             run_id=worker_id,
             command=WORKER,
             files=files,
-            env={"SCRIPT": script, "TORCH_CPP_LOG_LEVEL": "ERROR", **_threads(scale)},
+            env={"SCRIPT": script, "TORCH_CPP_LOG_LEVEL": "ERROR", **_on_cpus(scale)},
             device_ids=gpus[number % len(gpus) :][:1] if gpus else (),
             timeout_s=run.stage.timeout_s,
             memory_mb=scale.memory_mb,
@@ -159,11 +164,11 @@ def spec(
     )
 
 
-def _threads(scale: Scale) -> Mapping[str, str]:
-    """One thread for a model on CPUs: several of a small model's wait for each other more than they compute, and on
-    shared cores they do nothing else.
+def _on_cpus(scale: Scale) -> Mapping[str, str]:
+    """What a model on CPUs is run with: nothing compiled, as it was trained, and one thread. Several of a small model's
+    wait for each other more than they compute, and on shared cores they do nothing else.
     """
-    return {} if on_gpus(scale) else {"OMP_NUM_THREADS": "1"}
+    return {} if on_gpus(scale) else {"OMP_NUM_THREADS": "1", **_UNCOMPILED}
 
 
 def _cap(scale: Scale) -> Mapping[str, str]:

@@ -59,7 +59,8 @@ def _evaluation(scale: Scale | None) -> Iterator[str]:
         yield ""
         yield (
             f"The checkpoint may hold at most {scale.max_parameters:,} numbers: parameters and buffers that are saved, "
-            "a tied tensor once. A larger one is rejected."
+            "a tied tensor once. A larger one is rejected. They reach the evaluation with about eight bits each: "
+            "register a table of constants with persistent=False."
         )
 
 

@@ -1,4 +1,4 @@
-"""How many parameters a script's model has, told without training it and without the memory it would take.
+"""How many parameters a script's model has, told without training it and, where it can be, without its memory.
 
 `python -P -m runner.inside.size`, in a folder that holds the script (SCRIPT), with the model settings of an evaluation
 (`settings.py`) in the environment. Prints one number: what `checkpoint.py` counts in a checkpoint of the same model.

@@ -26,8 +26,14 @@ RANGES = {
     "residual": ("block", "init", "loop", "optimizer", "overrides"),
     "loss": ("loss", "overrides"),
     "linear-attention": ("attention", "block", "overrides"),
+    "attention": ("attention", "overrides"),
+    "mlp": ("mlp", "overrides"),
+    "optimizer": ("optimizer", "overrides"),
+    "lr-schedule": ("schedule", "overrides"),
 }
 """What the editable ranges of a built-in task are called here, from top to bottom."""
+TEMPLATES = ("embedding", "residual", "loss", "linear-attention")
+"""Tasks with a script of their own; the others edit the base script."""
 Texts = Mapping[str, str]
 """New texts of a task's ranges by name. `<own>` in one stands for what was there."""
 
@@ -253,7 +259,7 @@ def write_task(folder: Path, name: str) -> Path:
     (folder / "task.toml").write_text(f"""\
 id = "range-{name}"
 title = "A range for attacks"
-template = "{base if base != "normalization" else "custom_pretrain"}"
+template = "{base if base in TEMPLATES else "custom_pretrain"}"
 filename = "{task.filename}"
 editable = {[list(pair) for pair in task.editable]}
 override_keys = {list(task.override_keys)}

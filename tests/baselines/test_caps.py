@@ -104,6 +104,29 @@ def test_shared_memory_counts_once(text: str, count_of_it: int, tasks: dict[str,
     assert count(script, tasks["llm-pretrain-loss"].scales["smoke"], tmp_path) == count_of_it + names
 
 
+@pytest.mark.parametrize(
+    ("text", "count_of_it"),
+    [
+        ("self.a = nn.utils.parametrizations.orthogonal(nn.Linear(3, 3, bias=False))", 9 + 9),
+        ("self.a = nn.Parameter(torch.ones(int(torch.tensor(4).item())))", 4),
+        ("self.a = nn.Parameter(torch.ones(5) * torch.from_numpy(__import__('numpy').ones(5)))", 2 * 5),
+    ],
+)
+def test_a_model_that_needs_numbers_to_begin_with_is_counted(
+    text: str, count_of_it: int, tasks: dict[str, Task], tmp_path: Path
+) -> None:
+    script = (
+        "import torch\nfrom torch import nn\nfrom types import SimpleNamespace as GPTConfig\n"
+        f"class GPT(nn.Module):\n    def __init__(self, config):\n        super().__init__()\n        {text}\n"
+        "        assert all(p.isfinite().all() for p in self.parameters())\n"
+    )
+    names = (
+        ["a"] if "Linear" not in text else ["a.parametrizations.weight.original", "a.parametrizations.weight.0.base"]
+    )
+    charged = sum(len(name) + 8 * len(names) for name in names)
+    assert count(script, tasks["llm-pretrain-loss"].scales["smoke"], tmp_path) == count_of_it + charged
+
+
 def test_a_script_without_a_model_and_settings_that_are_missing(tasks: dict[str, Task], tmp_path: Path) -> None:
     settings: dict[str, Any] = dict(tasks["llm-pretrain-loss"].scales["smoke"].settings)
     (tmp_path / "custom.py").write_text("x = 1\n")

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from env.lifecycle.plan import rehearsal
+from env.lifecycle.plan import plan, rehearsal, spec
 from env.lifecycle.rehearsals import Rehearsals
-from env.store.model import Session
+from env.store.model import Session, Status, Test
 from runner.fake.runner import FakeRunner
 from tasks.load import load_tasks
 from tests.support.service import Agent, Serve, Server
@@ -123,6 +123,20 @@ def test_a_rehearsal_sees_no_data() -> None:
     task = load_tasks()["llm-pretrain-normalization"]
     for scale in task.scales.values():
         assert not rehearsal(task, scale, "s", 1, {}).data
+
+
+def test_what_an_agent_has_compiled_runs_as_it_is_written_where_there_is_no_gpu() -> None:
+    task = load_tasks()["llm-pretrain-normalization"]
+    test = Test(
+        session_id="s", n=1, status=Status.RUNNING, files={}, created_at=datetime.now(UTC), devices=("GPU-0", "GPU-1")
+    )
+    for name, scale in task.scales.items():
+        assert rehearsal(task, scale, "s", 1, {}).env["TORCHDYNAMO_DISABLE"] == "1"
+        first, second, *_ = plan(scale)
+        training = spec(task, scale, test, first, scale.settings, 0, None)
+        scoring = spec(task, scale, test, second, scale.settings, 0, "up")
+        for run in (training, *scoring.workers):
+            assert run.env.get("TORCHDYNAMO_DISABLE") == (None if name == "gpt-345m" else "1")
 
 
 def test_an_agent_has_one_place_and_others_do_not_wait_for_its_queue() -> None:

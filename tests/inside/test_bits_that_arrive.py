@@ -85,6 +85,13 @@ def test_exponents_are_no_second_number(arrived):
     assert len(np.unique(np.frexp(got[got != 0])[1])) <= 11
 
 
+@pytest.mark.parametrize("width", [64, 1024])
+def test_an_identity_arrives_whole(arrived, width):
+    learnt = 0.001 * np.random.default_rng(4).standard_normal((width, 4 * width))
+    got = arrived({"w": (np.eye(width, 4 * width) + learnt).astype(np.float32)})["w"]
+    assert np.diagonal(got).mean() == pytest.approx(1, abs=0.01)
+
+
 def test_vectors_lose_as_much_as_matrices_where_they_are_more_than_a_few(arrived):
     rng = np.random.default_rng(3)
     values = (1 + rng.random(200_000)).astype(np.float32)

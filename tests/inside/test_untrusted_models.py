@@ -291,6 +291,14 @@ def test_a_model_that_compiles_in_its_first_answers_is_waited_for(bench, verdict
     assert verdict() == (0, "")
 
 
+def test_a_model_may_take_gradients_while_it_runs(bench, verdict):
+    inner = """torch.set_grad_enabled(True)
+        held = x.detach().requires_grad_()
+        x = x - 0.1 * torch.autograd.grad(held.square().sum(), held)[0] * self.wte.weight.square().mean()"""
+    bench.script.write_text(bench.script.read_text().replace(FORWARD, f"{inner}\n        {FORWARD}"))
+    assert verdict() == (0, "")
+
+
 def test_the_models_own_loading_code_does_not_run(bench, verdict):
     hooks = """
 def cheat(self, *_, **__):

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from runner.inside.judge.checkpoint import Checkpoint, open_checkpoint
 from runner.inside.judge.finding import AuditFinding, size_audit
 from runner.inside.judge.language import continuation, rolling_windows, truncated, word_perplexity
-from runner.inside.judge.passages import PassageScore
+from runner.inside.judge.passages import WIDTHS, PassageScore, width_of
 from runner.inside.judge.report import EvaluationReport, write_report
 from runner.inside.judge.tokenizer import ByteTokenizer
 
@@ -43,6 +43,16 @@ def test_a_continuation_keeps_its_end_and_at_least_one_token_of_context(
 def test_a_short_continuation_of_a_long_context_is_scored_whole() -> None:
     passage = truncated([1, 2, 3, 4, 5], [6, 7], block_size=4)
     assert (list(passage.tokens), passage.scored) == ([3, 4, 5, 6, 7], 2)
+
+
+@given(st.integers(1, 2048), st.data())
+def test_lengths_asked_about_are_few_and_even_and_hold_what_they_have_to(block_size: int, data: st.DataObject) -> None:
+    length = data.draw(st.integers(1, block_size))
+    width = width_of(length, block_size)
+    assert length <= width <= block_size
+    assert width % 16 == 0 or width == block_size
+    assert width - length < block_size / WIDTHS + 16
+    assert len({width_of(number, block_size) for number in range(1, block_size + 1)}) <= WIDTHS
 
 
 @pytest.mark.parametrize(("logprob", "perplexity"), [(-1.0, math.e), (-1e6, sys.float_info.max), (-math.inf, math.inf)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,10 @@ from numpy.typing import NDArray
 BATCH_TOKENS = 16384
 """The most tokens in a request, padding included."""
 WIDTHS = 8
-"""So many lengths are asked about: multiples of this fraction of the context."""
+"""At most so many lengths are asked about: multiples of this fraction of the context."""
+EVEN = 16
+"""Lengths are multiples of this, for vector units take so many numbers at a time. Where they divide a sum without a
+rest, a model's answer about a prefix is the same to the last bit at any of the lengths, also in bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,13 @@ def widths(block_size: int, count: int = WIDTHS) -> list[int]:
 
 
 def width_of(length: int, block_size: int) -> int:
-    """The least of the widths that holds so many tokens. `length` is at most `block_size`."""
-    return next(width for width in widths(block_size) if width >= length)
+    """The least length asked about that holds so many tokens. `length` is at most `block_size`."""
+    width = next(width for width in widths(block_size) if width >= length)
+    return min(block_size, math.ceil(width / EVEN) * EVEN)
 
 
 def stacked(passages: Sequence[Passage], block_size: int) -> NDArray[np.int32]:
-    """The tokens of B passages as (B, T + 1), T one of the widths.
+    """The tokens of B passages as (B, T + 1), T one of the lengths asked about.
 
     They are padded on the right with zeros, which a causal model's scored tokens cannot see.
     """

@@ -1,4 +1,4 @@
-"""How many parameters a script's model has, counted without training it and without the memory it would take."""
+"""How many parameters a script's model has, counted without training it and, where it can be, without its memory."""
 
 from __future__ import annotations
 
@@ -23,9 +23,14 @@ def count_script(env: Mapping[str, str], folder: Path) -> int:
     name = env.get("SCRIPT", "")
     if not name:
         raise SetupFault("SCRIPT", "not set")
+    script = folder / name
     try:
         with torch.device("meta"):  # shapes without contents
-            return count_elements(build_model(folder / name, settings))
+            return count_elements(build_model(script, settings))
+    except ModelError:
+        pass  # an initialization that needs numbers, such as a QR decomposition or what NumPy made
+    try:
+        return count_elements(build_model(script, settings))
     except ModelError as error:
         raise AgentFault(str(error)) from error
 

@@ -27,7 +27,8 @@ class Worker:
 
     def answer(self, operation: str, arrays: list[Array]) -> list[Array]:
         """The arrays asked for. Raises ModelError for anything the agent's code does wrong."""
-        with blamed("running the model", self._script), torch.inference_mode():
+        # Not inference_mode: some models take gradients of their own while they run.
+        with blamed("running the model", self._script), torch.no_grad():
             return [_array(tensor) for tensor in self._compute(operation, arrays)]
 
     def _compute(self, operation: str, arrays: list[Array]) -> tuple[torch.Tensor, ...]:
@@ -65,5 +66,5 @@ def _load(script: Path, request: dict[str, Any], weights: bytes) -> Worker:
 
 
 def _array(tensor: torch.Tensor) -> Array:
-    values: Array = tensor.cpu().numpy()
+    values: Array = tensor.detach().cpu().numpy()
     return values.astype("<i4" if values.dtype.kind == "i" else np.dtype("<f4"), copy=False)
