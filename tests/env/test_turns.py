@@ -9,7 +9,7 @@ import pytest
 
 from env.lifecycle.turns import Turns
 from runner.fake.runner import FakeRunner
-from runner.inside.names import EVALUATE
+from runner.inside.names import EVALUATE, LANGUAGE_MODELLING
 from runner.protocol import Phase, RunnerError, RunSpec
 
 TRAINING = RunSpec("a-1-0-0", ("bash", "train.sh"), files={"x.py": "# fake: seconds=60\n"})
@@ -18,7 +18,7 @@ REHEARSAL = RunSpec("r-0-1-0", ("bash", "check.sh"), files={"x.py": "# fake: sec
 
 def evaluation(session: str) -> RunSpec:
     name = f"{session}-1-1-0"
-    return RunSpec(name, (*EVALUATE, "lm"), workers=(RunSpec(f"{name}.score-0", ("true",)),))
+    return RunSpec(name, (*EVALUATE, LANGUAGE_MODELLING), workers=(RunSpec(f"{name}.score-0", ("true",)),))
 
 
 class Watched(FakeRunner):
@@ -125,7 +125,9 @@ def test_an_evaluation_that_fails_leaves_nobody_frozen_and_the_turn_free() -> No
                 async with turns.submitted(evaluation("b"), brief=False):
                     raise RunnerError("the engine is gone")
             assert runner.frozen == set()
-            unborn = RunSpec("c-1-1-0", (*EVALUATE, "lm"), upstream="nobody", workers=evaluation("c").workers[:0])
+            unborn = RunSpec(
+                "c-1-1-0", (*EVALUATE, LANGUAGE_MODELLING), upstream="nobody", workers=evaluation("c").workers[:0]
+            )
             with pytest.raises(RunnerError):
                 async with turns.submitted(unborn, brief=False):
                     pass
@@ -151,7 +153,8 @@ def test_a_service_that_leaves_thaws_nobody_and_the_next_takes_everybody_up() ->
                 await asyncio.sleep(60)
 
         runner.submit(TRAINING)
-        endless = RunSpec("b-1-1-0", (*EVALUATE, "lm"), files={"x.py": "# fake: evaluate.hang\n"})
+        worker = RunSpec("b-1-1-0.score-0", ("true",), files={"x.py": "# fake: evaluate.hang\n"})
+        endless = RunSpec("b-1-1-0", (*EVALUATE, LANGUAGE_MODELLING), workers=(worker,))
         runner.submit(endless)
         under_way = asyncio.create_task(evaluate())
         await soon()
