@@ -55,7 +55,7 @@ class RunSpec:
     """Runs that serve this one, each in a sandbox of its own on the same host: started after it and ended with it, or
     before, when it dismisses them (`runner/inside/names.py`). This run finds MEET_DIR, with an empty, writable folder
     for each worker by its name; a worker finds that folder alone, read-only, as its MEET_DIR. Workers have neither
-    `upstream` nor exam nor workers of their own."""
+    `upstream` nor exam nor workers of their own, and what they write to OUT_DIR may be gone with them."""
 
     @property
     def is_worker(self) -> bool:
@@ -142,15 +142,29 @@ class RunState:
     exit: Exit | None = None
     cpu_s: float | None = None
     """Processor seconds of all its processes, once it has ended; None where its host did not count them to the end."""
+    paused_s: float = 0.0
+    """Seconds of that time in which it was frozen, once it has ended."""
     no_exam: str = ""
     """Why a run that asked for an exam got none; empty where it got one, and where it asked for none."""
 
     @property
     def elapsed_s(self) -> float | None:
-        """Wall-clock seconds from start to end; None until both are known."""
+        """Wall-clock seconds from start to end in which it was not frozen; None until both are known."""
         if self.started_at is None or self.ended_at is None:
             return None
-        return self.ended_at - self.started_at
+        return self.ended_at - self.started_at - self.paused_s
+
+
+@dataclass(frozen=True)
+class Lack:
+    """A wall that a sandbox does without, because its host does not give it."""
+
+    wall: str
+    """Its name, in two or three words."""
+    what: str
+    """What is missing and what follows from that, for an operator."""
+    remedy: str
+    """What to do about it."""
 
 
 class RunnerError(Exception):
@@ -188,6 +202,17 @@ class Runner(Protocol):
     def cancel(self, run_id: str) -> None:
         """Kill every process of the run. Returns at once; `poll` tells when it is over."""
 
+    def pause(self, run_id: str) -> None:
+        """Freeze every process of the run and of its workers; returns when that is done, or they are over.
+
+        It stays frozen until `resume`, whatever becomes of the caller. The time counts neither for its deadline nor as
+        time that it took. It can be cancelled meanwhile. Nothing happens if it is frozen, over or not known. A runner
+        that is no sandbox may leave it running. Raises RunnerError if it cannot be frozen.
+        """
+
+    def resume(self, run_id: str) -> None:
+        """Let a frozen run go on, within a moment. Nothing happens if it is not frozen. Raises RunnerError."""
+
     def remove(self, run_id: str) -> None:
         """Forget an ended run and delete its folders."""
 
@@ -198,3 +223,6 @@ class Runner(Protocol):
 
     def describe(self) -> dict[str, str]:
         """Hardware and versions, for the record of a result: cpu, gpus, python, torch, runner."""
+
+    def lacks(self) -> tuple[Lack, ...]:
+        """What its sandbox does without on this host. Raises RunnerError."""

@@ -104,6 +104,9 @@ class RunRecord(Body):
     baseline_s: float | None = None
     slowdown: float | None = Field(None, description="Training time as a multiple of `baseline_s`.")
     cpu_s: float | None = Field(None, description="Processor seconds of all its processes.")
+    paused_s: float | None = Field(
+        None, description="Seconds in which it was frozen for another test's evaluation; no part of `elapsed_s`."
+    )
     details: dict[str, float | None] = Field(default_factory=dict)
 
 

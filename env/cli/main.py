@@ -89,6 +89,14 @@ def serve(
             help="The same for a session that has spent its budget and does not submit.",
         ),
     ] = 60,
+    neighbours: Annotated[
+        bool,
+        typer.Option(
+            "--neighbours",
+            envvar="RINGFENCE_NEIGHBOURS",
+            help="docker: let other tests' code run beside an evaluation; by default it is frozen, or waits.",
+        ),
+    ] = False,
     log_format: Annotated[
         LogFormat | None,
         typer.Option(envvar="RINGFENCE_LOG_FORMAT", help="Log every request and test; by default only warnings."),
@@ -115,6 +123,7 @@ def serve(
         image=image,
         sandbox=sandbox,
         patience=SessionPatience(abandoned=timedelta(hours=session_hours), spent=timedelta(minutes=submit_minutes)),
+        neighbours=neighbours,
     )
     try:
         service = wire(options)

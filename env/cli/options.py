@@ -42,6 +42,8 @@ class Options:
     sandbox: Path | None = None
     """A TOML file with the sandbox's settings."""
     patience: SessionPatience = DEFAULT_PATIENCE
+    neighbours: bool = False
+    """docker: other tests' code may run beside an evaluation."""
 
     @property
     def database_url(self) -> str:

@@ -79,6 +79,7 @@ def wire(options: Options) -> Service:
                 keys=options.keys,
                 default_scale=options.scale,
                 patience=options.patience,
+                apart=options.runner is RunnerName.DOCKER and not options.neighbours,
             ),
             tasks,
             runner,

@@ -10,13 +10,13 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from env.lifecycle.judgement import Judgement, judge_evaluation, judge_training, out_of_memory
 from env.lifecycle.plan import PlannedRun, halved, on_gpus, owner, spec
 from env.lifecycle.progress import MetricsTail, Progress
 from env.lifecycle.reference import Reference
 from env.lifecycle.selfreport import gap_note, slow_note, start_note, steps_note
+from env.lifecycle.turns import Turns, ask
 from env.store.model import Run, Session, Status, Test
 from runner.inside.names import AGENT_AT_FAULT, WE_AT_FAULT
 from runner.protocol import Exit, ExitReason, Phase, Runner, RunnerError, RunSpec, RunState
@@ -24,8 +24,6 @@ from runner.text import useful_end
 from tasks.model import Stage
 
 log = logging.getLogger("ringfence.lifecycle")
-T = TypeVar("T")
-
 POLL_S = 0.05
 POLL_MAX_S = 0.5
 POLL_SHARE = 0.01
@@ -51,8 +49,10 @@ class Ended:
 class Attempts:
     """Runs on one runner."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, turns: Turns | None = None) -> None:
+        """`turns` are those of all runs on the host; by default nobody waits for anybody."""
         self._runner = runner
+        self._turns = turns or Turns(runner, apart=False)
 
     async def run(
         self,
@@ -114,18 +114,23 @@ class Attempts:
                     metrics=ended.judged.metrics,
                     evaluation=ended.judged.evaluation,
                     cpu_s=ended.state.cpu_s,
+                    paused_s=ended.state.paused_s,
                     no_exam=ended.state.no_exam if item.exam else None,
                 )
                 notes = (_halved_note(settings, halvings), *_notes(run, upstream, item.stage, settings))
                 return replace(run, note=" ".join(filter(None, notes)))
 
-    async def take(self, wanted: RunSpec, live: Progress, news: Callable[[], None], *, evaluates: bool) -> Ended:
-        """One attempt, from submission to judgement. Trouble of the runner is a judgement as well."""
+    async def take(
+        self, wanted: RunSpec, live: Progress, news: Callable[[], None], *, evaluates: bool, brief: bool = False
+    ) -> Ended:
+        """One attempt, from submission to judgement. Trouble of the runner is a judgement as well. A `brief` one is
+        never frozen, so that others wait for its end.
+        """
         live.tail = MetricsTail()
         name = wanted.run_id
         try:
-            await ask(self._runner.submit, wanted)
-            state = await self._follow(name, live, news)
+            async with self._turns.submitted(wanted, brief=brief):
+                state = await self._follow(name, live, news)
             judged = await self._judge(name, evaluates, state, live)
             output = await self._output(wanted, judged.status, state)
         except RunnerError as error:
@@ -214,11 +219,6 @@ class Attempts:
         while chunk := await ask(self._runner.log, name, stream, sum(map(len, chunks))):
             chunks.append(chunk)
         return b"".join(chunks)
-
-
-async def ask(call: Callable[..., T], *arguments: object) -> T:
-    """Calls the runner in a thread of its own: it may block on a disk or an engine, which the service must not."""
-    return await asyncio.to_thread(call, *arguments)
 
 
 def _notes(run: Run, upstream: Run | None, stage: Stage, settings: Mapping[str, str]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from env.lifecycle.attempts import Attempts, ask
+from env.lifecycle.attempts import Attempts
 from env.lifecycle.compute import compute, compute_note
 from env.lifecycle.feedback import tested
 from env.lifecycle.plan import on_gpus, plan
@@ -19,6 +19,7 @@ from env.lifecycle.record import result_of
 from env.lifecycle.reference import Reference
 from env.lifecycle.references import ReferenceFailed, References
 from env.lifecycle.selfreport import expected_steps
+from env.lifecycle.turns import Turns, ask
 from env.store.model import Session, Status, Test, tests_left
 from env.store.store import Store
 from leaderboard import writing as leaderboard
@@ -43,21 +44,27 @@ class Lifecycle:
         clock: Callable[[], datetime],
         watcher: Watcher | None = None,
         data_dir: Path | None = None,
+        turns: Turns | None = None,
     ) -> None:
-        """`data_dir` is the data folder that the runner's runs read; None where nothing is really trained."""
+        """`data_dir` is the data folder that the runner's runs read; None where nothing is really trained. `turns` are
+        those of all runs on the host; by default nobody waits for anybody.
+        """
         self._store = store
         self._runner = runner
         self._host = host
         self._clock = clock
         self._watcher = watcher or NoWatcher()
-        self._attempts = Attempts(runner)
+        self._turns = turns or Turns(runner, apart=False)
+        self._attempts = Attempts(runner, self._turns)
         self._data_dir = data_dir
-        self._references = References(data_dir, runner)
+        self._references = References(data_dir, runner, self._turns)
         self._machine: Mapping[str, str] = {}
         """Hardware and versions, for the record of results."""
         self._live: dict[tuple[str, int], Progress] = {}
         self._pulses: defaultdict[tuple[str, int], Pulse] = defaultdict(Pulse)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way: set[tuple[str, int]] = set()
+        """Tests of which a run went on when the service started."""
         self._woken = asyncio.Event()
         self._alive = False
         self._tidy = asyncio.Event()
@@ -146,7 +153,10 @@ class Lifecycle:
     async def run(self) -> None:
         """Runs until cancelled. What was under way when the service last died is taken up first."""
         self._machine = await ask(self._runner.describe)
+        for lack in await ask(self._runner.lacks):
+            log.warning("this host's sandbox: %s. To mend it, %s", lack.what, lack.remedy)
         await self._remove_orphans()
+        self._under_way = await self._turns.take_up()
         self._tidy.set()
         self._alive = True
         try:
@@ -161,10 +171,16 @@ class Lifecycle:
                 waiting = [t for t in self._store.unfinished(conn) if (t.session_id, t.n) not in self._live]
             full: set[Pool] = set()  # nobody overtakes whoever waits for the same devices
             # Those that run already hold theirs, however many there are since the restart.
-            for test in sorted(waiting, key=lambda test: test.status is not Status.RUNNING):
+            for test in sorted(waiting, key=self._rank):
                 if test.status is Status.RUNNING or len(full) < self._host.pools:
                     self._start_if_possible(test, full)
             await self._woken.wait()
+
+    def _rank(self, test: Test) -> int:
+        """Those that go on come first: nobody may be between an evaluation and who follows it."""
+        if test.status is not Status.RUNNING:
+            return 2
+        return 0 if (test.session_id, test.n) in self._under_way else 1
 
     def _start_if_possible(self, test: Test, full: set[Pool]) -> None:
         with self._store.begin() as conn:

@@ -145,6 +145,7 @@ def _runs(test: Test, scale: Scale) -> Iterator[dict[str, Any]]:
                 "elapsed_s": round(run.elapsed_s, 3),
                 "baseline_s": baseline_s,
                 "cpu_s": run.cpu_s,
+                "paused_s": run.paused_s,
                 "slowdown": round(run.elapsed_s / baseline_s, 3) if baseline_s else None,
                 "details": {} if run.evaluation is None else dict(run.evaluation.details),
             }

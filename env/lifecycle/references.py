@@ -13,10 +13,11 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from env.lifecycle.attempts import Attempts, ask
+from env.lifecycle.attempts import Attempts
 from env.lifecycle.plan import exam_data_set, plan
 from env.lifecycle.progress import Progress
 from env.lifecycle.reference import FOLDER, SCRIPT, Recipe, Reference, ReferenceTable, find, put, recipe
+from env.lifecycle.turns import Turns, ask
 from env.store.model import Run, Session, Status, Test
 from runner.protocol import Runner
 from tasks.model import Scale, Task
@@ -35,11 +36,11 @@ class ReferenceFailed(Exception):
 class References:
     """The references in one data folder, made by one runner."""
 
-    def __init__(self, data_dir: Path | None, runner: Runner) -> None:
+    def __init__(self, data_dir: Path | None, runner: Runner, turns: Turns | None = None) -> None:
         """`data_dir` is None where nothing is really trained: there are no references then."""
         self._data_dir = data_dir
         self._runner = runner
-        self._attempts = Attempts(runner)
+        self._attempts = Attempts(runner, turns)
         self._making = asyncio.Lock()
         self._failed: set[str] = set()
         """Keys of those that could not be made since the service started."""

@@ -13,6 +13,7 @@ from env.lifecycle.attempts import Attempts, Ended
 from env.lifecycle.judgement import Judgement
 from env.lifecycle.plan import rehearsal
 from env.lifecycle.progress import Progress
+from env.lifecycle.turns import Turns
 from env.store.model import Session, Status
 from runner.protocol import ExitReason, Runner
 
@@ -24,10 +25,10 @@ _REPORTED = ("parameters", "first_loss", "last_loss")
 class Rehearsals:
     """Runs rehearsals, a few at a time and one for each agent: nobody's many or slow ones keep others waiting."""
 
-    def __init__(self, runner: Runner, tidied: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, runner: Runner, tidied: Callable[[], Awaitable[None]], turns: Turns | None = None) -> None:
         """`tidied` waits until nothing of the service's last life is removed any more."""
         self._tidied = tidied
-        self._attempts = Attempts(runner)
+        self._attempts = Attempts(runner, turns)
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._waiting: Counter[str] = Counter()
@@ -40,7 +41,7 @@ class Rehearsals:
         await self._tidied()
         # First the agent's own turn: whoever has waited longest for a slot is another agent each time.
         async with self._turn(session.agent), self._slots:
-            ended = await self._attempts.take(wanted, Progress(None), lambda: None, evaluates=True)
+            ended = await self._attempts.take(wanted, Progress(None), lambda: None, evaluates=True, brief=True)
         await self._attempts.remove(wanted.run_id)
         return judged_as_had(ended)
 

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from env.api.catalogue import Ready
 from env.lifecycle.loop import Lifecycle, utc_now
 from env.lifecycle.rehearsals import Rehearsals
+from env.lifecycle.turns import Turns
 from env.service.access import Access
 from env.service.boards import LeaderboardReader
 from env.service.catalogue import Catalogue
@@ -50,6 +51,8 @@ class ServiceSettings:
     """Of sessions that name none."""
     patience: SessionPatience = DEFAULT_PATIENCE
     """With sessions that nobody ends."""
+    apart: bool = False
+    """Evaluations have the host to themselves: nobody else's code runs beside a scorer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +103,11 @@ def build(
     access = Access(_secret(settings.state_dir), settings.keys)
     live = LiveSessions(store)
     metrics = Metrics(store, host)
-    lifecycle = Lifecycle(store, runner, host, clock, Telemetry(metrics), settings.data_dir)
+    turns = Turns(runner, apart=settings.apart)
+    lifecycle = Lifecycle(store, runner, host, clock, Telemetry(metrics), settings.data_dir, turns)
     steps = Steps(store, live, access, clock)
     views = Views(store, live, lifecycle, access)
-    checks = Checks(store, live, steps, Rehearsals(runner, lifecycle.tidied), access)
+    checks = Checks(store, live, steps, Rehearsals(runner, lifecycle.tidied, turns), access)
     return Service(
         engine=engine,
         tasks=tasks,

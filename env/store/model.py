@@ -127,15 +127,17 @@ class Run:
     """What the evaluator counted and audited; None for other runs, and where it came to no judgement."""
     cpu_s: float | None = None
     """Processor seconds of all its processes by the host; None where it did not count them."""
+    paused_s: float | None = None
+    """Seconds from start to end in which it was frozen; None for a run from before there was such a thing."""
     no_exam: str | None = None
     """Why there was no exam for it; empty where there was one, None for a run that needs none."""
 
     @property
     def elapsed_s(self) -> float:
-        """Wall-clock seconds by the host; 0 for a run that never started or was lost."""
+        """Wall-clock seconds by the host in which it was not frozen; 0 for a run that never started or was lost."""
         if self.started_at is None or self.ended_at is None:
             return 0.0
-        return self.ended_at - self.started_at
+        return self.ended_at - self.started_at - (self.paused_s or 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)

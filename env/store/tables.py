@@ -104,6 +104,7 @@ runs = Table(
     # What the evaluator counted and audited.
     Column("evaluation", CompactJson),
     Column("cpu_s", Float),
+    Column("paused_s", Float),
     # Why there was none; empty where there was one, null where none was needed.
     Column("no_exam", Text),
     ForeignKeyConstraint(["session_id", "n"], ["tests.session_id", "tests.n"]),

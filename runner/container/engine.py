@@ -47,6 +47,12 @@ class Engine:
             about: dict[str, Any] = self._api.version()
         return str(about["Version"])
 
+    def about(self) -> dict[str, Any]:
+        """SystemInfo of the Engine API: what the engine stands on."""
+        with _as_engine_error("cannot reach the container engine"):
+            about: dict[str, Any] = self._api.info()
+        return about
+
     def image_id(self, image: str) -> str:
         """`sha256:…` of a name and tag: names can move, this cannot."""
         try:
@@ -57,10 +63,10 @@ class Engine:
                 f"the container engine has no image {image}: build it first (see the Dockerfile)"
             ) from None
 
-    def create(self, name: str, body: dict[str, Any]) -> None:
-        """`body` as in the Engine API's ContainerCreate."""
+    def create(self, name: str, body: dict[str, Any]) -> list[str]:
+        """`body` as in the Engine API's ContainerCreate. Returns the engine's warnings: what it leaves out of that."""
         with _as_engine_error(f"cannot create container {name}"):
-            self._api.create_container_from_config(body, name)
+            return list(self._api.create_container_from_config(body, name).get("Warnings") or [])
 
     def start(self, name: str) -> None:
         with _as_engine_error(f"cannot start container {name}"):
@@ -85,9 +91,30 @@ class Engine:
         return int(used) / 1e9 or None
 
     def kill(self, name: str) -> None:
-        """SIGKILL to every process in it. Nothing happens if it is over."""
+        """SIGKILL to every process in it, frozen or not. Nothing happens if it is over."""
         with contextlib.suppress(_Missing, _Conflict), _as_engine_error(f"cannot kill container {name}"):
             self._api.kill(name)
+        self.unpause(name)  # what is frozen does not die
+
+    def pause(self, name: str) -> None:
+        """Freeze every process in it. Nothing happens if it is frozen or over."""
+        try:
+            with _as_engine_error(f"cannot freeze container {name}"):
+                self._api.pause(name)
+        except EngineRefusal:
+            state = self.state(name)
+            if state is not None and state["Running"] and not state["Paused"]:
+                raise
+
+    def unpause(self, name: str) -> None:
+        """Let it go on. Nothing happens if it is not frozen."""
+        try:
+            with _as_engine_error(f"cannot thaw container {name}"):
+                self._api.unpause(name)
+        except EngineRefusal:
+            state = self.state(name)
+            if state is not None and state["Paused"]:
+                raise
 
     def wait(self, name: str) -> None:
         with _as_engine_error(f"cannot wait for container {name}"):

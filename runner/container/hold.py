@@ -16,8 +16,9 @@ import psutil
 from runner.container.classify import Circumstances, classify
 from runner.container.copy import LogCopy
 from runner.container.cpu import CpuMeter, members
+from runner.container.disk import disk_taken
 from runner.container.engine import Engine, EngineError, EngineRefusal, LogStream
-from runner.container.folder import ContainerFolder
+from runner.container.folder import ContainerFolder, Frozen
 from runner.container.sandbox import Sandbox
 from runner.folder.unlinked import unlinked_bytes
 from runner.folder.untrusted import disk_use
@@ -52,6 +53,7 @@ class Hold:
         self._sandbox = sandbox
         self._lock = lock
         self._terms = run.terms()
+        self._frozen = run.frozen()
         self._interrupted = False
         self._closing = threading.Event()
         self._news = threading.Event()
@@ -108,7 +110,7 @@ class Hold:
         if started is not None and started >= ended:
             # The engine notes a start when it has returned from it: of a run of milliseconds, after the end.
             started = self._terms.accepted_at
-        self._run.write_exit(classify(state, about), started, ended, self._cpu.seconds)
+        self._run.write_exit(classify(state, about), started, ended, self._cpu.seconds, self._frozen.total_s(ended))
 
     def _started(self) -> dict[str, Any] | None:
         """The container's state, once it was started; None if it is gone. Who accepted the run may have died first."""
@@ -126,6 +128,8 @@ class Hold:
             self._news.wait(_TICK_S)
             self._open()
             self._cpu.look()
+            if stop is None:
+                self._freeze_or_thaw()
             if stop is None and (stop := self._reason_to_stop(begun)):
                 self._run.write_stopped(stop)
                 look_at = 0.0
@@ -138,23 +142,39 @@ class Hold:
                 if state is None or not (state["Running"] or state["Restarting"]):
                     return state
 
+    def _freeze_or_thaw(self) -> None:
+        """Whichever is wanted. Who was at it may have died in the middle: then it is done once more."""
+        wanted_at = self._run.pause_wanted_at()
+        if wanted_at != self._frozen.since:
+            change = self._engine.unpause if wanted_at is None else self._engine.pause
+            try:
+                self._ask(lambda: change(self._container))
+            except EngineRefusal:
+                return  # tried again in a moment
+            self._frozen = Frozen(wanted_at, self._frozen.total_s(wanted_at or time.time()))
+            self._run.write_frozen(self._frozen)
+
     def _reason_to_stop(self, begun: float) -> Exit | None:
         if self._run.cancel.exists():
             return Exit(ExitReason.CANCELLED)
-        if time.time() > begun + self._terms.timeout_s:
+        if time.time() > begun + self._terms.timeout_s + self._frozen.total_s(time.time()):
             return Exit(ExitReason.DEADLINE, detail=f"{self._terms.timeout_s:g} s")
         if any(copy.exceeded for copy in self._copies.values()):
             return Exit(ExitReason.LIMIT, detail=f"{self._sandbox.output_mb} MiB of output")
         looked = time.monotonic()
         if looked >= self._disk_due:
             enough = self._sandbox.disk_mb << 20
-            used = disk_use([self._run.out, self._run.meet], enough)
-            used += unlinked_bytes(members(self._pid), self._run.path.stat().st_dev)
+            used = self._disk_use(enough)
             now = time.monotonic()
             self._disk_due = now + max(_DISK_S, _DISK_SHARE * (now - looked))
             if used > enough:
                 return Exit(ExitReason.LIMIT, detail=f"{self._sandbox.disk_mb} MiB of files")
         return None
+
+    def _disk_use(self, enough: int) -> float:
+        used = disk_use([self._run.meet], enough) + unlinked_bytes(members(self._pid), self._run.path.stat().st_dev)
+        own = disk_taken(self._run)
+        return used + (disk_use([self._run.out], enough) if own is None else own)
 
     def _cpu_by_engine(self) -> float | None:
         try:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import threading
 import time
 from functools import cached_property
 from pathlib import Path
+from secrets import token_hex
 
 from runner.container.body import (
     EXAM,
@@ -24,24 +24,21 @@ from runner.container.body import (
     container_body,
     data_place,
 )
+from runner.container.disk import attach_disk, detach_disk, make_disk
 from runner.container.engine import Engine, EngineError
 from runner.container.folder import ContainerFolder
 from runner.container.hold import Hold
 from runner.container.sandbox import Sandbox
+from runner.container.trial import HostTrial, try_host
 from runner.folder.layout import lay_out
-from runner.folder.runner import FolderRunner, as_runner_error, lock_unless
+from runner.folder.runner import REMOVED, FolderRunner, as_runner_error, lock_unless
 from runner.gpus import device_nodes
 from runner.hardware import describe_host
-from runner.protocol import Phase, RunnerError, RunSpec, RunState
+from runner.protocol import Lack, Phase, RunnerError, RunSpec, RunState
 
 _ENGINE_PATIENCE_S = 60.0  # how long an engine may be away, as for its restart, before a run is in trouble
+_FREEZING_S = 30.0  # how long whoever holds a run may take to freeze it
 _FIRST_UID, _UIDS = 20_000, 40_000  # below 65536, for engines that map users
-_VERSIONS = """
-import importlib.metadata as m, json, platform
-try: torch = m.version("torch")
-except m.PackageNotFoundError: torch = "none"
-print(json.dumps({"python": platform.python_version(), "torch": torch}))
-"""
 
 
 class DockerRunner(FolderRunner):
@@ -64,6 +61,8 @@ class DockerRunner(FolderRunner):
         engine_url: str | None = None,
     ) -> None:
         """`engine_url` is as in DOCKER_HOST, which is the default. The engine has to see `root` by the same path."""
+        for left_over in root.glob(f"{REMOVED}*"):
+            detach_disk(ContainerFolder(left_over))
         super().__init__(root, data_dir)
         self.slots = slots
         self._sandbox = sandbox or Sandbox()
@@ -76,6 +75,9 @@ class DockerRunner(FolderRunner):
         )
         self._holds: dict[str, Hold] = {}
         self._holds_lock = threading.Lock()
+        self._trial_lock = threading.Lock()
+        for name in super()._traces():
+            attach_disk(self._folder(name))  # which it has lost if the machine was started anew
         for run_id in self.run_ids():
             self.poll(run_id)  # takes up what goes on, and so kills what is overdue
 
@@ -119,32 +121,42 @@ class DockerRunner(FolderRunner):
             return RunState(Phase.RUNNING, started_at=run.begun())
 
     def describe(self) -> dict[str, str]:
-        return {**describe_host(), **self._versions, "runner": self.name}
+        return {**describe_host(), **self._trial().versions, "runner": self.name}
+
+    def lacks(self) -> tuple[Lack, ...]:
+        return self._trial().lacks
 
     @cached_property
-    def _versions(self) -> dict[str, str]:
-        """The versions that runs find in their sandbox, seen from inside one, and the engine's."""
-        probe = RunSpec("versions", ("python", "-c", _VERSIONS), memory_mb=512)
-        name = self._container(probe.run_id)
-        body = container_body(self._host, probe, _user(probe), [], [], time.time())
-        del body["Labels"]  # nobody's run
-        self._engine.remove(name)  # of a service that was killed while it looked
-        try:
-            self._engine.create(name, body)
-            self._engine.start(name)
-            self._engine.wait(name)
-            with self._engine.log(name, "stdout", follow=False) as chunks:
-                printed = b"".join(chunks)
-        finally:
-            self._engine.remove(name)
-        try:
-            versions: dict[str, str] = json.loads(printed)
-        except ValueError:
-            versions = {"python": "none", "torch": "none"}
-        return {**versions, "image": self._host.image, "engine": self._engine.version()}
+    def _tried(self) -> HostTrial:
+        # Should this service die meanwhile, the next one deletes what is left.
+        run = ContainerFolder(self._root / f"{REMOVED}trial-{token_hex(4)}")
+        return try_host(self._engine, self._host, run, self._container("trial"), _user("trial"))
+
+    def _trial(self) -> HostTrial:
+        with self._trial_lock:
+            return self._tried
+
+    def pause(self, run_id: str) -> None:
+        patience = time.monotonic() + _FREEZING_S
+        names = [name for name in (run_id, *self._workers(run_id)) if self._state(name).phase is Phase.RUNNING]
+        with as_runner_error(f"cannot freeze run {run_id}"):
+            for name in names:
+                self._folder(name).pause.touch()
+            for name in names:  # whoever holds it does it
+                wanted = self._folder(name).pause_wanted_at()
+                while self._folder(name).frozen().since != wanted and self._state(name).phase is Phase.RUNNING:
+                    if time.monotonic() > patience:
+                        raise RunnerError(f"run {name} cannot be frozen")
+                    time.sleep(0.01)
+
+    def resume(self, run_id: str) -> None:
+        with as_runner_error(f"cannot let run {run_id} go on"):
+            for name in (run_id, *self._workers(run_id)):
+                self._folder(name).pause.unlink(missing_ok=True)
 
     def _let_go(self, run_id: str) -> None:
         self._engine.remove(self._container(run_id))
+        detach_disk(self._folder(run_id))
         with self._holds_lock:
             self._holds.pop(run_id, None)
 
@@ -160,7 +172,9 @@ class DockerRunner(FolderRunner):
         return f"ringfence-{self._host.owner}-{run_id}"
 
     def _mounts(self, run: ContainerFolder, spec: RunSpec) -> list[Mount]:
-        mounts = [Mount(run.work, WORK), Mount(run.out, OUT, writable=True)]
+        mounts = [Mount(run.work, WORK)]
+        if not spec.is_worker:
+            mounts.append(Mount(run.out, OUT, writable=True))
         for variable, name in spec.data.items():
             mounts.append(Mount(self._data(variable, name), data_place(variable)))
         if spec.upstream is not None:
@@ -173,18 +187,20 @@ class DockerRunner(FolderRunner):
         return mounts
 
     def _start(self, run: ContainerFolder, spec: RunSpec, mounts: list[Mount]) -> None:
+        name = self._container(spec.run_id)
+        self._engine.remove(name)  # of a submission that was cut short
         if self._lay_exam(run, spec):
             mounts = [*mounts, Mount(run.exam, EXAM)]
         rendezvous_folders = [self._rendezvous_folder(worker) for worker in spec.workers]
         lay_out(run, spec.files, rendezvous_folders)
-        user = _user(spec)
+        if self._trial().sized_output and not spec.is_worker:
+            make_disk(run, self._sandbox.disk_mb)
+        user = _user(spec.upstream or spec.run_id)
         if os.getuid() == 0:
             for folder in (run.out, *rendezvous_folders):
                 os.chown(folder, user, user)
         by_node = spec.device_ids and self._sandbox.gpu_mode == "devices"
         nodes = device_nodes(spec.device_ids) if by_node else []
-        name = self._container(spec.run_id)
-        self._engine.remove(name)  # of a submission that was cut short
         self._engine.create(name, container_body(self._host, spec, user, mounts, nodes, time.time()))
         run.accept(spec, time.time())
         try:
@@ -210,13 +226,13 @@ class DockerRunner(FolderRunner):
             raise RunnerError(f"the container engine has not answered for {_ENGINE_PATIENCE_S:g} s")
 
 
-def _user(spec: RunSpec) -> int:
-    """The user id of a run: another one for every run, but the same for one that reads another's output.
+def _user(run_id: str) -> int:
+    """The user id of a run: another one for every run. One that reads another's output has the id of that run.
 
     The kernel counts pending signals, watches and more per user, and tells everyone with that id. A service that is not
     root itself cannot hand out ids: its runs all have its own.
     """
     if os.getuid() != 0:
         return os.getuid()
-    digest = hashlib.sha256((spec.upstream or spec.run_id).encode()).digest()
+    digest = hashlib.sha256(run_id.encode()).digest()
     return _FIRST_UID + int.from_bytes(digest[:8], "big") % _UIDS

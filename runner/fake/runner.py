@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runner.fake.plan import FakePlan, make_plan
-from runner.protocol import Exit, ExitReason, Phase, RunnerError, RunSpec, RunState
+from runner.protocol import Exit, ExitReason, Lack, Phase, RunnerError, RunSpec, RunState
 
 
 @dataclass
@@ -18,6 +18,14 @@ class _Run:
     timeout_s: float
     started_at: float
     cancelled_at: float | None = None
+    """This and the other times of it are by its own clock, which stands still while it is frozen."""
+    paused_at: float | None = None
+    """By the runner's clock; None while it goes on."""
+    paused_s: float = 0.0
+
+    def time(self, now: float) -> float:
+        """Its own time at a moment of the runner's clock."""
+        return (now if self.paused_at is None else self.paused_at) - self.paused_s
 
     def ending(self) -> tuple[float, Exit]:
         """When it ends, as things stand, and how."""
@@ -74,18 +82,25 @@ class FakeRunner:
         if run is None:
             return RunState(Phase.UNKNOWN)
         ended_at, end = run.ending()
-        if self._clock() < ended_at:
+        if run.time(self._clock()) < ended_at:
             return RunState(Phase.RUNNING, started_at=run.started_at)
-        return RunState(Phase.ENDED, started_at=run.started_at, ended_at=ended_at, exit=end, no_exam=run.no_exam)
+        return RunState(
+            Phase.ENDED,
+            started_at=run.started_at,
+            ended_at=ended_at + run.paused_s,
+            exit=end,
+            paused_s=run.paused_s,
+            no_exam=run.no_exam,
+        )
 
     def log(self, run_id: str, stream: str, offset: int, limit: int = 1 << 20) -> bytes:
         assert stream in ("stdout", "stderr"), stream
         run = self._runs.get(run_id)
-        return b"" if run is None else run.printed(stream, self._clock()).encode()[offset : offset + limit]
+        return b"" if run is None else run.printed(stream, run.time(self._clock())).encode()[offset : offset + limit]
 
     def collect(self, run_id: str, name: str, limit: int = 1 << 20) -> bytes | None:
         run = self._runs.get(run_id)
-        if run is None or self._clock() < run.ending()[0] or run.ending()[1] is not run.plan.end:
+        if run is None or run.time(self._clock()) < run.ending()[0] or run.ending()[1] is not run.plan.end:
             return None
         data = run.plan.files.get(name)
         return data if data is not None and len(data) <= limit else None
@@ -93,7 +108,17 @@ class FakeRunner:
     def cancel(self, run_id: str) -> None:
         run = self._runs.get(run_id)
         if run is not None and run.cancelled_at is None:
-            run.cancelled_at = self._clock()
+            run.cancelled_at = run.time(self._clock())
+
+    def pause(self, run_id: str) -> None:
+        if run_id in self._runs and self.poll(run_id).phase is Phase.RUNNING and self._runs[run_id].paused_at is None:
+            self._runs[run_id].paused_at = self._clock()
+
+    def resume(self, run_id: str) -> None:
+        run = self._runs.get(run_id)
+        if run is not None and run.paused_at is not None:
+            run.paused_s += self._clock() - run.paused_at
+            run.paused_at = None
 
     def remove(self, run_id: str) -> None:
         self._runs.pop(run_id, None)
@@ -109,3 +134,6 @@ class FakeRunner:
             "torch": "none",
             "runner": self.name,
         }
+
+    def lacks(self) -> tuple[Lack, ...]:
+        return ()

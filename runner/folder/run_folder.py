@@ -105,8 +105,10 @@ class RunFolder:
         raw = read_state(self.path / "started")
         return None if raw is None else (raw["at"], raw["session"])
 
-    def write_exit(self, end: Exit, started_at: float | None, ended_at: float, cpu_s: float | None) -> None:
-        times = {"started_at": started_at, "ended_at": ended_at, "cpu_s": cpu_s}
+    def write_exit(
+        self, end: Exit, started_at: float | None, ended_at: float, cpu_s: float | None, paused_s: float = 0.0
+    ) -> None:
+        times = {"started_at": started_at, "ended_at": ended_at, "cpu_s": cpu_s, "paused_s": paused_s}
         write_state(self.path / "exit", {**asdict(end), **times})
 
     def ended(self) -> RunState | None:
@@ -120,6 +122,7 @@ class RunFolder:
             ended_at=raw["ended_at"],
             exit=Exit(ExitReason(raw["reason"]), raw["code"], detail=raw["detail"]),
             cpu_s=raw.get("cpu_s"),
+            paused_s=raw.get("paused_s", 0.0),
             no_exam=self.no_exam(),
         )
 

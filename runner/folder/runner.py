@@ -21,7 +21,8 @@ from runner.folder.untrusted import create_plain_file, erase, read_plain_file
 from runner.inside.names import DISMISSED, GONE
 from runner.protocol import Phase, RunnerError, RunSpec, RunState
 
-_REMOVED = ".removed-"
+REMOVED = ".removed-"
+"""How the names of folders in a runner's root begin that are about to be deleted."""
 PATIENCE_S = 30.0
 
 
@@ -35,7 +36,7 @@ class FolderRunner(ABC):
         self._root = root.resolve()
         self._data_dir = data_dir.resolve()
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for left_over in self._root.glob(f"{_REMOVED}*"):
+        for left_over in self._root.glob(f"{REMOVED}*"):
             erase(left_over)
         keep_reserve(self._root)
 
@@ -109,7 +110,7 @@ class FolderRunner(ABC):
             time.sleep(0.01)
         for name in sorted(name for name in self._traces() if _main(name) == run_id):
             self._let_go(name)
-            removed = self._root / f"{_REMOVED}{name}-{token_hex(4)}"
+            removed = self._root / f"{REMOVED}{name}-{token_hex(4)}"
             with contextlib.suppress(FileNotFoundError):
                 # At once: a half deleted folder is never taken for a run.
                 with_reserve(self._root, partial(self._folder(name).path.rename, removed))

@@ -15,7 +15,7 @@ from runner.folder.run_folder import Limits, Order, RunFolder
 from runner.folder.runner import FolderRunner, as_runner_error, lock_unless
 from runner.hardware import describe_host
 from runner.local.reap import kill_strays
-from runner.protocol import Exit, ExitReason, Phase, RunnerError, RunSpec, RunState
+from runner.protocol import Exit, ExitReason, Lack, Phase, RunnerError, RunSpec, RunState
 
 
 class LocalRunner(FolderRunner):
@@ -89,6 +89,15 @@ class LocalRunner(FolderRunner):
 
     def describe(self) -> dict[str, str]:
         return {**describe_host(), "runner": self.name}
+
+    def lacks(self) -> tuple[Lack, ...]:
+        return ()  # it has no sandbox
+
+    def pause(self, run_id: str) -> None:
+        """Nothing: these runs are in no sandbox, and could tell each other anything at any time."""
+
+    def resume(self, run_id: str) -> None:
+        """Nothing, as nothing is ever frozen."""
 
     def _let_go(self, run_id: str) -> None:
         """Nothing of it is left but the folder."""

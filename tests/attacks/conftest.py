@@ -139,9 +139,16 @@ class Played:
 
     def audits(self) -> list[dict[str, Any]]:
         """What the row's record tells of them."""
+        return list(self._record()["audits"])
+
+    def runs(self) -> list[dict[str, Any]]:
+        """What the row's record tells of the runs it took, with their times."""
+        return list(self._record()["runs"])
+
+    def _record(self) -> dict[str, Any]:
         with self._server.client() as client:
             result = client.get(f"/v1/results/{self.row()['run_key']}").json()
-        return list(result["record"]["audits"])
+        return dict(result["record"])
 
     def row(self) -> dict[str, Any]:
         query = {"final": "false", "limit": "1000"}

@@ -49,6 +49,7 @@ def test_the_sandbox_is_closed() -> None:
         "MemorySwap": 8192 << 20,
         "NanoCpus": 1_500_000_000,
         "PidsLimit": 512,
+        "BlkioWeight": 50,
         "OomScoreAdj": 500,
         "ShmSize": 1 << 30,
         "Tmpfs": {"/tmp": "rw,noexec,nosuid,nodev,size=2048m,mode=1777"},

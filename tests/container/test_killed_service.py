@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.docker
 
 TESTS, KILLS = 10, 30
-PROBE = "versions"
+PROBE = "trial"
 TASK = f"""\
 id = "tiny"
 title = "A task of an operator's own"

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from env.cli import app
 from env.operators.doctor.facts import digest_of
 from env.store.engine import open_database
+from tests.support.containers import engine_client
 from tests.support.service import Serve
 
 Findings = dict[str, tuple[str, str, str]]
@@ -67,6 +68,9 @@ def test_an_image_without_the_evaluator_is_a_problem(
     status, found = examined(tmp_path / "state", *arguments, **more)
     assert found["sandbox"][0] == "ok", found["sandbox"]
     assert found["runner"][1].startswith("docker, engine ")
+    with engine_client(engine_url) as client:
+        old = client.info()["CgroupVersion"] == "1"
+    assert ("control groups" in found) == old
     settings.write_text("")  # an empty image: not even a Python
     status, found = examined(tmp_path / "state", *arguments, **more)
     assert status == 1

@@ -6,8 +6,10 @@ import contextlib
 import hashlib
 import io
 import os
+import subprocess
 import tarfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import docker
 
@@ -58,9 +60,13 @@ def containers_with(engine_url: str | None, text: str) -> list[str]:
 
 
 def remove_containers(text: str, engine_url: str | None = None) -> None:
-    """Removes all that mount something under `text`."""
+    """Removes all that mount something under `text`, and unmounts what their runner mounted there."""
     found = containers_with(engine_url, text)
     with engine_client(engine_url) as client:
         for container in found:
             with contextlib.suppress(docker.errors.NotFound):  # its service was about to remove it
                 client.remove_container(container, force=True)
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        place = line.split()[1]
+        if place.startswith(text):
+            subprocess.run(["umount", "--lazy", place], check=True)

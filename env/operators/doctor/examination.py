@@ -83,6 +83,7 @@ def _sandbox(setup: Setup, gpus: tuple[str, ...]) -> Iterator[Finding]:
                 yield warning("sandbox", "the fake runner invents results", "use another --runner for real ones")
             else:
                 yield from trial(runner, gpus)
+            yield from (warning(lack.wall, lack.what, lack.remedy) for lack in runner.lacks())
     except RunnerError as error:
         yield problem("runner", str(error), "start the engine, or see what its message asks for")
     except OSError as error:
