@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from env.api.catalogue import Ready
-from env.lifecycle.loop import Lifecycle, utc_now
+from env.lifecycle.loop import Lifecycle, everybodys, utc_now
 from env.lifecycle.rehearsals import Rehearsals
 from env.service.access import Access
 from env.service.boards import LeaderboardReader
@@ -25,6 +25,7 @@ from env.service.steps import Steps
 from env.service.tools import SessionTools
 from env.service.views import Views
 from env.store.engine import Checkpoints, open_database
+from env.store.outage import OUTAGES, Loop, said
 from env.store.store import Store
 from env.telemetry.metrics import Metrics
 from env.telemetry.watch import Telemetry
@@ -50,6 +51,8 @@ class ServiceSettings:
     """Of sessions that name none."""
     patience: SessionPatience = DEFAULT_PATIENCE
     """With sessions that nobody ends."""
+    only_own_sessions: bool = False
+    """Whether to take up and close nothing but the sessions that are opened from now on in this process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +64,8 @@ class Service:
     runner: Runner
     lifecycle: Lifecycle
     metrics: Metrics
-    checkpoints: Checkpoints
+    loops: Sequence[Loop]
+    """What is to be run for as long as the service lives."""
     opening: Opening
     tools: SessionTools
     views: Views
@@ -73,9 +77,21 @@ class Service:
     """No operator keys are configured: it listens on loopback only."""
 
     def ready(self) -> Ready:
-        """Whether tests are being taken. Raises what the database raises if it does not answer."""
+        """Whether the database answers, tests are being taken and every loop does its work."""
+        problems = [loop.trouble for loop in self.loops if loop.trouble is not None]
+        tests: dict[str, int] = {}
+        try:
+            tests = self.views.counts()
+        except OUTAGES as error:
+            problems.append(f"the database does not answer: {said(error)}")
+        if not self.lifecycle.alive and self.lifecycle.trouble is None:
+            problems.append("tests are not being taken")
         return Ready(
-            ok=self.lifecycle.alive, runner=self.runner.name, slots=self.runner.slots, tests=self.views.counts()
+            ok=not problems,
+            runner=self.runner.name,
+            slots=self.runner.slots,
+            tests=tests,
+            problems=tuple(problems),
         )
 
 
@@ -100,22 +116,39 @@ def build(
     access = Access(_secret(settings.state_dir), settings.keys)
     live = LiveSessions(store)
     metrics = Metrics(store, host)
-    lifecycle = Lifecycle(store, runner, host, clock, Telemetry(metrics), settings.data_dir)
+    own: set[str] = set()
+
+    def new_id() -> str:
+        session_id = secrets.token_hex(8)
+        if settings.only_own_sessions:
+            own.add(session_id)
+        return session_id
+
+    takes = own.__contains__ if settings.only_own_sessions else everybodys
+    lifecycle = Lifecycle(store, runner, host, clock, Telemetry(metrics), settings.data_dir, takes)
     steps = Steps(store, live, access, clock)
     views = Views(store, live, lifecycle, access)
-    checks = Checks(store, live, steps, Rehearsals(runner, lifecycle.tidied), access)
+    rehearsals = Rehearsals(runner, lifecycle.tidied)
+    checks = Checks(store, live, steps, rehearsals, access, lambda: lifecycle.trouble)
+    closing = Closing(store, live, clock, settings.patience)
+    checkpoints = Checkpoints(engine)
+    loops = [lifecycle.loop]
+    if checkpoints.needed:
+        loops.append(checkpoints.loop)
+    if not settings.only_own_sessions:
+        loops.append(closing.loop)
     return Service(
         engine=engine,
         tasks=tasks,
         runner=runner,
         lifecycle=lifecycle,
         metrics=metrics,
-        checkpoints=Checkpoints(engine),
-        opening=Opening(store, live, tasks, access, lambda: secrets.token_hex(8), clock, settings.default_scale),
+        loops=loops,
+        opening=Opening(store, live, tasks, access, new_id, clock, settings.default_scale),
         tools=SessionTools(store, live, steps, lifecycle, checks, access, clock),
         views=views,
         history=History(store, live, views),
-        closing=Closing(store, live, clock, settings.patience),
+        closing=closing,
         catalogue=catalogue,
         boards=boards,
         open_to_all=access.open_to_all,
