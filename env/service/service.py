@@ -25,6 +25,7 @@ from env.service.steps import Steps
 from env.service.tools import SessionTools
 from env.service.views import Views
 from env.store.engine import Checkpoints, open_database
+from env.store.lease import NO_LEASE, Lease
 from env.store.outage import OUTAGES, Loop, said
 from env.store.store import Store
 from env.telemetry.metrics import Metrics
@@ -60,6 +61,7 @@ class Service:
     """Everything that serves, wired."""
 
     engine: Engine
+    lease: Lease
     tasks: Mapping[str, Task]
     runner: Runner
     lifecycle: Lifecycle
@@ -102,9 +104,12 @@ def build(
     host: Host,
     anchors: Mapping[str, Mapping[str, ScaleAnchors]] | None = None,
     clock: Callable[[], datetime] = utc_now,
+    lease: Lease = NO_LEASE,
 ) -> Service:
-    """The service of a process, on an up-to-date database. `anchors` are what results are scored against, by task and
-    scale. Raises what opening the database and the state folder raises.
+    """The service of a process, on an up-to-date database, of which `lease` says that it is this process's own.
+
+    `anchors` are what results are scored against, by task and scale. Raises what opening the database and the state
+    folder raises.
     """
     engine = open_database(settings.db)
     store = Store(engine)
@@ -115,6 +120,7 @@ def build(
         boards.adopt(scale, each)
     access = Access(_secret(settings.state_dir), settings.keys)
     live = LiveSessions(store)
+    lease.guard(engine, live.drop_all)
     metrics = Metrics(store, host)
     own: set[str] = set()
 
@@ -132,7 +138,7 @@ def build(
     checks = Checks(store, live, steps, rehearsals, access, lambda: lifecycle.trouble)
     closing = Closing(store, live, clock, settings.patience)
     checkpoints = Checkpoints(engine)
-    loops = [lifecycle.loop]
+    loops = [lifecycle.loop] if lease.loop is None else [lease.loop, lifecycle.loop]
     if checkpoints.needed:
         loops.append(checkpoints.loop)
     if not settings.only_own_sessions:
@@ -143,6 +149,7 @@ def build(
         runner=runner,
         lifecycle=lifecycle,
         metrics=metrics,
+        lease=lease,
         loops=loops,
         opening=Opening(store, live, tasks, access, new_id, clock, settings.default_scale),
         tools=SessionTools(store, live, steps, lifecycle, checks, access, clock),
