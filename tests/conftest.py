@@ -21,6 +21,7 @@ from runner.container.engine import Engine, EngineError
 from runner.container.runner import DockerRunner
 from runner.container.sandbox import Sandbox
 from tests.support.containers import containers_with, import_empty_image, remove_containers
+from tests.support.postgres import Postgres, PostgresMissing, postgres_server, programs
 from tests.support.processes import kill_under, run_to_end
 from tests.support.service import Serve, Server, services
 
@@ -123,6 +124,25 @@ def engine_url() -> str | None:
         pytest.skip("no container engine answers; .ci/engine starts one")
     engine.close()
     return url
+
+
+@pytest.fixture(scope="session")
+def postgres_session() -> Iterator[Postgres]:
+    """A PostgreSQL server. Without one its tests are skipped, or fail where RINGFENCE_REQUIRE_POSTGRES is set."""
+    try:
+        found = programs()
+    except PostgresMissing as missing:
+        if os.environ.get("RINGFENCE_REQUIRE_POSTGRES"):
+            pytest.fail(f"a PostgreSQL server is required here: {missing}")
+        pytest.skip(f"no PostgreSQL server: {missing}")
+    with postgres_server(found) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(postgres_session: Postgres) -> Postgres:
+    """The same, running, whatever another test did to it."""
+    return postgres_session.running()
 
 
 @pytest.fixture(scope="session")

@@ -146,4 +146,6 @@ class Ready(Body):
     runner: str
     slots: int
     tests: dict[str, int]
-    """Tests by status, of all sessions."""
+    """Tests by status, of all sessions; empty while the database does not answer."""
+    problems: tuple[str, ...] = ()
+    """Why it is not ready, in words."""

@@ -18,6 +18,7 @@ class Kind(StrEnum):
     TOO_LARGE = "too_large"  # over a size limit
     INVALID = "invalid"  # understood, but the values are wrong
     EXHAUSTED = "exhausted"  # a budget is spent
+    UNAVAILABLE = "unavailable"  # not at the moment: the same call is to be repeated
 
 
 class Refused(Body):

@@ -81,7 +81,7 @@ def run_baselines(
         numbers = _seeds(seeds)
         chosen = _chosen(find(options.tasks), task, scale, every=every)
         parts = {found.task.id: _parts(found.task, baseline or [], scale, numbers) for found in chosen}
-        service = wire(options)
+        service = wire(options, only_own_sessions=True)
     except CannotStart as error:
         fail(str(error))
     try:

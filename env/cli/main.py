@@ -131,7 +131,9 @@ def serve(
         fail(str(error))
     listening = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
-    typer.echo(f"ringfence serves {len(service.tasks)} tasks at http://{shown}:{listening.getsockname()[1]}")
+    address = f"http://{shown}:{listening.getsockname()[1]}"
+    service.lease.served_at(address)
+    typer.echo(f"ringfence serves {len(service.tasks)} tasks at {address}")
 
     from env.http.server import Server  # the other commands do without it
 

@@ -16,6 +16,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from env.cli.options import Options, RunnerName
 from env.document.baselines import check_baselines
 from env.service.service import Service, ServiceSettings, build
+from env.store.lease import take_lease
+from env.store.outage import NotOwner
 from leaderboard.migrate import NewerDatabase
 from runner.container.sandbox import Sandbox
 from runner.data import DataError, prepare_smoke
@@ -58,8 +60,11 @@ def find(folders: tuple[Path, ...]) -> dict[str, Found]:
         raise CannotStart(str(error)) from error
 
 
-def wire(options: Options) -> Service:
-    """The whole service, ready to serve. Raises CannotStart."""
+def wire(options: Options, *, only_own_sessions: bool = False) -> Service:
+    """The whole service, ready to serve. Raises CannotStart.
+
+    With `only_own_sessions` it takes up nothing but the sessions that are opened in this process.
+    """
     found = find(options.tasks)
     tasks = {task_id: one.task for task_id, one in found.items()}
     anchors = {task_id: one.anchors for task_id, one in found.items()}
@@ -69,6 +74,7 @@ def wire(options: Options) -> Service:
     try:
         options.state.mkdir(parents=True, exist_ok=True)
         _claim(options.state)
+        lease = take_lease(options.database_url)
         runner = _runner(options)
         host = _host(options, runner)
         return build(
@@ -80,14 +86,19 @@ def wire(options: Options) -> Service:
                 default_scale=options.scale,
                 patience=options.patience,
                 apart=options.runner is RunnerName.DOCKER and not options.neighbours,
+                only_own_sessions=only_own_sessions,
             ),
             tasks,
             runner,
             host,
             anchors,
+            lease=lease,
         )
     except OSError as error:
-        raise CannotStart(f"cannot use the state folder {options.state}: {error.strerror}.") from error
+        where = error.filename or f"the state folder {options.state}"
+        raise CannotStart(f"cannot use {where}: {error.strerror}.") from error
+    except NotOwner as error:
+        raise CannotStart(f"{error}. Stop that, or give another --db.") from error
     except (DataError, NewerDatabase) as error:
         raise CannotStart(str(error)) from error
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, DBAPIError) as error:

@@ -20,11 +20,12 @@ from env.http.health import health_router
 from env.http.hosts import LoopbackNames
 from env.http.observe import Observe
 from env.http.pages import pages_router
-from env.http.responses import MAX_BODY_BYTES, on_http_error, on_invalid, on_refusal
+from env.http.responses import MAX_BODY_BYTES, on_http_error, on_invalid, on_outage, on_refusal
 from env.http.sessions import sessions_router
 from env.mcp.server import McpEndpoint
 from env.service.repeats import MAX_KEY_CHARS
 from env.service.service import Service
+from env.store.outage import OUTAGES
 
 _ABOUT = """\
 Open a session on a task, edit the file inside its editable ranges, test it, and submit one result.
@@ -38,7 +39,7 @@ def create_app(service: Service) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        loops = [asyncio.create_task(loop.run()) for loop in (service.lifecycle, service.checkpoints, service.closing)]
+        loops = [asyncio.create_task(loop.run()) for loop in service.loops]
         async with mcp.run():
             yield
         for loop in loops:
@@ -60,6 +61,8 @@ def create_app(service: Service) -> FastAPI:
         app.add_middleware(LoopbackNames)
     app.add_middleware(Observe, metrics=service.metrics)  # added last, so it goes around the others
     app.add_exception_handler(Refusal, on_refusal)
+    for outage in OUTAGES:
+        app.add_exception_handler(outage, on_outage)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http_error)
     rooms = (sessions_router, catalogue_router, health_router, pages_router)

@@ -21,7 +21,7 @@ def health_router(service: Service) -> APIRouter:
 
     @router.get("/readyz", response_model=Ready, responses={503: {"model": Ready}})
     async def readyz() -> Response:
-        """The database answers and tests are being taken."""
+        """The database answers, tests are being taken and everything that goes on by itself does; if not, why."""
         ready = service.ready()
         return json_response(ready, 200 if ready.ok else 503)
 

@@ -17,6 +17,7 @@ from env.api.base import Body
 from env.api.refusal import Kind, Refusal, Refused
 from env.api.sessions import OpenSession
 from env.api.tools import Edited, TurnedDown
+from env.service.refusals import no_database
 
 STATUS = {
     Kind.MALFORMED: 400,
@@ -27,8 +28,11 @@ STATUS = {
     Kind.TOO_LARGE: 413,
     Kind.INVALID: 422,
     Kind.EXHAUSTED: 429,
+    Kind.UNAVAILABLE: 429,  # which says when to come back, and is no failure of the service's code
 }
 MAX_BODY_BYTES = 1 << 20
+AGAIN_S = 2
+"""When a call that cannot be answered at the moment is worth repeating."""
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
@@ -65,7 +69,10 @@ def answer_response(answer: Edited | TurnedDown, status: int = 200) -> Response:
 
 
 def refusal_response(refusal: Refusal) -> Response:
-    return json_response(refusal.body, STATUS[refusal.kind])
+    response = json_response(refusal.body, STATUS[refusal.kind])
+    if refusal.kind is Kind.UNAVAILABLE:
+        response.headers["Retry-After"] = str(AGAIN_S)
+    return response
 
 
 def too_large() -> Response:
@@ -77,6 +84,10 @@ def too_large() -> Response:
 async def on_refusal(_: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
     return refusal_response(error)
+
+
+async def on_outage(_: Request, __: Exception) -> Response:
+    return refusal_response(no_database())
 
 
 async def on_invalid(request: Request, error: Exception) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
@@ -21,11 +23,12 @@ from env.api.arguments import (
 from env.api.refusal import Refused
 from env.api.tools import Checked, Edited, Started, Submitted, TestTicket
 from env.http.headers import bearer, idempotency_key
-from env.http.responses import answer_response, answers_with, json_response
+from env.http.responses import AGAIN_S, answer_response, answers_with, json_response
 from env.http.toolroute import ToolRoute
 from env.service.call import A, Call
 from env.service.opening import Wanted
 from env.service.service import Service
+from env.store.outage import OUTAGES
 
 KEEP_ALIVE_S = 15.0
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -88,9 +91,10 @@ def sessions_router(service: Service) -> APIRouter:
         answer = tools.test(_call(request, session_id, body or TestArguments()))
         if isinstance(answer, Started) and wait:
             n = answer.test.n
-            await lifecycle.wait(session_id, n, wait)
-            seen = views.test(bearer(request), session_id, n)
-            return json_response(tools.progressed(answer, seen), 202)
+            with contextlib.suppress(*OUTAGES):  # the test is bought: what came of it can be asked for later
+                await lifecycle.wait(session_id, n, wait)
+                seen = views.test(bearer(request), session_id, n)
+                return json_response(tools.progressed(answer, seen), 202)
         return answer_response(answer, 202)
 
     @router.get("/{session_id}/tests/{n}", response_model=schema.TestView)
@@ -136,7 +140,12 @@ def sessions_router(service: Service) -> APIRouter:
 async def _events(service: Service, token: str | None, session_id: str, n: int) -> AsyncIterator[str]:
     status, shown, standing = None, 0, None
     while not service.lifecycle.stopping:
-        seen = service.views.test(token, session_id, n)
+        try:
+            seen = service.views.test(token, session_id, n)
+        except OUTAGES:
+            yield ": the database does not answer\n\n"
+            await asyncio.sleep(AGAIN_S)
+            continue
         if seen.status != status:
             status = seen.status
             yield _event("status", TestTicket(n=n, status=status).to_dict())
@@ -150,8 +159,9 @@ async def _events(service: Service, token: str | None, session_id: str, n: int) 
         if progress != standing:
             standing = progress
             yield _event("progress", progress)
-        if not await service.lifecycle.changed(session_id, n, KEEP_ALIVE_S):
-            yield ": still running\n\n"
+        with contextlib.suppress(*OUTAGES):
+            if not await service.lifecycle.changed(session_id, n, KEEP_ALIVE_S):
+                yield ": still running\n\n"
 
 
 def _event(name: str, data: Mapping[str, Any]) -> str:

@@ -141,14 +141,23 @@ class Attempts:
 
     async def remove_where(self, unwanted: Callable[[tuple[str, int]], bool]) -> None:
         """Removes the runs of every test, by session and number, that is `unwanted`."""
+        for name in await self._runs_where(unwanted):
+            await self.remove(name)
+
+    async def stop_where(self, unwanted: Callable[[tuple[str, int]], bool]) -> None:
+        """Stops them instead, and keeps what they left. Trouble is only logged."""
+        for name in await self._runs_where(unwanted):
+            try:
+                await ask(self._runner.cancel, name)
+            except Exception:
+                log.exception("run %s cannot be stopped", name)
+
+    async def _runs_where(self, wanted: Callable[[tuple[str, int]], bool]) -> list[str]:
         try:
-            names = await ask(self._runner.run_ids)
-        except RunnerError:
+            return [name for name in await ask(self._runner.run_ids) if wanted(owner(name))]
+        except Exception:
             log.exception("runs cannot be listed")
-            return
-        for name in names:
-            if unwanted(owner(name)):
-                await self.remove(name)
+            return []
 
     async def remove(self, name: str) -> None:
         """Has the runner stop and forget a run. Trouble is only logged."""

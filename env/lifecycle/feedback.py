@@ -60,6 +60,14 @@ def tested(test: Test, budget: int, left: int) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def given_up(n: int) -> str:
+    """The answer to a test that the service itself could not take to its end."""
+    return (
+        f"[Test #{n}] [INFRASTRUCTURE FAILURE the service could not handle this test; its operator can read why in "
+        f"the log]\n\n[NOTE] Test #{n} was not counted: the infrastructure failed, not your code."
+    )
+
+
 def checked(passed: bool, reason: str, output: str, metrics: Mapping[str, float], seconds: float, left: int) -> str:
     """The answer to a rehearsal."""
     head = f"[check] {'Passed' if passed else 'FAILED'} after {seconds:.1f} s ({left} check(s) remaining)"

@@ -1,8 +1,7 @@
-"""What a test that is running can tell of itself, how others wait for news of it, and who is told of its way."""
+"""What a test that is running can tell of itself, and who is told of its way."""
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,25 +10,6 @@ from runner.metrics import TrainMetrics, parse_train_metrics
 
 MAX_POINTS = 10_000
 MAX_LINE_BYTES = 4096
-
-
-class Pulse:
-    """Wakes everyone who waits, each time it beats."""
-
-    def __init__(self) -> None:
-        self._next: asyncio.Future[None] | None = None
-
-    def beat(self) -> None:
-        waiting, self._next = self._next, None
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
-
-    async def wait(self, seconds: float) -> bool:
-        """True at the next beat, False when `seconds` pass without one."""
-        if self._next is None:
-            self._next = asyncio.get_running_loop().create_future()
-        done, _ = await asyncio.wait([self._next], timeout=max(seconds, 0))
-        return bool(done)
 
 
 class MetricsTail:

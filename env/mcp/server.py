@@ -26,7 +26,9 @@ from env.api.sessions import Point, ProgressView
 from env.api.tools import LastTest
 from env.mcp.toolbox import ALL, IN_SESSION, Answer, Toolbox
 from env.service.access import LOOPBACK, bearer_of
+from env.service.refusals import no_database
 from env.service.service import Service
+from env.store.outage import OUTAGES
 
 _INSTRUCTIONS = """\
 Ringfence: improve an LLM-pretraining script inside its editable line ranges. open_session gives the task and a token;
@@ -78,6 +80,8 @@ class McpEndpoint:
             return _result(await self._toolbox.call(call.name, call.arguments or {}, _bearer(context), tell))
         except Refusal as refusal:
             return _result(refusal.body)
+        except OUTAGES:
+            return _result(no_database().body)
 
 
 Context = ServerRequestContext[dict[str, Any], Any]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from env.api.arguments import CheckArguments
 from env.api.refusal import Kind, Refusal
 from env.api.tools import Checked, CheckResult, TurnedDown
@@ -12,7 +14,7 @@ from env.lifecycle.rehearsals import Rehearsals
 from env.service.access import Access
 from env.service.call import Call
 from env.service.live import LiveSession, LiveSessions
-from env.service.refusals import no_scale
+from env.service.refusals import no_scale, nothing_runs
 from env.service.steps import Effect, Steps
 from env.store.model import Status
 from env.store.store import Store
@@ -26,12 +28,22 @@ def lint(live: LiveSession) -> None:
 
 
 class Checks:
-    def __init__(self, store: Store, live: LiveSessions, steps: Steps, rehearsals: Rehearsals, access: Access) -> None:
+    def __init__(
+        self,
+        store: Store,
+        live: LiveSessions,
+        steps: Steps,
+        rehearsals: Rehearsals,
+        access: Access,
+        trouble: Callable[[], str | None],
+    ) -> None:
+        """`trouble` says why nothing could be run at the moment; None where nothing is known to be wrong."""
         self._store = store
         self._live = live
         self._steps = steps
         self._rehearsals = rehearsals
         self._access = access
+        self._trouble = trouble
         self._checking: set[str] = set()
         """The sessions whose rehearsal is under way."""
 
@@ -54,6 +66,8 @@ class Checks:
         return self._steps.take(call, Checked, lambda live: self._told(live, ended))
 
     def _admit(self, live: LiveSession) -> Effect:
+        if (why := self._trouble()) is not None:
+            raise nothing_runs(why)
         session = live.session
         limit = session.task.budget.checks
         if session.scale is None:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from env.lifecycle import feedback
 from env.service.live import LiveSession, LiveSessions
 from env.store.model import Ending, Idle, Status, Step, Submission, Test, tests_left
+from env.store.outage import OUTAGES, Loop
 from env.store.store import Store
 from leaderboard import writing as leaderboard
 from leaderboard.naming import ranking_column
@@ -49,14 +50,15 @@ class Closing:
         self._patience = patience
         self._started = clock()
 
-    async def run(self) -> None:
-        """Looks now and then, until cancelled."""
-        while True:
-            await asyncio.sleep(LOOK_S)
-            try:
-                self.look()
-            except Exception:
-                log.exception("sessions without an agent cannot be closed")
+        self._set_aside: set[str] = set()
+        """Sessions that cannot be closed, until a restart."""
+        self.loop = Loop("closing sessions", self._round, self._rest, LOOK_S)
+
+    async def _round(self) -> None:
+        self.look()
+
+    async def _rest(self) -> None:
+        await asyncio.sleep(LOOK_S)
 
     def look(self) -> int:
         """Closes every session that is due, and returns how many there were."""
@@ -66,7 +68,18 @@ class Closing:
             return 0  # the service was away: so its agents could not call
         with self._store.begin() as conn:
             idle = self._store.idle(conn, now - shortest)
-        return sum(self._close_if_due(one, now) for one in idle)
+        return sum(self._closed(one, now) for one in idle if one.session_id not in self._set_aside)
+
+    def _closed(self, idle: Idle, now: datetime) -> bool:
+        """Whether it was due and is closed now. One that cannot be handled keeps no other from it."""
+        try:
+            return self._close_if_due(idle, now)
+        except OUTAGES:
+            raise
+        except Exception:
+            log.exception("session %s cannot be closed: it is set aside", idle.session_id)
+            self._set_aside.add(idle.session_id)
+            return False
 
     def _close_if_due(self, idle: Idle, now: datetime) -> bool:
         waited = now - idle.since
@@ -104,13 +117,12 @@ class Closing:
                 at=ending.at,
                 test=None if test is None else test.n,
             )
+            self._live.drop(session_id)  # read again, with its end, whatever comes of this
             self._store.add_step(conn, session_id, step)
             self._store.close(conn, session_id, ending)
             if test is not None and submission is not None:
                 self._store.submit(conn, session_id, submission)
                 leaderboard.submit(conn, session_id, test.run_key, ending.at, auto=True)
-        live.advance(step, None)
-        live.submission, live.ending = submission, ending
 
 
 def best(tests: list[Test]) -> Test | None:

@@ -68,6 +68,14 @@ class LiveSessions:
             self._sessions.move_to_end(session_id)
         return live
 
+    def drop(self, session_id: str) -> None:
+        """Forgets a session that may not be any more as it is here: it is read again when it is next needed."""
+        self._sessions.pop(session_id, None)
+
+    def drop_all(self) -> None:
+        """Forgets every session, after somebody else may have written to the database."""
+        self._sessions.clear()
+
     def _load(self, session_id: str) -> LiveSession:
         with self._store.begin() as conn:
             session = self._store.session(conn, session_id)

@@ -29,6 +29,23 @@ def unknown_result(run_key: str) -> Refusal:
     )
 
 
+def no_database() -> Refusal:
+    return Refusal(
+        Kind.UNAVAILABLE,
+        "database_unavailable",
+        "The service's database does not answer at the moment, so this call was not carried out. Repeat it in some "
+        "seconds; with the same Idempotency-Key, if it had one.",
+    )
+
+
+def nothing_runs(why: str) -> Refusal:
+    return Refusal(
+        Kind.UNAVAILABLE,
+        "cannot_run_now",
+        f"The service can run nothing at the moment ({why}). Nothing was spent. Repeat the call in some seconds.",
+    )
+
+
 def no_scale() -> Refusal:
     return Refusal(Kind.CONFLICT, "no_scale", "This task has no scales: it can be edited but not tested.")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from env.api.catalogue import Ready
-from env.lifecycle.loop import Lifecycle, utc_now
+from env.lifecycle.loop import Lifecycle, everybodys, utc_now
 from env.lifecycle.rehearsals import Rehearsals
 from env.lifecycle.turns import Turns
 from env.service.access import Access
@@ -26,6 +26,8 @@ from env.service.steps import Steps
 from env.service.tools import SessionTools
 from env.service.views import Views
 from env.store.engine import Checkpoints, open_database
+from env.store.lease import NO_LEASE, Lease
+from env.store.outage import OUTAGES, Loop, said
 from env.store.store import Store
 from env.telemetry.metrics import Metrics
 from env.telemetry.watch import Telemetry
@@ -53,6 +55,8 @@ class ServiceSettings:
     """With sessions that nobody ends."""
     apart: bool = False
     """Evaluations have the host to themselves: nobody else's code runs beside a scorer."""
+    only_own_sessions: bool = False
+    """Whether to take up and close nothing but the sessions that are opened from now on in this process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +64,13 @@ class Service:
     """Everything that serves, wired."""
 
     engine: Engine
+    lease: Lease
     tasks: Mapping[str, Task]
     runner: Runner
     lifecycle: Lifecycle
     metrics: Metrics
-    checkpoints: Checkpoints
+    loops: Sequence[Loop]
+    """What is to be run for as long as the service lives."""
     opening: Opening
     tools: SessionTools
     views: Views
@@ -76,9 +82,21 @@ class Service:
     """No operator keys are configured: it listens on loopback only."""
 
     def ready(self) -> Ready:
-        """Whether tests are being taken. Raises what the database raises if it does not answer."""
+        """Whether the database answers, tests are being taken and every loop does its work."""
+        problems = [loop.trouble for loop in self.loops if loop.trouble is not None]
+        tests: dict[str, int] = {}
+        try:
+            tests = self.views.counts()
+        except OUTAGES as error:
+            problems.append(f"the database does not answer: {said(error)}")
+        if not self.lifecycle.alive and self.lifecycle.trouble is None:
+            problems.append("tests are not being taken")
         return Ready(
-            ok=self.lifecycle.alive, runner=self.runner.name, slots=self.runner.slots, tests=self.views.counts()
+            ok=not problems,
+            runner=self.runner.name,
+            slots=self.runner.slots,
+            tests=tests,
+            problems=tuple(problems),
         )
 
 
@@ -89,9 +107,12 @@ def build(
     host: Host,
     anchors: Mapping[str, Mapping[str, ScaleAnchors]] | None = None,
     clock: Callable[[], datetime] = utc_now,
+    lease: Lease = NO_LEASE,
 ) -> Service:
-    """The service of a process, on an up-to-date database. `anchors` are what results are scored against, by task and
-    scale. Raises what opening the database and the state folder raises.
+    """The service of a process, on an up-to-date database, of which `lease` says that it is this process's own.
+
+    `anchors` are what results are scored against, by task and scale. Raises what opening the database and the state
+    folder raises.
     """
     engine = open_database(settings.db)
     store = Store(engine)
@@ -102,24 +123,51 @@ def build(
         boards.adopt(scale, each)
     access = Access(_secret(settings.state_dir), settings.keys)
     live = LiveSessions(store)
+    lease.guard(engine, live.drop_all)
     metrics = Metrics(store, host)
     turns = Turns(runner, apart=settings.apart)
-    lifecycle = Lifecycle(store, runner, host, clock, Telemetry(metrics), settings.data_dir, turns)
+    own: set[str] = set()
+
+    def new_id() -> str:
+        session_id = secrets.token_hex(8)
+        if settings.only_own_sessions:
+            own.add(session_id)
+        return session_id
+
+    lifecycle = Lifecycle(
+        store,
+        runner,
+        host,
+        clock,
+        Telemetry(metrics),
+        data_dir=settings.data_dir,
+        turns=turns,
+        ours=own.__contains__ if settings.only_own_sessions else everybodys,
+    )
     steps = Steps(store, live, access, clock)
     views = Views(store, live, lifecycle, access)
-    checks = Checks(store, live, steps, Rehearsals(runner, lifecycle.tidied, turns), access)
+    rehearsals = Rehearsals(runner, lifecycle.tidied, turns)
+    checks = Checks(store, live, steps, rehearsals, access, lambda: lifecycle.trouble)
+    closing = Closing(store, live, clock, settings.patience)
+    checkpoints = Checkpoints(engine)
+    loops = [lifecycle.loop] if lease.loop is None else [lease.loop, lifecycle.loop]
+    if checkpoints.needed:
+        loops.append(checkpoints.loop)
+    if not settings.only_own_sessions:
+        loops.append(closing.loop)
     return Service(
         engine=engine,
         tasks=tasks,
         runner=runner,
         lifecycle=lifecycle,
         metrics=metrics,
-        checkpoints=Checkpoints(engine),
-        opening=Opening(store, live, tasks, access, lambda: secrets.token_hex(8), clock, settings.default_scale),
+        lease=lease,
+        loops=loops,
+        opening=Opening(store, live, tasks, access, new_id, clock, settings.default_scale),
         tools=SessionTools(store, live, steps, lifecycle, checks, access, clock),
         views=views,
         history=History(store, live, views),
-        closing=Closing(store, live, clock, settings.patience),
+        closing=closing,
         catalogue=catalogue,
         boards=boards,
         open_to_all=access.open_to_all,

@@ -104,6 +104,8 @@ class Steps:
         except FenceViolation as violation:
             refusal = Refusal(Kind.INVALID, violation.code, f"{violation.message} No test was spent.")
         except Refusal as refused:
+            if refused.kind is Kind.UNAVAILABLE:
+                raise  # no step and no answer to remember: the same call is to be repeated
             refusal = refused
         return Effect(observation=refusal.observation, document=live.workspace.document(None)), refusal
 
@@ -124,15 +126,19 @@ class Steps:
         )
         changed = effect.workspace is not None or effect.undone > 0
         given = _given(effect, refusal, live.revision + changed, answer)
-        if effect.write is None and call.key is None:
-            self._store.append(call.session_id, step)
-        else:
-            with self._store.begin() as conn:
-                self._store.add_step(conn, call.session_id, step)
-                if effect.write is not None:
-                    effect.write(conn)
-                kept = Remembered(given.to_dict(), None if refusal is None else refusal.kind)
-                self._repeats.remember(conn, call.session_id, call.key, _repeatable(call), kept)
+        try:
+            if effect.write is None and call.key is None:
+                self._store.append(call.session_id, step)
+            else:
+                with self._store.begin() as conn:
+                    self._store.add_step(conn, call.session_id, step)
+                    if effect.write is not None:
+                        effect.write(conn)
+                    kept = Remembered(given.to_dict(), None if refusal is None else refusal.kind)
+                    self._repeats.remember(conn, call.session_id, call.key, _repeatable(call), kept)
+        except BaseException:
+            self._live.drop(call.session_id)  # it may be committed all the same: the store knows
+            raise
         live.advance(step, effect.workspace)
         return given
 

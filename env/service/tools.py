@@ -26,7 +26,7 @@ from env.service.call import Call
 from env.service.checks import Checks, lint
 from env.service.edits import operation
 from env.service.live import LiveSession, LiveSessions
-from env.service.refusals import no_results, no_scale, unknown_test
+from env.service.refusals import no_results, no_scale, nothing_runs, unknown_test
 from env.service.steps import Effect, Steps
 from env.store.model import Session, Status, Submission, Test, tests_left
 from env.store.store import Store
@@ -111,6 +111,8 @@ class SessionTools:
 
         def act(live: LiveSession) -> Effect:
             session, workspace = live.session, live.workspace
+            if (why := self._lifecycle.trouble) is not None:
+                raise nothing_runs(why)
             with self._store.begin() as conn:
                 earlier = self._store.tests(conn, session.id)
             left = self._check_testable(session, earlier) - 1
@@ -183,8 +185,7 @@ class SessionTools:
 
         answer = self._steps.take(call, Submitted, act)
         if isinstance(answer, Submitted):
-            with self._store.begin() as conn:
-                self._live.get(call.session_id).submission = self._store.submission(conn, call.session_id)
+            self._live.drop(call.session_id)  # read again, with its submission
         return answer
 
     @staticmethod

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import sqlite3
 from pathlib import Path
 
-from sqlalchemy import Engine, NullPool, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
+from env.store.outage import Loop
 from leaderboard import migrate
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 VERSION_TABLE = "alembic_version_env"
 CHECKPOINT_S = 0.25
-
-log = logging.getLogger("ringfence.store")
+CHECKPOINT_LIMIT_S = 60.0
+START_PATIENCE_S = 10.0
+"""For somebody else's lock on a SQLite file while the service starts."""
+PATIENCE_S = 0.5
+"""The same while it serves: all calls wait with the one that meets the lock."""
+_NETWORK = {
+    "connect_timeout": 5,  # seconds
+    "keepalives_idle": 10,  # seconds
+    "keepalives_interval": 5,  # seconds
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15000,  # milliseconds
+}
+"""So that a server that has vanished without a word is noticed to be away."""
 
 
 def open_database(url: str) -> Engine:
@@ -26,11 +37,20 @@ def open_database(url: str) -> Engine:
     if parsed.get_backend_name() == "sqlite":
         engine = _sqlite(url, parsed.database)
     else:
-        engine = create_engine(url, pool_pre_ping=True)
+        engine = create_engine(url, pool_pre_ping=True, connect_args=network_options(parsed))
     with engine.connect() as connection:
         migrate.upgrade(connection, MIGRATIONS, VERSION_TABLE)
         migrate.upgrade(connection, migrate.MIGRATIONS, migrate.VERSION_TABLE)
+        if parsed.get_backend_name() == "sqlite":
+            _wait_for_locks(connection, PATIENCE_S)
     return engine
+
+
+def network_options(url: URL) -> dict[str, int]:
+    """For the driver: how long it waits for a PostgreSQL server, as far as the URL does not say."""
+    if not url.get_driver_name().startswith("psycopg"):
+        return {}
+    return {name: value for name, value in _NETWORK.items() if name not in url.query}
 
 
 def _sqlite(url: str, file: str | None) -> Engine:
@@ -49,15 +69,37 @@ def _sqlite(url: str, file: str | None) -> Engine:
         # In pages. Only what the checkpoints beside us did not get done under load is left for a commit to do.
         cursor.execute("PRAGMA wal_autocheckpoint=20000")
         cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.execute("PRAGMA busy_timeout=10000")
+        cursor.execute(f"PRAGMA busy_timeout={START_PATIENCE_S * 1000:.0f}")
         cursor.close()
 
+    waits = True
+
     @event.listens_for(engine, "begin")
-    def begin(connection) -> None:  # type: ignore[no-untyped-def]
-        # Takes the write lock at once: a transaction that read before it writes can't lose a race.
-        connection.connection.driver_connection.execute("BEGIN IMMEDIATE")
+    def begin(connection: Connection) -> None:
+        nonlocal waits
+        try:
+            # Takes the write lock at once: a transaction that read before it writes can't lose a race.
+            _driver(connection).execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            if waits:  # in vain: until somebody gets the lock again, nobody else holds all others up for it
+                waits = False
+                _wait_for_locks(connection, 0)
+            raise
+        if not waits:
+            waits = True
+            _wait_for_locks(connection, PATIENCE_S)
 
     return engine
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
+
+
+def _wait_for_locks(connection: Connection, seconds: float) -> None:
+    _driver(connection).execute(f"PRAGMA busy_timeout={seconds * 1000:.0f}")
 
 
 class Checkpoints:
@@ -67,19 +109,17 @@ class Checkpoints:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._needed = engine.dialect.name == "sqlite" and engine.url.database not in (None, "", ":memory:")
-        self._engine = create_engine(engine.url, poolclass=NullPool) if self._needed else engine
+        self.needed = engine.dialect.name == "sqlite" and engine.url.database not in (None, "", ":memory:")
+        self._engine = create_engine(engine.url, poolclass=NullPool) if self.needed else engine
+        self.loop = Loop("moving SQLite's log into its file", self._round, self._rest, CHECKPOINT_LIMIT_S)
 
-    async def run(self) -> None:
-        """Runs until cancelled."""
-        while self._needed:
-            await asyncio.sleep(CHECKPOINT_S)
-            await asyncio.to_thread(self._checkpoint)
+    async def _round(self) -> None:
+        await asyncio.to_thread(self._checkpoint)
+
+    async def _rest(self) -> None:
+        await asyncio.sleep(CHECKPOINT_S)
 
     def _checkpoint(self) -> None:
-        try:
-            with self._engine.connect() as connection:
-                # PASSIVE neither waits for the service's transactions nor holds them up.
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
-        except DBAPIError as error:
-            log.warning("checkpoint of the database put off: %s", error)  # the log keeps what it could not move
+        with self._engine.connect() as connection:
+            # PASSIVE neither waits for the service's transactions nor holds them up.
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from env.store.evaluation import Evaluation
 from runner.metrics import TrainMetrics
@@ -187,6 +187,13 @@ class Totals:
     refunds: int
 
 
-def tests_left(session: Session, tests: Iterable[Test]) -> int:
+class Spent(Protocol):
+    """A test as far as the budget is concerned."""
+
+    @property
+    def refunded(self) -> bool: ...
+
+
+def tests_left(session: Session, tests: Iterable[Spent]) -> int:
     """How many tests the session may still spend: its task's budget less the tests that were not refunded."""
     return session.task.budget.tests - sum(not test.refunded for test in tests)

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, RowMapping, and_, exists, func, insert, select, update
 from sqlalchemy.pool import StaticPool
 
-from env.store.model import Editables, Ending, Idle, Run, Series, Session, Status, Step, Submission, Test, Totals
+from env.store.model import (
+    Editables,
+    Ending,
+    Idle,
+    Run,
+    Series,
+    Session,
+    Spent,
+    Status,
+    Step,
+    Submission,
+    Test,
+    Totals,
+)
 from env.store.rows import (
     editables,
     read_run,
@@ -23,10 +37,10 @@ from env.store.rows import (
     test_row,
 )
 from env.store.tables import answers, runs, sessions, steps, task_versions, tests
+from env.store.unfinished import UNFINISHED
 from tasks.model import Task
 
 _INSERT_STEP = insert(steps)
-_UNFINISHED = tuple(status.value for status in Status if not status.final)
 
 
 class Store:
@@ -99,7 +113,7 @@ class Store:
             select(sessions.c.id, stepped.label("stepped"), ended.label("ended"), had.scalar_subquery().label("had"))
             .where(sessions.c.submitted_test.is_(None), sessions.c.closed_at.is_(None), sessions.c.created_at <= before)
             .where(stepped <= before, ended <= before)
-            .where(~exists().where(tests.c.session_id == sessions.c.id, tests.c.status.in_(_UNFINISHED)))
+            .where(~exists().where(tests.c.session_id == sessions.c.id, tests.c.status.in_(UNFINISHED)))
             .order_by(stepped, sessions.c.id)
         )
         return [Idle(session_id=row.id, since=max(row.stepped, row.ended), tests=row.had) for row in found]
@@ -155,9 +169,10 @@ class Store:
         found = self._tests(conn, and_(tests.c.session_id == session_id, tests.c.n == n))
         return found[0] if found else None
 
-    def unfinished(self, conn: Connection) -> list[Test]:
-        """The tests of all sessions that are not over, oldest first."""
-        return self._tests(conn, tests.c.status.in_(_UNFINISHED))
+    def refunds(self, conn: Connection, session_id: str, but: int) -> list[Spent]:
+        """Of the session's tests without test `but`: which were refunded, and nothing else of them."""
+        found = select(tests.c.refunded).where(tests.c.session_id == session_id, tests.c.n != but)
+        return list(cast("Iterable[Spent]", conn.execute(found)))
 
     def _tests(self, conn: Connection, where: Any) -> list[Test]:
         found = conn.execute(select(tests).where(where).order_by(tests.c.created_at, tests.c.n)).all()
@@ -200,13 +215,15 @@ class Store:
     def _update_test(self, conn: Connection, test: Test, **values: Any) -> None:
         changed = conn.execute(
             update(tests)
-            .where(tests.c.session_id == test.session_id, tests.c.n == test.n, tests.c.status.in_(_UNFINISHED))
+            .where(tests.c.session_id == test.session_id, tests.c.n == test.n, tests.c.status.in_(UNFINISHED))
             .values(**values)
         )
         assert changed.rowcount == 1, f"test {test.run_key} is final already"
 
     def add_run(self, conn: Connection, test: Test, run: Run) -> None:
-        conn.execute(insert(runs), run_row(test, run))
+        """Writes what came of a run once; one that is there already stays as it is."""
+        if conn.execute(select(runs.c.run_id).where(runs.c.run_id == run.run_id)).first() is None:
+            conn.execute(insert(runs), run_row(test, run))
 
     # --- answers by Idempotency-Key ------------------------------------------------------------------------------
 

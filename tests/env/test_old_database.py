@@ -23,6 +23,7 @@ from env.store.model import Ending, Session, Submission
 from env.store.model import tests_left as left
 from env.store.store import Store
 from env.store.tables import metadata
+from env.store.unfinished import unfinished
 from leaderboard import reading
 from leaderboard.table import TableQuery
 
@@ -101,7 +102,7 @@ def test_tests_and_runs_are_read(old: Engine) -> None:
         first, rejected, diverged = store.tests(conn, ONE)
         others = store.tests(conn, TWO)
         session = store.session(conn, TWO)
-        waiting = store.unfinished(conn)
+        waiting = unfinished(conn)
         totals = store.totals(conn)
     assert [test.status for test in (first, rejected, diverged)] == ["succeeded", "rejected", "diverged"]
     assert [(test.status, test.refunded) for test in others] == [

@@ -112,7 +112,7 @@ async def play(service: Service, test: BaselineTest, report: Callable[[TestView]
 @contextlib.asynccontextmanager
 async def running(service: Service) -> AsyncIterator[None]:
     """The service's loops, without its HTTP."""
-    loops = [asyncio.create_task(loop.run()) for loop in (service.lifecycle, service.checkpoints)]
+    loops = [asyncio.create_task(loop.run()) for loop in service.loops]
     await service.lifecycle.tidied()
     try:
         yield

@@ -1,0 +1,59 @@
+"""Devices on their way back from tests that are over to the pool that they came from."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Iterable
+
+from env.lifecycle.turns import ask
+from runner.pool import Host, Pool
+
+log = logging.getLogger("ringfence.lifecycle")
+
+IDLE_S = 60.0
+"""How long a GPU may take to lose the last process of a run that is over, before it is taken out of service."""
+LOOK_S = 0.2
+
+
+class DeviceReturns:
+    """Gives devices back. The host has the last word: one with a process on it goes to nobody."""
+
+    def __init__(self, host: Host, returned: Callable[[], None]) -> None:
+        """`returned` is called whenever a device can be had again."""
+        self._host = host
+        self._returned = returned
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def give_back(self, pool: Pool, devices: Iterable[str], patience_s: float = IDLE_S) -> None:
+        """Puts leased devices back into their pool, each as soon as it is idle."""
+        await asyncio.gather(*(self._give_back(pool, device, patience_s) for device in devices))
+
+    def keep_off(self, devices: Iterable[str]) -> None:
+        """Takes devices that a run which nobody follows may still be on; they come back when that is gone."""
+        held = set(devices)
+        for pool in {self._host.slots, self._host.gpus}:
+            ids = [device.id for device in pool.devices if device.id in held]
+            pool.adopt(ids)
+            task = asyncio.create_task(self.give_back(pool, ids, math.inf))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _give_back(self, pool: Pool, device: str, patience_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience_s
+        while await self._busy(device):
+            if loop.time() > deadline:
+                log.error("device %s is not free after its run is over: out of service until a restart", device)
+                return
+            await asyncio.sleep(LOOK_S)
+        pool.give_back([device])
+        self._returned()
+
+    async def _busy(self, device: str) -> bool:
+        try:
+            return await ask(self._host.busy, device)
+        except Exception:
+            log.exception("it cannot be told whether device %s is free", device)
+            return True

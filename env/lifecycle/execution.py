@@ -1,0 +1,145 @@
+"""One test from the moment it has its devices to its final status: its runs, and what they come to."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from env.lifecycle import feedback
+from env.lifecycle.attempts import Attempts
+from env.lifecycle.compute import compute, compute_note
+from env.lifecycle.plan import PlannedRun, plan
+from env.lifecycle.progress import Progress, Watcher
+from env.lifecycle.record import result_of
+from env.lifecycle.reference import Reference
+from env.lifecycle.references import References
+from env.store.model import Run, Session, Status, Test, tests_left
+from env.store.outage import until_committed
+from env.store.store import Store
+from env.store.unfinished import Unfinished, give_up
+from leaderboard import writing as leaderboard
+
+log = logging.getLogger("ringfence.lifecycle")
+
+
+class Execution:
+    """Executes tests. What a run or a test came to is held here until the database has it, however long that takes;
+    should the service die meanwhile, the next one finds the runs' folders and comes to the same.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        attempts: Attempts,
+        references: References,
+        clock: Callable[[], datetime],
+        watcher: Watcher,
+        data_dir: Path | None,
+    ) -> None:
+        self._store = store
+        self._attempts = attempts
+        self._references = references
+        self._clock = clock
+        self._watcher = watcher
+        self._data_dir = data_dir
+        self.machine: Mapping[str, str] = {}
+        """Hardware and versions, for the record of results."""
+
+    async def run(self, session: Session, test: Test, live: Progress, news: Callable[[], None]) -> bool:
+        """Takes a test to its final status. `news` is called whenever `live` has changed.
+
+        False if not even its failure can be written: it has to be set aside.
+        """
+        reference = None
+        try:
+            reference = await self._references.ready(session.task, session.size, test.devices, self._clock())
+            ended = await self._take_through(session, test, live, news, reference)
+        except Exception:
+            # Ours, whatever it was: the agent gets the test back and all others go on.
+            log.exception("test %s failed inside the service", test.run_key)
+            ended = replace(test, status=Status.INFRA_FAILED)
+        ended = self._with_end(ended)
+        try:
+            await until_committed(f"the outcome of test {test.run_key}", lambda: self._write(session, ended, reference))
+        except Exception:
+            log.exception("what test %s came to cannot be written, so it is given up", test.run_key)
+            return await self._gave_up(test)
+        self._watcher.finished(session, ended)
+        return True
+
+    def finish(self, session: Session, test: Test) -> None:
+        """Ends a test that does not run. Raises what the database raises."""
+        ended = self._with_end(test)
+        self._write(session, ended)
+        self._watcher.finished(session, ended)
+
+    def give_up(self, one: Unfinished) -> None:
+        """Ends a test that cannot be handled, and refunds it. Raises what the database raises."""
+        with self._store.begin() as conn:
+            give_up(conn, one, self._clock(), feedback.given_up(one.n))
+
+    async def _gave_up(self, test: Test) -> bool:
+        one = Unfinished(session_id=test.session_id, n=test.n, status=test.status)
+        try:
+            await until_committed(f"giving up test {test.run_key}", lambda: self.give_up(one))
+        except Exception:
+            log.exception("test %s can neither be ended nor given up: it is set aside", test.run_key)
+            return False
+        return True
+
+    async def _take_through(
+        self, session: Session, test: Test, live: Progress, news: Callable[[], None], reference: Reference | None
+    ) -> Test:
+        status = Status.SUCCEEDED
+        for item in plan(session.size):
+            run = next((run for run in test.runs if run.position == item.position), None)
+            if run is None:
+                live.earlier = tuple(point for done in test.runs for point in done.series)
+                live.label, live.evaluating = item.stage.label, item.evaluates
+                run = await self._run(session, test, item, live, news, reference)
+                test = replace(test, runs=(*test.runs, run))
+            status = run.status
+            if status is not Status.SUCCEEDED:
+                break
+        return replace(test, status=status)
+
+    async def _run(
+        self,
+        session: Session,
+        test: Test,
+        item: PlannedRun,
+        live: Progress,
+        news: Callable[[], None],
+        reference: Reference | None,
+    ) -> Run:
+        run = await self._attempts.run(session, test, item, live, news, reference)
+        if not item.evaluates:
+            so_far = replace(test, runs=(*test.runs, run))
+            note = compute_note(compute(so_far, session.size, reference, self.machine))
+            run = replace(run, note=" ".join(filter(None, (run.note, note))))
+
+        def write() -> None:
+            with self._store.begin() as conn:
+                self._store.add_run(conn, test, run)
+
+        await until_committed(f"what run {run.run_id} came to", write)
+        self._watcher.ran(session, test, run, evaluates=item.evaluates)
+        return run
+
+    def _with_end(self, test: Test) -> Test:
+        never_ran = test.status is Status.CANCELLED and test.started_at is None
+        return replace(test, ended_at=self._clock(), refunded=never_ran or test.status is Status.INFRA_FAILED)
+
+    def _write(self, session: Session, test: Test, reference: Reference | None = None) -> None:
+        """One transaction: the test's final status and its row on the leaderboard."""
+        with self._store.begin() as conn:
+            if self._store.status(conn, session.id, test.n).final:
+                return  # an attempt before this one was committed after all
+            left = tests_left(session, (*self._store.refunds(conn, session.id, but=test.n), test))
+            test = replace(test, observation=feedback.tested(test, session.task.budget.tests, left))
+            self._store.finish(conn, test)
+            if not test.refunded:
+                leaderboard.record(conn, result_of(session, test, self.machine, reference, self._data_dir))

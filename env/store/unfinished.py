@@ -1,0 +1,50 @@
+"""Tests that are not over, found and ended without reading what is stored of them: that may not be readable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select, update
+
+from env.store.model import Status
+from env.store.tables import tests
+
+UNFINISHED = tuple(status.value for status in Status if not status.final)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unfinished:
+    """A test that is not over, as far as it can be told without reading what is stored of it."""
+
+    session_id: str
+    n: int
+    status: Status
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Session and number."""
+        return self.session_id, self.n
+
+
+def unfinished(conn: Connection) -> list[Unfinished]:
+    """The tests of all sessions that are not over, oldest first."""
+    found = select(tests.c.session_id, tests.c.n, tests.c.status).where(tests.c.status.in_(UNFINISHED))
+    rows = conn.execute(found.order_by(tests.c.created_at, tests.c.n))
+    return [Unfinished(session_id=row.session_id, n=row.n, status=Status(row.status)) for row in rows]
+
+
+def held_devices(conn: Connection, one: Unfinished) -> list[str]:
+    """The ids of the devices it holds; none where they cannot be read."""
+    found = select(tests.c.devices).where(tests.c.session_id == one.session_id, tests.c.n == one.n)
+    try:
+        return [str(device) for device in conn.execute(found).scalar_one()]
+    except (TypeError, ValueError):
+        return []
+
+
+def give_up(conn: Connection, one: Unfinished, at: datetime, observation: str) -> None:
+    """Ends a test as failed by our fault, and refunds it; does nothing if it is final."""
+    ended = {"status": Status.INFRA_FAILED.value, "ended_at": at, "refunded": True, "observation": observation}
+    of_it = (tests.c.session_id == one.session_id, tests.c.n == one.n, tests.c.status.in_(UNFINISHED))
+    conn.execute(update(tests).where(*of_it).values(**ended))
