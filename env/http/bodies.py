@@ -22,8 +22,12 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif int(header(scope, b"content-length") or "0") > self._max_bytes:
+            return
+        said = header(scope, b"content-length")
+        if said is not None and int(said) > self._max_bytes:
             await too_large()(scope, receive, send)
+        elif said is not None and header(scope, b"transfer-encoding") is None:
+            await self._app(scope, receive, send)  # the server reads no more than was said
         else:
             await self._app(scope, *self._counted(receive, send))
 
