@@ -6,6 +6,7 @@ import os
 import re
 import socket
 from datetime import timedelta
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Annotated
 
@@ -49,6 +50,22 @@ app.add_typer(data_app, name="data")
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(reference_app, name="reference")
 app.command()(doctor)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"ringfence {installed('ringfence')}")
+        raise typer.Exit
+
+
+@app.callback()
+def ringfence(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
 
 _KEY = re.compile(r"[!-~]+")
 

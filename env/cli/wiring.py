@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import ConfigDict, TypeAdapter
+from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from env.cli.options import Options, RunnerName
 from env.document.baselines import check_baselines
-from env.service.service import Service, ServiceSettings, build
+from env.service.service import BadSecret, Service, ServiceSettings, build
 from env.store.lease import take_lease
 from env.store.outage import NotOwner
 from leaderboard.migrate import NewerDatabase
@@ -73,6 +74,7 @@ def wire(options: Options, *, only_own_sessions: bool = False) -> Service:
         raise CannotStart(f"no task has the scale {options.scale!r}. There are: {known}.")
     try:
         options.state.mkdir(parents=True, exist_ok=True)
+        _check_folder(options.db)
         _claim(options.state)
         lease = take_lease(options.database_url)
         runner = _runner(options)
@@ -99,10 +101,18 @@ def wire(options: Options, *, only_own_sessions: bool = False) -> Service:
         raise CannotStart(f"cannot use {where}: {error.strerror}.") from error
     except NotOwner as error:
         raise CannotStart(f"{error}. Stop that, or give another --db.") from error
-    except (DataError, NewerDatabase) as error:
+    except (DataError, NewerDatabase, BadSecret) as error:
         raise CannotStart(str(error)) from error
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, DBAPIError) as error:
         raise CannotStart(f"cannot open the database: {error}. Use a URL like sqlite:///ringfence.db.") from error
+
+
+def _check_folder(db: str | None) -> None:
+    """A mistake in an address would otherwise make folders, and an empty database in them."""
+    parsed = None if db is None else make_url(db)
+    file = parsed.database if parsed is not None and parsed.get_backend_name() == "sqlite" else None
+    if file and not file.startswith((":memory:", "file:")) and not Path(file).parent.is_dir():
+        raise CannotStart(f"there is no folder {Path(file).parent} for the database {db}. Make it, or change --db.")
 
 
 def _claim(state: Path) -> None:

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from env.api.refusal import Refusal
 from env.http.bodies import BodyLimit
 from env.http.catalogue import catalogue_router
+from env.http.heads import HeadAsGet
 from env.http.health import health_router
 from env.http.hosts import LoopbackNames
 from env.http.observe import Observe
@@ -57,6 +58,7 @@ def create_app(service: Service) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},  # the service has figures and logs of its own
     )
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(HeadAsGet)
     if service.open_to_all:
         app.add_middleware(LoopbackNames)
     app.add_middleware(Observe, metrics=service.metrics)  # added last, so it goes around the others

@@ -116,6 +116,8 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     )
     response = json_response(body, error.status_code)
     response.headers.update(error.headers or {})
+    if response.headers.get("allow") == "GET":
+        response.headers["allow"] = "GET, HEAD"  # see `heads`
     return response
 
 

@@ -36,6 +36,13 @@ from runner.protocol import Runner
 from tasks.anchors import ScaleAnchors
 from tasks.model import Task
 
+SECRET_BYTES = 32
+"""Of what session tokens are derived from."""
+
+
+class BadSecret(Exception):
+    """The file with the service's secret holds none; the message says what to do."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceSettings:
@@ -181,6 +188,12 @@ def _secret(folder: Path) -> bytes:
     if not file.exists():
         fresh = folder / f"secret.{secrets.token_hex(4)}"
         fresh.touch(mode=0o600)
-        fresh.write_bytes(secrets.token_bytes(32))
+        fresh.write_bytes(secrets.token_bytes(SECRET_BYTES))
         fresh.rename(file)
-    return file.read_bytes()
+    secret = file.read_bytes()
+    if len(secret) < SECRET_BYTES:
+        raise BadSecret(
+            f"{file} holds {len(secret)} bytes, and {SECRET_BYTES} are needed: anybody could forge the tokens of "
+            "sessions. Bring it back from a backup; or delete it, which ends what open sessions can do."
+        )
+    return secret

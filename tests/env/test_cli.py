@@ -134,3 +134,26 @@ def test_a_state_folder_serves_one_service(serve: Serve) -> None:
     server.kill()
     with server.start().client() as client:
         assert client.get("/healthz").is_success
+
+
+def test_the_version_is_told() -> None:
+    shown = ringfence("--version")
+    assert shown.exit_code == 0
+    assert re.fullmatch(r"ringfence \d+\.\d+\.\d+\n", shown.stdout)
+
+
+def test_a_folder_that_is_not_there_gets_no_database(tmp_path: Path) -> None:
+    shown = process(
+        "serve", "--runner", "fake", "--state", str(tmp_path / "s"), "--db", f"sqlite:///{tmp_path}/no/x.db"
+    )
+    assert shown.returncode == 2
+    assert f"there is no folder {tmp_path}/no for the database" in shown.stderr
+    assert not (tmp_path / "no").exists()
+
+
+def test_an_empty_secret_is_none(tmp_path: Path) -> None:
+    (tmp_path / "secret").touch()
+    shown = process("serve", "--runner", "fake", "--state", str(tmp_path))
+    assert shown.returncode == 2
+    assert f"{tmp_path}/secret holds 0 bytes, and 32 are needed" in shown.stderr
+    assert "Traceback" not in shown.stderr

@@ -75,3 +75,21 @@ def _events(agent: Agent, n: int) -> list[Event]:
                 name, data = block.split("\n")
                 events.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
     return events
+
+
+def test_head_tells_what_get_would_without_its_body(shared: Server) -> None:
+    """A stream of events is broken off, though its test goes on."""
+    agent = shared.open()
+    agent.call("edit", EDIT | {"content": "    # fake: seconds=20\n"})
+    agent.call("test")
+    own = f"/v1/sessions/{agent.id}"
+    paths = ("/healthz", "/v1/tasks", "/", f"{own}/tests/1/events", f"{own}/tests/9", "/nowhere", "/metrics")
+    with agent._server.client(agent.token) as client:
+        for path in paths:
+            head = client.head(path, timeout=10)
+            with client.stream("GET", path) as got:
+                assert (head.status_code, head.content) == (got.status_code, b"")
+                assert head.headers["Content-Type"] == got.headers["Content-Type"]
+        seen = client.get("/metrics").text
+    assert 'method="HEAD",route="/v1/sessions/{session_id}/tests/{n}/events",status="200"' in seen
+    agent.post("/tests/1/cancel")
