@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -16,8 +17,14 @@ from env.client.errors import RefusedError, ServiceError
 _PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 MAX_SILENCE_S = 90.0
 """Above the 60 s that the service may hold an answer."""
-_PASSING = (502, 503, 504)
-"""What a proxy answers for a service that is down."""
+_PASSING = (500, 502, 503, 504)
+"""What a proxy answers for a service that is down, and a service that broke off: calls have keys, so that what was done
+all the same is not done twice."""
+_LATER = ("database_unavailable", "cannot_run_now")
+"""Codes of refusals that say to repeat the call."""
+_SAY_AFTER_S = 3.0
+
+log = logging.getLogger("ringfence.client")
 
 
 class Retries:
@@ -27,6 +34,7 @@ class Retries:
         self._url = url
         self._seconds = seconds
         self._pauses = 0
+        self._said = False
         self._since = time.monotonic()
 
     def answered(self) -> None:
@@ -39,6 +47,10 @@ class Retries:
         waited = time.monotonic() - self._since
         if waited >= self._seconds:
             raise ServiceError(f"{self._url} could not be reached for {waited:.0f} s: {why}")
+        if waited >= _SAY_AFTER_S and not self._said:
+            self._said = True
+            left = self._seconds - waited
+            log.warning("%s has not answered for %.0f s (%s); trying for another %.0f s", self._url, waited, why, left)
         time.sleep(_PAUSES_S[min(self._pauses, len(_PAUSES_S) - 1)])
         self._pauses += 1
 
@@ -47,9 +59,15 @@ class Transport:
     """HTTP with one bearer secret. Several threads may use it at once."""
 
     def __init__(self, url: str, bearer: str | None, patience_s: float) -> None:
-        """`patience_s`: how long a call is repeated while the service cannot be reached."""
+        """`patience_s`: how long a call is repeated while the service cannot be reached. A proxy that the environment
+        names is used, but not for this host itself. Raises ServiceError.
+        """
         headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=MAX_SILENCE_S)
+        try:
+            through_proxies = not _on_this_host(url)
+            self._http = httpx.Client(base_url=url, headers=headers, timeout=MAX_SILENCE_S, trust_env=through_proxies)
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            raise ServiceError(f"{url!r} cannot be reached by the proxies in the environment: {error}") from error
         self._url = url
         self._patience_s = patience_s
 
@@ -68,6 +86,8 @@ class Transport:
     def lines(self, path: str) -> Iterator[Iterator[str]]:
         """An answer that comes line by line. Asked for once: httpx.TransportError is raised when it breaks off."""
         with self._http.stream("GET", path) as answer:
+            if answer.status_code in _PASSING:
+                raise httpx.RemoteProtocolError(f"status {answer.status_code}")
             if not answer.is_success:
                 answer.read()
                 self._accepted(answer)
@@ -94,9 +114,11 @@ class Transport:
                 why = error or type(error).__name__
             except RefusedError as refused:
                 # The attempt whose answer was lost is under way still: wait for what it comes to.
-                if not (repeated and refused.code == "check_running"):
+                waits = repeated and refused.code == "check_running"
+                if not (waits or refused.code in _LATER):
                     raise
-                retries.answered()
+                if waits:
+                    retries.answered()
                 why = refused
             repeated = True
             retries.pause(why)
@@ -113,6 +135,11 @@ class Transport:
         if not {"code", "observation"} <= body.keys():
             raise ServiceError(f"{answer.url} gave no Ringfence answer: status {answer.status_code}")
         raise RefusedError(body["code"], body["observation"], answer.status_code)
+
+
+def _on_this_host(url: str) -> bool:
+    host = httpx.URL(url).host
+    return host == "localhost" or host.startswith("127.") or host == "::1"
 
 
 class Connected:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
+import httpx
 import pydantic
 import pytest
 
 from env.client import Client, Point, RefusedError, ServiceError, TestTicket, TestView
+from env.client.transport import Transport
 from tests.support.service import TASK, Serve, Server
 from tests.support.waiting import threads
 
@@ -175,3 +180,87 @@ def test_a_service_that_is_not_there_is_reported(fixed_port: str) -> None:
 def test_another_kind_of_server_is_reported(shared: Server) -> None:
     with Client(f"{shared.url}/docs#") as client, pytest.raises((ServiceError, RefusedError)):
         client.tasks()
+
+
+class Moody(BaseHTTPRequestHandler):
+    """Answers what its list says, one after another."""
+
+    answers: ClassVar[list[tuple[int, str]]]
+    keys: ClassVar[list[str | None]]
+
+    def do_GET(self) -> None:
+        status, body = self.answers.pop(0)
+        self.keys.append(self.headers.get("Idempotency-Key"))
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def moody() -> Iterator[str]:
+    """The URL of a server that gives the answers in `Moody.answers`."""
+    Moody.keys = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Moody) as server, threads(1) as pool:
+        running = pool.submit(server.serve_forever, 0.05)
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            running.result(10)
+
+
+LATER = '{"ok": false, "code": "database_unavailable", "observation": "ERROR: later."}'
+
+
+@pytest.mark.parametrize(
+    "passing", [(500, "Internal Server Error"), (502, "<html>"), (503, "{}"), (504, ""), (429, LATER)]
+)
+def test_what_passes_is_waited_for_under_one_key(moody: str, passing: tuple[int, str]) -> None:
+    Moody.answers = [passing, passing, (200, '{"ok": true}')]
+    transport = Transport(moody, None, patience_s=20)
+    assert transport.post("/v1/x", {}) == {"ok": True}
+    assert len(Moody.keys) == 3
+    assert len(set(Moody.keys)) == 1
+    transport.close()
+
+
+def test_a_stream_that_a_proxy_cannot_give_is_broken_off_like_one_that_ended(moody: str) -> None:
+    Moody.answers = [(502, "<html>"), (200, "data: 1\n")]
+    transport = Transport(moody, None, patience_s=20)
+    with pytest.raises(httpx.TransportError, match="502"), transport.lines("/x"):
+        pass
+    with transport.lines("/x") as lines:
+        assert list(lines) == ["data: 1"]
+    transport.close()
+
+
+def test_this_host_is_asked_without_a_proxy(moody: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "[::1]:x,//")
+    Moody.answers = [(200, '{"ok": true}')]
+    transport = Transport(moody, None, patience_s=5)
+    assert transport.get("/v1/x") == {"ok": True}
+    transport.close()
+
+
+def test_a_proxy_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "nonsense://127.0.0.1:1")
+    with pytest.raises(ServiceError, match="by the proxies in the environment"):
+        Client("http://elsewhere.example")
+
+
+def test_a_service_that_does_not_answer_is_told_of_while_it_is_waited_for(
+    fixed_port: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Client(f"http://127.0.0.1:{fixed_port}", patience_s=4) as client, pytest.raises(ServiceError):
+        client.tasks()
+    (said,) = caplog.messages
+    assert re.search(r"has not answered for \d s \(.+\); trying for another \d s", said)
