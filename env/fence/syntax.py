@@ -7,6 +7,7 @@ import io
 import tokenize
 import warnings
 from bisect import bisect_left
+from itertools import islice
 from threading import Lock
 
 from env.document import Document
@@ -15,6 +16,9 @@ from env.fence.violation import FenceViolation, quoted
 # The compiler writes a `finally` body once per way out of its `try`, nested ones once per copy: 400 bytes can take
 # minutes and gigabytes. Counted in nodes of the syntax tree, copies included.
 _MOST_COPIED = 200_000
+
+_MOST_NODES = 30_000
+"""Of a syntax tree. Dense code has one for every four characters: what has more at 64 kB was made to be slow."""
 
 # The list of warning filters belongs to the process, not to the thread.
 _QUIET = Lock()
@@ -27,6 +31,7 @@ def parse(document: Document) -> ast.Module:
         with _QUIET, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(document.text, document.filename)
+            _check_size(tree)
             _check_copies(tree)
             compile(document.text, document.filename, "exec", dont_inherit=True)
     except SyntaxError as error:
@@ -50,6 +55,16 @@ def _check_encoding(document: Document) -> None:
         line = 1 if "coding" in document.lines[0] else 2
         raise FenceViolation(
             "encoding", line, f"In {quoted(document, line)}: the file must be UTF-8. Remove the declaration."
+        )
+
+
+def _check_size(tree: ast.Module) -> None:
+    if sum(1 for _ in islice(ast.walk(tree), _MOST_NODES + 1)) > _MOST_NODES:
+        line = tree.body[0].lineno
+        raise FenceViolation(
+            "too_complex",
+            line,
+            f"The file has more than {_MOST_NODES:,} syntax nodes. Write tables as text, or in loops.",
         )
 
 

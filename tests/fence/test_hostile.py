@@ -59,6 +59,13 @@ def test_hostile_source_gets_an_answer(script: Script, text: str) -> None:
     assert len(caught.value.message) < 500
 
 
+@pytest.mark.parametrize("text", ["a;" * (SIZE // 2), "x = x + 1\n" * (SIZE // 10), "x = [" + "1," * (SIZE // 2) + "]"])
+def test_what_is_many_things_is_refused_before_they_are_looked_at(script: Script, text: str) -> None:
+    with pytest.raises(FenceViolation, match="more than 30,000 syntax nodes") as caught:
+        script.check(norm=text + "\n")
+    assert caught.value.code == "too_complex"
+
+
 @pytest.mark.parametrize("depth", [1, 3])
 def test_ordinary_finally_blocks_pass(script: Script, depth: int) -> None:
     script.check(norm="<own>" + nested_finally(depth))
