@@ -5,24 +5,29 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
-from leaderboard.table import Cell, Table
+from leaderboard.table import Cell
 
 # A spreadsheet takes cells that begin like this for formulas (OWASP, "CSV Injection"); agents choose their own names.
 _FORMULA = re.compile(r"[=+\-@\t\r\n]")
+_AT_ONCE = 500
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
-def to_csv(table: Table) -> str:
-    """Write the table's columns and rows as RFC 4180 text, header first, lines ended by CRLF.
+def to_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Cell]]) -> Iterator[str]:
+    """Write columns and rows as RFC 4180 text, header first, lines ended by CRLF; in pieces of some hundred rows.
 
     None is an empty cell. Text that a spreadsheet would run as a formula gets an apostrophe in front.
     """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow([_cell(name) for name in table.columns])
-    writer.writerows([[_cell(row[name]) for name in table.columns] for row in table.rows])
-    return out.getvalue()
+    left = iter(rows)
+    some = [dict(zip(columns, columns, strict=True)), *islice(left, _AT_ONCE)]
+    while some:
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\r\n").writerows([[_cell(row[name]) for name in columns] for row in some])
+        yield out.getvalue()
+        some = list(islice(left, _AT_ONCE))
 
 
 def _cell(value: Cell) -> str:

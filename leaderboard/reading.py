@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, select
@@ -101,21 +101,37 @@ def rows(connection: Connection, task_id: str, query: TableQuery) -> Table:
     matching = _matching(task_id, query)
     counted = results.join(submissions, submissions.c.run_key == results.c.run_key) if query.final else results
     total = connection.execute(select(func.count()).select_from(counted).where(*matching)).scalar_one()
-    page = _page(connection, matching, columns, query)
-    cells: dict[str, dict[str, Cell]] = {row.run_key: dict.fromkeys(columns.all) for row in page}
-    for value in _values(connection, list(cells)):
-        cells[value.run_key][value.name] = value.value
-    for row in page:
-        cells[row.run_key] |= {**row._mapping, "timestamp": iso(row.timestamp)}
+    page = _page_across(connection, _statements(matching, columns, query), query)
     return Table(
         task_id=task_id,
         columns=columns.all,
         metric_columns=columns.metrics,
-        rows=tuple(cells.values()),
+        rows=tuple(_cells(connection, page, columns)),
         total=total,
         limit=query.limit,
         offset=query.offset,
     )
+
+
+def every_row(connection: Connection, task_id: str, query: TableQuery) -> Iterator[Mapping[str, Cell]]:
+    """All rows that match a query, in its order, whatever its limit and offset; read a few at a time."""
+    columns = columns_at(connection, task_id, query.scale)
+    for statement in _statements(_matching(task_id, query), columns, query):
+        found = connection.execution_options(stream_results=True).execute(statement)
+        for some in found.partitions(_VALUES_AT_ONCE):
+            yield from _cells(connection, some, columns)
+
+
+def _cells(
+    connection: Connection, found: Sequence[Row[*tuple[Any, ...]]], columns: Columns
+) -> Iterable[Mapping[str, Cell]]:
+    """Rows with all their columns."""
+    cells: dict[str, dict[str, Cell]] = {row.run_key: dict.fromkeys(columns.all) for row in found}
+    for value in _values(connection, list(cells)):
+        cells[value.run_key][value.name] = value.value
+    for row in found:
+        cells[row.run_key] |= {**row._mapping, "timestamp": iso(row.timestamp)}
+    return cells.values()
 
 
 def _matching(task_id: str, query: TableQuery) -> list[ColumnElement[bool]]:
@@ -132,9 +148,10 @@ def _matching(task_id: str, query: TableQuery) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _page(
-    connection: Connection, matching: Sequence[ColumnElement[bool]], columns: Columns, query: TableQuery
-) -> list[Row[*tuple[Any, ...]]]:
+def _statements(
+    matching: Sequence[ColumnElement[bool]], columns: Columns, query: TableQuery
+) -> list[Select[*tuple[Any, ...]]]:
+    """What reads the rows, one statement after another. Raises UnknownColumn."""
     sort = query.sort or columns.primary_metric or "timestamp"
     name, descending = sort.removeprefix("-"), sort.startswith("-")
     if name not in columns.all:
@@ -142,14 +159,12 @@ def _page(
     if name in SCORES or name not in FIXED_COLUMNS:
         kind = SCORE if name in SCORES else METRIC if name in columns.metrics else ELAPSED
         groups: list[list[ColumnElement[bool]]] = [[]] if query.sort else [[~_MORE_COMPUTE], [_MORE_COMPUTE]]
-        parts = [part for group in groups for part in _by_value([*matching, *group], kind, name, descending)]
-        return _page_across(connection, parts, query)
+        return [part for group in groups for part in _by_value([*matching, *group], kind, name, descending)]
     key = _FIXED[name]
     order = [key.is_(None), *_ordered(key, descending)]
     if key is results.c.finished_at:
         order = _ordered(key, descending)  # never null: in the order of an index
-    statement = select(*_FIELDS).select_from(_JOINED).where(*matching).order_by(*order, *_TIES)
-    return list(connection.execute(statement.limit(query.limit).offset(query.offset)).all())
+    return [select(*_FIELDS).select_from(_JOINED).where(*matching).order_by(*order, *_TIES)]
 
 
 def _by_value(

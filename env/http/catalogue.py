@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from starlette.responses import Response
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response, StreamingResponse
 
 from env.api.arguments import schemas
 from env.api.catalogue import Boards, Leaderboard, Tasks, TaskWhole, Tools
@@ -15,7 +17,6 @@ from env.api.results import CurveView, ResultView
 from env.http.headers import bearer
 from env.http.responses import answers_with, json_response
 from env.service.service import Service
-from leaderboard.export import to_csv
 from leaderboard.table import MAX_LIMIT, MAX_OFFSET, TableQuery
 
 PAGE = 100
@@ -57,7 +58,9 @@ def catalogue_router(service: Service) -> APIRouter:
     @router.get("/leaderboards/{task_id}.csv", response_class=Response, responses=answers_with("text/csv"))
     async def read_leaderboard_csv(task_id: _TaskId, query: Annotated[TableQuery, Depends(_query)]) -> Response:
         """The same rows as CSV."""
-        return Response(to_csv(service.boards.table(task_id, query)), media_type="text/csv")
+        pieces = service.boards.csv(task_id, query)
+        first = await run_in_threadpool(next, pieces)  # what the database raises, it raises before the answer begins
+        return StreamingResponse(chain((first,), pieces), media_type="text/csv")
 
     @router.get("/leaderboards/{task_id}", response_model=Leaderboard)
     async def read_leaderboard(task_id: _TaskId, query: Annotated[TableQuery, Depends(_query)]) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -11,9 +11,11 @@ from env.api.refusal import Kind, Refusal
 from env.api.results import CURVE_SOURCE, CurveView
 from env.service.catalogue import Catalogue, score_formula
 from env.service.refusals import unknown_result, unknown_task
+from env.store.snapshots import Snapshots
 from env.store.store import Store
 from leaderboard import overview, reading, stored_scores
 from leaderboard.curve import Curve
+from leaderboard.export import to_csv
 from leaderboard.table import Overview, QueryError, Standing, Table, TableQuery, iso
 from tasks.anchors import ScaleAnchors
 from tasks.model import Task
@@ -39,8 +41,12 @@ class TaskBoard:
 class LeaderboardReader:
     """Reads the leaderboard; every method is a transaction of its own."""
 
-    def __init__(self, store: Store, tasks: Mapping[str, Task], catalogue: Catalogue) -> None:
+    def __init__(
+        self, store: Store, tasks: Mapping[str, Task], catalogue: Catalogue, snapshots: Snapshots | None
+    ) -> None:
+        """Without `snapshots` of the database, whole tables are read at once."""
         self._store = store
+        self._snapshots = snapshots
         self._tasks = tasks
         self._catalogue = catalogue
 
@@ -71,6 +77,20 @@ class LeaderboardReader:
         if not table.columns or (not table.total and task_id not in self._tasks):
             raise unknown_task(task_id, self._tasks)
         return table
+
+    def csv(self, task_id: str, query: TableQuery) -> Iterator[str]:
+        """The same as CSV text, piece by piece: whole where the query sets no limit. To be read by a thread of its own,
+        which keeps nobody waiting. Raises Refusal.
+        """
+        if query.limit is not None or query.offset or self._snapshots is None:
+            table = self.table(task_id, query)
+            return to_csv(table.columns, table.rows)
+        columns = self.table(task_id, replace(query, limit=1)).columns
+        return self._streamed(columns, self._snapshots, task_id, query)
+
+    def _streamed(self, columns: Sequence[str], snapshots: Snapshots, task_id: str, query: TableQuery) -> Iterator[str]:
+        with snapshots.open() as conn:
+            yield from to_csv(columns, reading.every_row(conn, task_id, query))
 
     def leaderboard(self, task_id: str, query: TableQuery) -> answers.Leaderboard:
         """The same as an answer of the API. Raises Refusal."""

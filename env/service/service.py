@@ -28,6 +28,7 @@ from env.service.views import Views
 from env.store.engine import Checkpoints, open_database
 from env.store.lease import NO_LEASE, Lease
 from env.store.outage import OUTAGES, Loop, said
+from env.store.snapshots import snapshots_of
 from env.store.store import Store
 from env.telemetry.metrics import Metrics
 from env.telemetry.watch import Telemetry
@@ -125,7 +126,7 @@ def build(
     store = Store(engine)
     anchors = anchors or {}
     catalogue = Catalogue(tasks, anchors)
-    boards = LeaderboardReader(store, tasks, catalogue)
+    boards = LeaderboardReader(store, tasks, catalogue, snapshots_of(engine))
     for scale, each in (item for of_task in anchors.values() for item in of_task.items()):
         boards.adopt(scale, each)
     access = Access(_secret(settings.state_dir), settings.keys)

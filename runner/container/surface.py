@@ -55,26 +55,29 @@ _ROUTE = 0
 """The netlink protocol by which libraries list network interfaces. The others tell of devices and of the host."""
 _NAMESPACES = 0x7E020000
 """The flags of clone that make a new namespace (CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET)."""
+_ADVICE = (0, 4, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19)
+"""What madvise may be told: of a process's own memory. Left out is what moves pages of files, which others share, into
+memory or out of it (RANDOM, SEQUENTIAL, WILLNEED, REMOVE, COLD, PAGEOUT, POPULATE)."""
 _NO_SUCH_CALL = 38  # ENOSYS: the C library falls back to clone, whose flags can be looked at
 
 # Everything that a program has which computes, reads and writes files, and talks to processes beside it. Left out is
 # what administers a host, looks into other processes, or reaches parts of the kernel that are shared and hardly ever
 # needed: keys, BPF, performance counters, io_uring, handles of files, namespaces, memory policies, fanotify, what tells
-# which pages of a file are in memory, and flushing what others wrote.
+# which pages of a file are in memory or changes that, and flushing what others wrote.
 _CALLS = """
 access alarm arch_prctl brk capget capset chdir chmod chown clock_getres clock_gettime clock_nanosleep close
 close_range copy_file_range creat dup dup2 dup3 epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait
-epoll_pwait2 epoll_wait epoll_wait_old eventfd eventfd2 execve execveat exit exit_group faccessat faccessat2 fadvise64
+epoll_pwait2 epoll_wait epoll_wait_old eventfd eventfd2 execve execveat exit exit_group faccessat faccessat2
 fallocate fchdir fchmod fchmodat fchmodat2 fchown fchownat fcntl fdatasync fgetxattr flistxattr flock fork
 fremovexattr fsetxattr fstat fstatfs fsync ftruncate futex futex_requeue futex_wait futex_waitv futex_wake futimesat
 get_robust_list get_thread_area getcpu getcwd getdents getdents64 getegid geteuid getgid getgroups getitimer
 getpeername getpgid getpgrp getpid getppid getpriority getrandom getresgid getresuid getrlimit getrusage getsid
 getsockname getsockopt gettid gettimeofday getuid getxattr inotify_add_watch inotify_init inotify_init1
 inotify_rm_watch ioctl ioprio_get ioprio_set kill lchown lgetxattr link linkat listen accept accept4 bind connect
-listxattr llistxattr lremovexattr lseek lsetxattr lstat madvise membarrier memfd_create mkdir mkdirat mknod mknodat
+listxattr llistxattr lremovexattr lseek lsetxattr lstat membarrier memfd_create mkdir mkdirat mknod mknodat
 mlock mlock2 mlockall mmap mprotect mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink mremap
 msgctl msgget msgrcv msgsnd msync munlock munlockall munmap nanosleep newfstatat open openat openat2 pause pidfd_open
-pidfd_send_signal pipe pipe2 pkey_alloc pkey_free pkey_mprotect poll ppoll prctl pread64 preadv preadv2 prlimit64
+pidfd_send_signal pipe pipe2 pkey_alloc pkey_free pkey_mprotect poll ppoll prctl pread64 preadv prlimit64
 process_mrelease pselect6 pwrite64 pwritev pwritev2 read readlink readlinkat readv recvfrom recvmmsg recvmsg
 removexattr rename renameat renameat2 restart_syscall rmdir rseq rt_sigaction rt_sigpending rt_sigprocmask
 rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_tgsigqueueinfo sched_get_priority_max
@@ -103,6 +106,8 @@ def seccomp_profile() -> str:
                 *(_allow(["socket"], _equal(0, family)) for family in (_UNIX, _INET, _INET6)),
                 _allow(["socket"], _equal(0, _NETLINK), _equal(2, _ROUTE)),
                 _allow(["clone"], {"index": 0, "value": _NAMESPACES, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}),
+                *(_allow(["madvise"], _equal(2, advice)) for advice in _ADVICE),
+                _allow(["preadv2"], _equal(5, 0)),  # without flags: NOWAIT tells which pages are in memory
                 {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": _NO_SUCH_CALL},
                 *(_allow(["personality"], _equal(0, persona)) for persona in (0x0, 0x0008, 0xFFFFFFFF)),
             ],

@@ -15,18 +15,35 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow]
 Contain = Callable[..., DockerRunner]
 
 CALLS = """
-import ctypes, errno, json, os, platform, socket, threading
+import ctypes, errno, json, mmap, os, platform, socket, threading
 libc = ctypes.CDLL(None, use_errno=True)
 numbers = {"x86_64": {"io_uring_setup": 425, "keyctl": 250, "add_key": 248, "bpf": 321, "perf_event_open": 298,
                       "unshare": 272, "setns": 308, "ptrace": 101, "mincore": 27, "userfaultfd": 323, "sync": 162,
                       "name_to_handle_at": 303, "open_by_handle_at": 304, "fanotify_init": 300, "mount": 165,
-                      "process_vm_readv": 310, "kcmp": 312, "io_setup": 206, "syncfs": 306, "swapon": 167},
+                      "process_vm_readv": 310, "kcmp": 312, "io_setup": 206, "syncfs": 306, "swapon": 167,
+                      "fadvise64": 221, "readahead": 187, "cachestat": 451},
            }.get(platform.machine(), {})
 told = {}
 for name, number in numbers.items():
     ctypes.set_errno(0)
     libc.syscall(number, 0, 0, 0, 0, 0)
     told[name] = errno.errorcode.get(ctypes.get_errno(), "allowed")
+memory = mmap.mmap(-1, 1 << 16)
+for advice in ("RANDOM", "SEQUENTIAL", "WILLNEED", "COLD", "PAGEOUT", "POPULATE_READ", "DONTNEED", "HUGEPAGE"):
+    number = {"COLD": 20, "PAGEOUT": 21, "POPULATE_READ": 22, "HUGEPAGE": 14}.get(advice)
+    number = number or getattr(mmap, "MADV_" + advice)
+    try:
+        memory.madvise(number)
+        told["advice " + advice] = "allowed"
+    except OSError as error:
+        told["advice " + advice] = errno.errorcode[error.errno]
+with open("/etc/passwd", "rb") as file:
+    told["plain preadv2"] = os.preadv(file.fileno(), [bytearray(1)], 0)
+    try:
+        os.preadv(file.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT)
+        told["preadv2 without waiting"] = "allowed"
+    except OSError as error:
+        told["preadv2 without waiting"] = errno.errorcode[error.errno]
 def opened(family, kind, protocol=0):
     try:
         socket.socket(family, kind, protocol).close()
@@ -125,6 +142,8 @@ def test_calls_and_sockets_that_nobody_needs_are_refused(contain: Contain, finis
         ("route", "unix", "inet", "inet6"), "opened"
     )
     assert told.pop("threads") == 1
+    assert {told.pop(f"advice {name}") for name in ("DONTNEED", "HUGEPAGE")} <= {"allowed", "EINVAL"}  # EINVAL: none
+    assert told.pop("plain preadv2") == 1
     assert told.pop("fork") == 7
     assert len(told) >= 5
     assert told == dict.fromkeys(told, "EPERM")

@@ -86,7 +86,7 @@ def test_task_check_names_file_and_key_of_a_mistake(minimal: Path, old: str, new
         ([], "--runner local"),
         (["--runner", "fake", "--scale", "huge"], "gpt-345m, smoke"),
         (["--runner", "fake", "--db", "nonsense"], "cannot open the database"),
-        (["--runner", "fake", "--db", "sqlite:////dev/null/all.db"], "cannot"),
+        (["--runner", "fake", "--db", "sqlite:////dev/null/all.db"], "there is no folder /dev/null"),
         (["--runner", "fake", "--tasks", "/nowhere/at/all"], "/nowhere/at/all"),
         (["--runner", "fake", "--port", "1", "--host", "192.0.2.1", "--key", "k"], "cannot listen on 192.0.2.1"),
     ],

@@ -10,19 +10,23 @@ from sqlalchemy import Connection
 from leaderboard import reading
 from leaderboard.export import to_csv
 from leaderboard.model import Result
-from leaderboard.table import TableQuery
+from leaderboard.table import Table, TableQuery
 
 Add = Callable[..., Result]
 
 
+def whole(table: Table) -> str:
+    return "".join(to_csv(table.columns, table.rows))
+
+
 def cells(connection: Connection) -> list[list[str]]:
-    text = to_csv(reading.rows(connection, "task", TableQuery(final=False)))
+    text = whole(reading.rows(connection, "task", TableQuery(final=False)))
     return list(csv.reader(io.StringIO(text, newline="")))
 
 
 def test_the_text_of_a_small_table(connection: Connection, add: Add) -> None:
     add(1, agent='a "b", c', metrics={"val_loss_x": -2.5e-07, "ppl_x": float("nan")}, elapsed={"elapsed_x": 7.0})
-    assert to_csv(reading.rows(connection, "task", TableQuery(final=False))) == (
+    assert whole(reading.rows(connection, "task", TableQuery(final=False))) == (
         "timestamp,agent,session_id,test,is_final,status,scale,seed,score,delta_noise,run_key,parameters,template_unmodified,"
         "duplicate_of,auto_submitted,compute,certified,certified_error,val_loss_x,ppl_x,elapsed_x\r\n"
         '2026-11-03T12:00:01.000Z,"a ""b"", c",s,1,false,succeeded,gpt-345m,42,,,s-1,,false,,false,,,,-2.5e-07,,7.0\r\n'

@@ -62,7 +62,9 @@ def test_recording_a_run_again_keeps_the_first(connection: Connection, make_resu
     assert "forged_x" not in reading.rows(connection, "task", TableQuery(final=False)).columns
 
 
-@pytest.mark.parametrize(("module", "known"), [(reading, {"boards", "entry", "rows"}), (writing, {"record", "submit"})])
+@pytest.mark.parametrize(
+    ("module", "known"), [(reading, {"boards", "entry", "every_row", "rows"}), (writing, {"record", "submit"})]
+)
 def test_there_is_no_way_to_change_or_remove_a_row(module: ModuleType, known: set[str]) -> None:
     functions = inspect.getmembers(module, inspect.isfunction)
     public = {name for name, function in functions if function.__module__ == module.__name__ and name[0] != "_"}
