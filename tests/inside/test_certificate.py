@@ -154,10 +154,14 @@ def test_a_conspiracy_of_all_workers_is_rejected_by_the_certificate_alone(examin
         path.unlink()
     del examined.env["EXAM_DIR"]
     assert examined.evaluate().returncode == 0
-    forged = examined.report()["metrics"]["val_loss"]
+    forged = examined.report()["metrics"]
     examined.script.write_text(honest)
     assert examined.evaluate().returncode == 0
-    assert examined.report()["metrics"]["val_loss"] - forged > 0.7
+    true = examined.report()["metrics"]
+    assert true["val_loss"] - forged["val_loss"] > 0.7
+    assert forged["wikitext2_ppl"] < true["wikitext2_ppl"] / 2  # which walls alone protect
+    # What is predicted before anybody is shown it needs neither walls nor an exam.
+    assert forged["lambada_ppl"] == pytest.approx(true["lambada_ppl"], rel=0.15)  # a nat is a factor of 2.7
 
 
 @pytest.mark.timeout(200)

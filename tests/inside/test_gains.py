@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from runner.inside.judge.audits import TOLERANCES, _Examined
-from runner.inside.judge.evaluation import WHOLE
 from runner.inside.judge.passage_scorer import Sample, _sampled_places
 from runner.inside.judge.passages import Passage
 from tests.inside.simulated_certificates import simulated
@@ -49,7 +48,6 @@ def settings() -> list[Setting]:
         Setting(metric="val_loss", scored=10_485_760, audited=2048, **large),
         Setting(metric="wikitext2_ppl", scored=65_536, audited=1024, **smoke),
         Setting(metric="wikitext2_ppl", scored=287_644, audited=2048, **large),
-        Setting(metric="lambada_ppl", scored=7_000, audited=WHOLE["lambada_ppl"], **large),
         Setting(metric="each accuracy", scored=20_000, audited=1024, **smoke),
         Setting(metric="each accuracy", scored=100_000, audited=2048, **large),
     ]

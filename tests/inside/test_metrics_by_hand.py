@@ -148,5 +148,5 @@ def test_the_harness_scores_the_smoke_data_as_one_would_by_hand(bench: Bench) ->
     assert report["metrics"]["piqa"] == pytest.approx(accuracy("piqa", piqa))
 
     # As many claims of each task are audited, whatever its size.
-    audited = {audit["metric"]: audit["samples"] for audit in report["audits"] if audit["name"] == "bias"}
-    assert audited == dict.fromkeys(report["metrics"], int(bench.env["AUDIT_SAMPLES"]))
+    audited = {audit["where"]: audit["samples"] for audit in report["audits"] if audit["name"] == "bias"}
+    assert audited == dict.fromkeys(report["metrics"], bench.settings.audit_samples)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.inside.judge.passages import widths
-from runner.inside.judge.predictions import Prefixes, answers, questions
+from runner.inside.judge.predictions import Prefixes, answers, questions, target_logprobs
 from runner.inside.judge.worker_client import ModelClient
 
 ALARM = 4.0
@@ -138,7 +138,7 @@ def sit(exam: Exam, auditor: ModelClient, block_size: int, rng: np.random.Genera
     """The losses (N, C) of the auditor's predictions, in nats, normalised here. Raises AgentFault."""
     losses, targets, prefixes = np.empty(exam.cuts.size), exam.targets.ravel(), exam.prefixes
     for asked, shown in answers(prefixes, questions(prefixes, block_size, rng), auditor, auditor.vocab_size, rng):
-        losses[asked] = _losses(shown, targets[asked])
+        losses[asked] = -np.maximum(target_logprobs(shown, targets[asked]), FLOOR)
     return losses.reshape(exam.cuts.shape)
 
 
@@ -171,12 +171,3 @@ def certify(
         tokens=losses.size,
         reference=None if reference is None else level,
     )
-
-
-def _losses(logprobs: NDArray[np.float32], targets: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Of distributions (N, V) for the tokens (N,) that came, whatever the distributions add up to."""
-    highest = np.maximum(logprobs.max(axis=1, keepdims=True), np.finfo(np.float32).min)
-    total = highest[:, 0] + np.log(np.exp(logprobs - highest, dtype=np.float32).sum(axis=1, dtype=np.float64) + 1e-300)
-    chosen = logprobs[np.arange(len(targets)), targets].astype(np.float64)
-    losses: NDArray[np.float64] = -np.maximum(chosen - total, FLOOR)
-    return losses

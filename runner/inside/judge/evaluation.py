@@ -34,8 +34,8 @@ from runner.inside.settings import EvaluationSettings
 
 CANARY_TOKENS = 8192
 """About how many random tokens ride along with each metric."""
-WHOLE = {"lambada_ppl": 10_000}
-"""Metrics of which every claim is audited, up to so many; of others as many as the settings say."""
+PREDICTED = ("lambada_ppl",)
+"""Metrics of which nothing is claimed: every token is predicted before any process of the evaluation is shown it."""
 CERTIFIED = "val_loss"
 """The metric that an exam certifies."""
 
@@ -159,7 +159,10 @@ def _language_modelling(settings: EvaluationSettings) -> Scoring:
     }
 
     def score(scorer: PassageScorer) -> tuple[dict[str, float], dict[str, int]]:
-        sets = [PassageSet(one.metric, one.passages, WHOLE.get(one.metric, settings.audit_samples)) for one in measured]
+        sets = [
+            PassageSet(one.metric, one.passages, settings.audit_samples, predicted=one.metric in PREDICTED)
+            for one in measured
+        ]
         return {
             one.metric: one.value(scores) for one, scores in zip(measured, scorer.score(*sets), strict=True)
         }, counts

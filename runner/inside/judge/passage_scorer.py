@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.inside.judge.passages import Passage, PassageScore, batches, stacked
-from runner.inside.judge.predictions import Prefixes, ShownPrefixes, in_order, questions
+from runner.inside.judge.predictions import (
+    Prefixes,
+    ShownPrefixes,
+    answers,
+    in_order,
+    questions,
+    target_logprobs,
+)
 from runner.inside.judge.worker_client import ModelClient
 from runner.inside.judge.workers import Workers
 
@@ -25,6 +32,9 @@ class PassageSet:
     passages: Sequence[Passage]
     samples: int
     """At most so many claims about it are audited."""
+    predicted: bool = False
+    """Nothing is claimed about it: every scored token is predicted before any process is shown it, and what the scorers
+    answer is the measurement. It needs no audit; it takes a whole distribution for each token."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +96,31 @@ class _Plan:
         return Prefixes(tokens, in_order(texts, steps))
 
 
+class _Predictions:
+    """The scored tokens of passages, each to be predicted from what comes before it."""
+
+    def __init__(self, passages: Sequence[Passage], block_size: int, rng: np.random.Generator) -> None:
+        self._rows = [np.asarray(passage.tokens, dtype=np.int32) for passage in passages]
+        self._places = [(i, place) for i, passage in enumerate(passages) for place in passage.places]
+        tokens = [self._rows[i][: place + 1] for i, place in self._places]
+        steps = [place - passages[i].places.start for i, place in self._places]
+        self._prefixes = Prefixes(tokens, steps)
+        self.questions = questions(self._prefixes, block_size, rng)
+
+    def asked(self, worker: ModelClient, rng: np.random.Generator) -> list[PassageScore]:
+        """One score per passage, of what the worker answers. Raises AgentFault."""
+        logprob, greedy = np.zeros(len(self._rows)), np.ones(len(self._rows), dtype=bool)
+        for asked, shown in answers(self._prefixes, self.questions, worker, worker.vocab_size, rng):
+            places = [self._places[number] for number in asked]
+            targets = np.array([self._rows[i][place + 1] for i, place in places])
+            for (i, _), value, best in zip(
+                places, target_logprobs(shown, targets), shown.argmax(axis=1) == targets, strict=True
+            ):
+                logprob[i] += value
+                greedy[i] &= best
+        return [PassageScore(float(value), bool(best)) for value, best in zip(logprob, greedy, strict=True)]
+
+
 class PassageScorer:
     """Scores passages with an evaluation's workers, and keeps samples of its claims.
 
@@ -117,10 +152,17 @@ class PassageScorer:
         """For each set one score per passage, in their order. To be called once. Raises AgentFault.
 
         Before anything real, the scorers are asked about random tokens in every shape that they or the auditor will be
-        shown for these sets.
+        shown for these sets. What is to be predicted comes next, before anything of it is shown.
         """
         assert not self.samples, "one call for all sets"
-        plans = [_Plan(one, self._block_size, self._vocab_size, self._rng, self._canaries) for one in asked]
+        predictions = [
+            _Predictions(one.passages, self._block_size, self._rng) if one.predicted else None for one in asked
+        ]
+        plans = [
+            _Plan(one, self._block_size, self._vocab_size, self._rng, self._canaries)
+            for one in asked
+            if not one.predicted
+        ]
         of_each = [plan.prefixes() for plan in plans]
         tokens = [tokens for prefixes in of_each for tokens in prefixes.tokens]
         rounds = [number for prefixes in of_each for number in prefixes.rounds]
@@ -130,9 +172,12 @@ class PassageScorer:
         self._workers.rehearse(
             [stack.shape for plan in plans for stack in plan.stacks],
             [question.shape for question in self.audited()],
+            [question.shape for one in predictions if one is not None for question in one.questions],
             self._rng,
         )
-        return [self._scored(plan) for plan in plans]
+        predicted = [None if one is None else self._workers.predict(one.asked, self._rng) for one in predictions]
+        left = iter(plans)
+        return [self._scored(next(left)) if scores is None else scores for scores in predicted]
 
     def audited(self) -> list[ShownPrefixes]:
         """The requests for an auditor about all prefixes, in their order."""

@@ -73,6 +73,14 @@ def answers(
         yield question.asked, worker.distribution(tokens, np.array(places, dtype=np.int32))
 
 
+def target_logprobs(logprobs: NDArray[np.float32], targets: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Of distributions (N, V) for the tokens (N,) that came, in nats, whatever the distributions add up to."""
+    highest = np.maximum(logprobs.max(axis=1, keepdims=True), np.finfo(np.float32).min)
+    total = highest[:, 0] + np.log(np.exp(logprobs - highest, dtype=np.float32).sum(axis=1, dtype=np.float64) + 1e-300)
+    found: NDArray[np.float64] = logprobs[np.arange(len(targets)), targets].astype(np.float64) - total
+    return found
+
+
 def in_order(texts: Sequence[object], steps: Sequence[int]) -> list[int]:
     """A round for each prefix: of those of one text, one that shows more of it comes later. Arguments are parallel.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.inside.faults import AgentFault, SetupFault
+from runner.inside.judge.passages import PassageScore
 from runner.inside.judge.predictions import Shape
 from runner.inside.judge.worker_client import ModelClient, Scores
 from runner.inside.names import AUDITOR, REFERENCE, worker_names
@@ -45,8 +46,11 @@ class Workers:
         with ThreadPoolExecutor(len(self.scorers)) as pool:
             list(pool.map(lambda scorer: scorer.load(self._weights), self.scorers))
 
-    def rehearse(self, scored: Sequence[Shape], shown: Sequence[Shape], rng: np.random.Generator) -> None:
-        """Ask the scorers about random tokens of all these shapes: as scores every one, as distributions one each.
+    def rehearse(
+        self, scored: Sequence[Shape], shown: Sequence[Shape], predicted: Sequence[Shape], rng: np.random.Generator
+    ) -> None:
+        """Ask the scorers about random tokens of all these shapes: as scores every one, as distributions one each, but
+        the first about those of what it will have to predict.
 
         Here the agent hears what goes wrong, in full. Afterwards evaluation data may be sent.
         """
@@ -58,6 +62,8 @@ class Workers:
         for number, shape in enumerate(dict.fromkeys([*shown, *self.also_shown])):
             tokens = rng.integers(vocab_size, size=shape).astype(np.int32)
             asked[number % len(asked)].append((False, tokens))
+        for shape in dict.fromkeys(predicted):
+            asked[0].append((False, rng.integers(vocab_size, size=shape).astype(np.int32)))
 
         def ask(number: int) -> None:
             for as_scores, tokens in asked[number]:
@@ -69,6 +75,13 @@ class Workers:
 
         with ThreadPoolExecutor(len(self.scorers)) as pool:
             list(pool.map(ask, range(len(self.scorers))))
+
+    def predict(
+        self, ask: Callable[[ModelClient, np.random.Generator], list[PassageScore]], rng: np.random.Generator
+    ) -> list[PassageScore]:
+        """What `ask` hears from the first scorer; the others have been shown nothing yet, and cannot have told it."""
+        self.heard = False
+        return ask(self.scorers[0], rng)
 
     def score(self, batches: Sequence[NDArray[np.int32]]) -> Iterator[tuple[Scores, ModelClient]]:
         """The claims about each batch (B, T), in the batches' order, and which scorer made them."""
