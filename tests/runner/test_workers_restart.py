@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -129,6 +130,8 @@ def test_workers_without_their_run_are_found_and_removed(
     folder = tmp_path / "runs" / "run"
     real_runner.submit(serving(MEETING, dict.fromkeys(NAMES, IDLE)))
     eventually((folder / "exit").exists)
+    if (folder / "out").is_mount():
+        subprocess.run(["umount", folder / "out"], check=True)
     shutil.rmtree(folder)
     assert real_runner.poll("run.audit").phase is Phase.RUNNING
     assert real_runner.run_ids() == ["run"]
