@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from runner.container import trial
-from runner.container.disk import NoDisk
+from runner.container.disk import NoDisk, detach_disk, make_disk
 from runner.container.runner import DockerRunner
+from runner.folder.run_folder import RunFolder
 from runner.protocol import Exit, ExitReason, Phase, RunSpec, RunState
 
 pytestmark = pytest.mark.docker
@@ -57,6 +58,19 @@ except OSError as error:
 """
 
 
+@pytest.fixture(scope="module")
+def mounts(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A host that lets file systems be made and mounted, which is more than an engine needs."""
+    folder = RunFolder(tmp_path_factory.mktemp("host"))
+    folder.out.mkdir()
+    try:
+        make_disk(folder, 1)
+    except NoDisk as error:
+        pytest.skip(f"this host makes no file systems for runs: {error}")
+    finally:
+        detach_disk(folder)
+
+
 @pytest.fixture
 def without_a_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody measures what a run writes: only the file system is left."""
@@ -72,6 +86,7 @@ def _free(folder: Path) -> int:
     return about.f_bavail * about.f_frsize
 
 
+@pytest.mark.usefixtures("mounts")
 @pytest.mark.usefixtures("without_a_watch")
 @pytest.mark.parametrize(
     ("script", "told"),
@@ -96,6 +111,7 @@ def test_whoever_stays_is_told_of_the_limit(contain: Contain, finish: Finish, sc
     assert finish(contain(disk_mb=16), _python(script + "import time; time.sleep(60)")).exit == LIMIT
 
 
+@pytest.mark.usefixtures("mounts")
 def test_nothing_on_it_is_run_or_gives_rights(contain: Contain, finish: Finish) -> None:
     script = (
         "cp /bin/true $OUT_DIR/program; chmod 4755 $OUT_DIR/program; $OUT_DIR/program; echo $?; grep /out /proc/mounts"
@@ -107,6 +123,7 @@ def test_nothing_on_it_is_run_or_gives_rights(contain: Contain, finish: Finish) 
     assert {"nosuid", "nodev", "noexec"} <= set(mounted.split()[3].split(","))
 
 
+@pytest.mark.usefixtures("mounts")
 def test_another_run_and_the_service_read_it(contain: Contain, finish: Finish) -> None:
     runner = contain()
     finish(runner, RunSpec("first", ("sh", "-c", "echo weights > $OUT_DIR/checkpoint; ls -A $OUT_DIR")))
@@ -117,6 +134,7 @@ def test_another_run_and_the_service_read_it(contain: Contain, finish: Finish) -
     assert runner.log("second", "stdout", 0) == b"weights\nrefused\n"
 
 
+@pytest.mark.usefixtures("mounts")
 def test_it_is_mounted_again_after_a_restart_of_the_machine(contain: Contain, finish: Finish, tmp_path: Path) -> None:
     runner = contain()
     finish(runner, RunSpec("first", ("sh", "-c", "echo weights > $OUT_DIR/checkpoint")))
@@ -125,6 +143,7 @@ def test_it_is_mounted_again_after_a_restart_of_the_machine(contain: Contain, fi
     assert contain().collect("first", "checkpoint") == b"weights\n"
 
 
+@pytest.mark.usefixtures("mounts")
 def test_it_goes_with_the_run_whoever_reads_there(contain: Contain, finish: Finish, tmp_path: Path) -> None:
     runner = contain()
     finish(runner, RunSpec("run", ("sh", "-c", "echo weights > $OUT_DIR/checkpoint")))
@@ -134,6 +153,7 @@ def test_it_goes_with_the_run_whoever_reads_there(contain: Contain, finish: Fini
     assert str(tmp_path) not in Path("/proc/self/mounts").read_text()
 
 
+@pytest.mark.usefixtures("mounts")
 def test_what_a_killed_service_was_about_to_delete_is_unmounted(
     contain: Contain, finish: Finish, tmp_path: Path
 ) -> None:
@@ -180,10 +200,12 @@ def test_a_host_without_is_told_of_it_and_the_watch_takes_over(contain: Contain,
     assert finish(runner, _python(UNLINKED + "import time; time.sleep(60)")).exit == LIMIT
 
 
+@pytest.mark.usefixtures("mounts")
 def test_a_mount_that_the_engine_does_not_see_is_none(contain: Contain, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "_MARK", "elsewhere")  # what the service lays there is not what the container looks for
     assert any("the engine does not see what the service mounts" in lack.what for lack in contain().lacks())
 
 
+@pytest.mark.usefixtures("mounts")
 def test_this_host_has_them(contain: Contain) -> None:
     assert not any("no file system of their own" in lack.what for lack in contain().lacks())
