@@ -228,7 +228,8 @@ def open_range(
         sandbox = folder / "sandbox.toml"
         sandbox.write_text("cpus = 1\n" if image else _toml(host_sandbox))
         options = ["--image", image or host_image, "--sandbox", str(sandbox), "--slots", "3"]  # some of them only wait
-        options += ["--data", str(smoke_data)]
+        # What must not pass must not pass beside others either, which is sooner over.
+        options += ["--data", str(smoke_data), "--neighbours"]
         for name in sorted(names):
             options += ["--tasks", str(write_task(folder / name, name))]
         with services(lambda: folder / "state") as start:  # and ends tests that nobody waited for
