@@ -28,7 +28,7 @@ _MASKED = (
     *("/sys/devices/system/edac", "/sys/devices/system/machinecheck", "/sys/devices/system/node"),
     *("/sys/devices/virtual/bdi", "/sys/devices/virtual/block", "/sys/devices/virtual/thermal"),
     *("/sys/fs/bpf", "/sys/fs/ext4", "/sys/fs/xfs", "/sys/fs/btrfs", "/sys/fs/fuse", "/sys/fs/selinux"),
-    *("/sys/hypervisor", "/sys/kernel", "/sys/power"),
+    *("/sys/hypervisor", "/sys/kernel", "/sys/module/page_reporting", "/sys/power"),
 )
 """Names below which a sandbox finds nothing. NCCL needs /sys/class/net, /sys/bus/pci and the cards'
 own folders, torch /sys/devices/system/cpu: those stay."""
@@ -55,9 +55,9 @@ _ROUTE = 0
 """The netlink protocol by which libraries list network interfaces. The others tell of devices and of the host."""
 _NAMESPACES = 0x7E020000
 """The flags of clone that make a new namespace (CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET)."""
-_ADVICE = (0, 4, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19)
-"""What madvise may be told: of a process's own memory. Left out is what moves pages of files, which others share, into
-memory or out of it (RANDOM, SEQUENTIAL, WILLNEED, REMOVE, COLD, PAGEOUT, POPULATE)."""
+_ADVICE = (0, 1, 2, 3, 4, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19)
+"""What madvise may be told. Left out is what moves pages of files, which others share, out of memory (REMOVE, COLD,
+PAGEOUT), and what hardly anybody needs. Into memory a read moves them as well."""
 _NO_SUCH_CALL = 38  # ENOSYS: the C library falls back to clone, whose flags can be looked at
 
 # Everything that a program has which computes, reads and writes files, and talks to processes beside it. Left out is

@@ -218,18 +218,19 @@ def _selected(request: pytest.FixtureRequest, name: str) -> list[Attack]:
 @pytest.fixture(scope="session")
 def open_range(
     host_image: str, host_sandbox: Sandbox, smoke_data: Path
-) -> Callable[[Path, set[str]], AbstractContextManager[Range]]:
+) -> Callable[..., AbstractContextManager[Range]]:
     """Starts a service with the docker runner and these tasks. RINGFENCE_IMAGE has it use a built image."""
 
     @contextmanager
-    def started(folder: Path, names: set[str]) -> Iterator[Range]:
+    def started(folder: Path, names: set[str], *, apart: bool = False) -> Iterator[Range]:
         image = os.environ.get("RINGFENCE_IMAGE")
         folder.mkdir(exist_ok=True)
         sandbox = folder / "sandbox.toml"
         sandbox.write_text("cpus = 1\n" if image else _toml(host_sandbox))
         options = ["--image", image or host_image, "--sandbox", str(sandbox), "--slots", "3"]  # some of them only wait
-        # What must not pass must not pass beside others either, which is sooner over.
-        options += ["--data", str(smoke_data), "--neighbours"]
+        options += ["--data", str(smoke_data)]
+        if not apart:  # what must not pass must not pass beside others either, which is sooner over
+            options.append("--neighbours")
         for name in sorted(names):
             options += ["--tasks", str(write_task(folder / name, name))]
         with services(lambda: folder / "state") as start:  # and ends tests that nobody waited for

@@ -36,9 +36,9 @@ class LayerNorm(nn.Module):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_neighbour_is_frozen_also_while_the_service_is_dead(
-    open_range: Callable[[Path, set[str]], AbstractContextManager[Range]], tmp_path: Path, engine_url: str | None
+    open_range: Callable[..., AbstractContextManager[Range]], tmp_path: Path, engine_url: str | None
 ) -> None:
-    with open_range(tmp_path / "range", {"normalization"}) as arena:
+    with open_range(tmp_path / "range", {"normalization"}, apart=True) as arena:
         runs = str(arena.server.state / "runs")
 
         def frozen() -> int:
