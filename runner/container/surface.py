@@ -28,7 +28,7 @@ _MASKED = (
     *("/sys/devices/system/edac", "/sys/devices/system/machinecheck", "/sys/devices/system/node"),
     *("/sys/devices/virtual/bdi", "/sys/devices/virtual/block", "/sys/devices/virtual/thermal"),
     *("/sys/fs/bpf", "/sys/fs/ext4", "/sys/fs/xfs", "/sys/fs/btrfs", "/sys/fs/fuse", "/sys/fs/selinux"),
-    *("/sys/hypervisor", "/sys/kernel", "/sys/module/page_reporting", "/sys/power"),
+    *("/sys/hypervisor", "/sys/kernel", "/sys/power"),
 )
 """Names below which a sandbox finds nothing. NCCL needs /sys/class/net, /sys/bus/pci and the cards'
 own folders, torch /sys/devices/system/cpu: those stay."""
@@ -39,7 +39,7 @@ _MASKED_OF_CPU = ("cpuidle", "thermal_throttle")
 def masked_paths(cpus: int) -> list[str]:
     """What a sandbox on a host with so many processors does not see: files read as empty, folders as empty ones."""
     of_cpus = [f"/sys/devices/system/cpu/cpu{cpu}/{name}" for cpu in range(cpus) for name in _MASKED_OF_CPU]
-    return [*_MASKED, *of_cpus, *_disks()]
+    return [*_MASKED, *of_cpus, *_disks(), *_module_parameters()]
 
 
 def _disks() -> list[str]:
@@ -48,6 +48,14 @@ def _disks() -> list[str]:
         return sorted({str(disk.resolve().parent) for disk in Path("/sys/block").iterdir()})
     except OSError:
         return []
+
+
+def _module_parameters() -> list[str]:
+    """The folders in which this host's kernel modules tell their settings, and some of them what they count. Those of
+    the GPUs' drivers stay.
+    """
+    found = Path("/sys/module").glob("*/parameters")
+    return sorted(str(folder) for folder in found if not folder.parent.name.startswith("nv"))
 
 
 _UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
