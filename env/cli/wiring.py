@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from env.cli.options import Options, RunnerName
 from env.document.baselines import check_baselines
 from env.service.service import BadSecret, Service, ServiceSettings, build
+from env.store.engine import sqlite_file
 from env.store.lease import take_lease
 from env.store.outage import NotOwner
 from leaderboard.migrate import NewerDatabase
@@ -109,10 +110,9 @@ def wire(options: Options, *, only_own_sessions: bool = False) -> Service:
 
 def _check_folder(db: str | None) -> None:
     """A mistake in an address would otherwise make folders, and an empty database in them."""
-    parsed = None if db is None else make_url(db)
-    file = parsed.database if parsed is not None and parsed.get_backend_name() == "sqlite" else None
-    if file and not file.startswith((":memory:", "file:")) and not Path(file).parent.is_dir():
-        raise CannotStart(f"there is no folder {Path(file).parent} for the database {db}. Make it, or change --db.")
+    file = None if db is None else sqlite_file(make_url(db))
+    if file is not None and not file.parent.is_dir():
+        raise CannotStart(f"there is no folder {file.parent} for the database {db}. Make it, or change --db.")
 
 
 def _claim(state: Path) -> None:

@@ -140,11 +140,8 @@ class Lifecycle(TestNews):
 
     # --- the loop -----------------------------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        """Runs until cancelled. What was under way when the service last died is taken up first."""
-        await self.loop.run()
-
     async def _round(self) -> None:
+        """The first takes up what was under way when the service last died."""
         if not self._tidy.is_set():
             self._execution.machine = await ask(self._runner.describe)
             for lack in await ask(self._runner.lacks):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from pathlib import Path
+from urllib.parse import parse_qs
 
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -35,7 +36,7 @@ def open_database(url: str) -> Engine:
     """An engine on an up-to-date schema. The service's one thread is the only user of it."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        engine = _sqlite(url, parsed.database)
+        engine = _sqlite(url, sqlite_file(parsed))
     else:
         engine = create_engine(url, pool_pre_ping=True, connect_args=network_options(parsed))
     with engine.connect() as connection:
@@ -46,6 +47,17 @@ def open_database(url: str) -> Engine:
     return engine
 
 
+def sqlite_file(url: URL) -> Path | None:
+    """The file of a SQLite database that may be written; None for one in memory, one that is only read, and others."""
+    if url.get_backend_name() != "sqlite":
+        return None
+    name = url.database or ""
+    options = {key: values[-1] for key, values in parse_qs(name.partition("?")[2]).items()} | dict(url.query)
+    if name in ("", ":memory:") or name.startswith("file::memory:") or options.get("mode") in ("memory", "ro"):
+        return None
+    return Path(name.removeprefix("file:").partition("?")[0]).resolve()
+
+
 def network_options(url: URL) -> dict[str, int]:
     """For the driver: how long it waits for a PostgreSQL server, as far as the URL does not say."""
     if not url.get_driver_name().startswith("psycopg"):
@@ -53,9 +65,9 @@ def network_options(url: URL) -> dict[str, int]:
     return {name: value for name, value in _NETWORK.items() if name not in url.query}
 
 
-def _sqlite(url: str, file: str | None) -> Engine:
-    if file and file != ":memory:":
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
+def _sqlite(url: str, file: Path | None) -> Engine:
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False}, paramstyle="named")
 
     @event.listens_for(engine, "connect")
@@ -109,7 +121,7 @@ class Checkpoints:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self.needed = engine.dialect.name == "sqlite" and engine.url.database not in (None, "", ":memory:")
+        self.needed = sqlite_file(engine.url) is not None
         self._engine = create_engine(engine.url, poolclass=NullPool) if self.needed else engine
         self.loop = Loop("moving SQLite's log into its file", self._round, self._rest, CHECKPOINT_LIMIT_S)
 

@@ -13,13 +13,12 @@ import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import parse_qs
 
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, func, make_url, text
 from sqlalchemy import select as sql_select
 from sqlalchemy.exc import DBAPIError
 
-from env.store.engine import network_options
+from env.store.engine import network_options, sqlite_file
 from env.store.outage import Loop, NotOwner, said
 
 log = logging.getLogger("ringfence.store")
@@ -60,7 +59,7 @@ def take_lease(url: str) -> Lease:
     parsed = make_url(url)
     if parsed.get_backend_name() == "postgresql":
         return AdvisoryLease(parsed)
-    file = _sqlite_file(parsed) if parsed.get_backend_name() == "sqlite" else None
+    file = sqlite_file(parsed)
     return Lease() if file is None else FileLease(file)
 
 
@@ -188,15 +187,6 @@ def _descriptor(connection: Connection) -> int:
     assert driver is not None
     number: int = driver.fileno()
     return number
-
-
-def _sqlite_file(url: URL) -> Path | None:
-    """The file that may be written; None for a database in memory or one that is only read."""
-    name = url.database or ""
-    options = {key: values[-1] for key, values in parse_qs(name.partition("?")[2]).items()} | dict(url.query)
-    if name in ("", ":memory:") or name.startswith("file::memory:") or options.get("mode") in ("memory", "ro"):
-        return None
-    return Path(name.removeprefix("file:").partition("?")[0]).resolve()
 
 
 def _described(told: bytes) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine
 
-from env.store.engine import network_options
+from env.store.engine import network_options, sqlite_file
 
 
 class Snapshots:
@@ -30,7 +30,5 @@ class Snapshots:
 
 
 def snapshots_of(engine: Engine) -> Snapshots | None:
-    """None for a database in memory, which only its own connection can see."""
-    return (
-        None if engine.dialect.name == "sqlite" and engine.url.database in (None, "", ":memory:") else Snapshots(engine)
-    )
+    """None for a SQLite database in memory, which only its own connection can see."""
+    return None if engine.dialect.name == "sqlite" and sqlite_file(engine.url) is None else Snapshots(engine)

@@ -82,7 +82,7 @@ class Player:
 
     async def _run(self, comments: tuple[str, ...]) -> None:
         service = self.service.service
-        loop = asyncio.create_task(service.lifecycle.run())
+        loop = asyncio.create_task(service.lifecycle.loop.run())
         for comment in comments:
             self.buy(comment)
             await service.lifecycle.wait(self.id, len(self.seen()["tests"]), 20)

@@ -59,7 +59,7 @@ def on_four_gpus(
         service = build(
             ServiceSettings(db=f"sqlite:///{folder / 'ringfence.db'}", state_dir=folder), load_tasks(), runner, host
         )
-        loop = asyncio.create_task(service.lifecycle.run())
+        loop = asyncio.create_task(service.lifecycle.loop.run())
         try:
             await use(service)
         finally:

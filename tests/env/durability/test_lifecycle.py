@@ -65,7 +65,7 @@ class OutOfReachOnce(FakeRunner):
 
 async def two_tests(service: Service) -> list[Status]:
     """Statuses of two tests, one after the other."""
-    loop = asyncio.create_task(service.lifecycle.run())
+    loop = asyncio.create_task(service.lifecycle.loop.run())
     opened = service.opening.open_session(Wanted(bearer=None, task=TASK, agent="tester", scale="smoke"))
     seen = []
     for n in (1, 2):
