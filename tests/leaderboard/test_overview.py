@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from leaderboard.model import RESULT_STATUSES
 from leaderboard.overview import MAX_BASELINES, baselines, overviews
 
 LOSS = "val_loss_gpt-345m"
@@ -30,6 +31,18 @@ def test_the_best_is_the_lowest_submitted_loss_of_an_agent(connection: Connectio
     (one,) = overviews(connection)
     assert one.best is not None
     assert (one.best.agent, one.best.value, one.best.session_id) == ("first", 2.1, "e")
+
+
+def test_only_what_succeeded_can_be_anybodys_best(connection: Connection, add: Callable[..., Any]) -> None:
+    for number, status in enumerate(set(RESULT_STATUSES) - {"succeeded"}):
+        add(1, session_id=f"a{number}", agent=status, status=status, metrics={LOSS: 0.1}, submit=True)
+        add(1, session_id=f"b{number}", agent="baseline:x", status=status, metrics={LOSS: 0.2})
+    add(1, session_id="y", agent="honest", metrics={LOSS: 2.2}, submit=True)
+    add(1, session_id="z", agent="baseline:x", metrics={LOSS: 2.4})
+    (one,) = overviews(connection)
+    assert one.best is not None
+    assert one.baseline is not None
+    assert (one.best.agent, one.best.value, one.baseline.value) == ("honest", 2.2, 2.4)
 
 
 def test_baselines_count_without_a_submission_and_each_by_its_best(
