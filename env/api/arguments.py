@@ -93,6 +93,17 @@ class TestStatusArguments(Arguments):
     )
 
 
+class CheckStatusArguments(Arguments):
+    """How the last check came out, or that it is still under way. For a check that was not answered in time."""
+
+    wait_s: float = Field(
+        MAX_STATUS_WAIT_S,
+        ge=0,
+        le=MAX_STATUS_WAIT_S,
+        description="Seconds to wait for the result, at most 25, which is the default.",
+    )
+
+
 class SubmitArguments(Arguments):
     """Choose the test whose result is your final answer. Ends the session."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import Field
 
@@ -25,8 +26,22 @@ class CheckResult(Body):
     checks_remaining: int
 
 
+class CheckUnderWay(Body):
+    status: Literal["running"]
+    checks_remaining: int = Field(description="How many checks may still be had, this one included.")
+
+
 class Checked(Edited):
-    check: CheckResult
+    check: CheckResult | CheckUnderWay = Field(description="`status` while it is under way, `passed` once it is over.")
+
+
+class LastCheck(Body):
+    """How the last check of a session stands."""
+
+    ok: bool = Field(description="False where the check was turned down, or could not be run.")
+    observation: str
+    code: str | None = Field(description="Why it was turned down; null where it was not.")
+    check: CheckResult | CheckUnderWay | None = Field(description="Null where it was turned down.")
 
 
 class TestTicket(Body):

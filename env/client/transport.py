@@ -75,10 +75,10 @@ class Transport:
         """The answer's JSON. Parameters that are None are left out. Raises RefusedError, ServiceError."""
         return self._ask("GET", path, params={name: value for name, value in params.items() if value is not None})
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """The answer's JSON. Raises RefusedError, ServiceError."""
+    def post(self, path: str, body: Mapping[str, Any], key: str | None = None) -> Any:
+        """The answer's JSON. `key`: the call is the same as others under it. Raises RefusedError, ServiceError."""
         # One key for all attempts: the service does once what it is asked several times.
-        headers = {"Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex}
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key or uuid.uuid4().hex}
         # Escaped to ASCII: what cannot be UTF-8 is for the service to refuse.
         return self._ask("POST", path, content=json.dumps(body), headers=headers)
 
@@ -101,7 +101,6 @@ class Transport:
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
         retries = self.retries()
-        repeated = False
         while True:
             try:
                 answer = self._http.request(method, path, **options)
@@ -113,14 +112,9 @@ class Transport:
             except httpx.TransportError as error:
                 why = error or type(error).__name__
             except RefusedError as refused:
-                # The attempt whose answer was lost is under way still: wait for what it comes to.
-                waits = repeated and refused.code == "check_running"
-                if not (waits or refused.code in _LATER):
+                if refused.code not in _LATER:
                     raise
-                if waits:
-                    retries.answered()
                 why = refused
-            repeated = True
             retries.pause(why)
 
     def _accepted(self, answer: httpx.Response) -> Any:

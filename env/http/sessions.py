@@ -21,7 +21,7 @@ from env.api.arguments import (
     ViewArguments,
 )
 from env.api.refusal import Refused
-from env.api.tools import Checked, Edited, Started, Submitted, TestTicket
+from env.api.tools import Checked, CheckUnderWay, Edited, LastCheck, Started, Submitted, TestTicket
 from env.http.headers import bearer, idempotency_key
 from env.http.responses import AGAIN_S, answer_response, answers_with, json_response
 from env.http.toolroute import ToolRoute
@@ -34,7 +34,11 @@ KEEP_ALIVE_S = 15.0
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Refused} for status in (400, 401, 403, 404, 409, 413, 422, 429)
 }
-Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to hold the answer, until the test is over.")]
+MAX_WAIT_S = 60.0
+Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to hold the answer, until the test is over.")]
+CheckWait = Annotated[
+    float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to hold the answer, until the check is over.")
+]
 TestNumber = Annotated[int, Path(ge=1, le=1_000_000, description="The test's number, as in `[Test #n]`.")]
 
 
@@ -45,7 +49,7 @@ def _call(request: Request, session_id: str, arguments: A) -> Call[A]:
 def sessions_router(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1/sessions", responses=_REFUSALS, tags=["sessions"])
     quick = APIRouter(prefix=router.prefix, responses=_REFUSALS, tags=["sessions"], route_class=ToolRoute)
-    tools, views, lifecycle = service.tools, service.views, service.lifecycle
+    tools, checks, views, lifecycle = service.tools, service.checks, service.views, service.lifecycle
 
     @router.post("", status_code=201, response_model=schema.Opened)
     async def open_session(body: schema.OpenSession, request: Request) -> Response:
@@ -80,10 +84,19 @@ def sessions_router(service: Service) -> APIRouter:
         """Take back the last edits."""
         return answer_response(tools.undo(_call(request, session_id, body or UndoArguments())))
 
-    @router.post("/{session_id}/check", response_model=Checked)
-    async def check(session_id: str, request: Request, body: CheckArguments | None = None) -> Response:
-        """Rehearse the file on CPU at a tiny size, free of charge. Answers in seconds."""
-        return answer_response(await tools.check(_call(request, session_id, body or CheckArguments())))
+    @router.post("/{session_id}/check", response_model=Checked, responses={202: {"model": Checked}})
+    async def check(
+        session_id: str, request: Request, body: CheckArguments | None = None, wait: CheckWait = MAX_WAIT_S
+    ) -> Response:
+        """Rehearse the file on CPU at a tiny size, free of charge. Status 202 while it is under way."""
+        answer = await checks.check(_call(request, session_id, body or CheckArguments()), wait)
+        running = isinstance(answer, Checked) and isinstance(answer.check, CheckUnderWay)
+        return answer_response(answer, 202 if running else 200)
+
+    @router.get("/{session_id}/check", response_model=LastCheck)
+    async def read_check(session_id: str, request: Request, wait: CheckWait = 0) -> Response:
+        """The check under way, or the last one that is over."""
+        return json_response(await checks.last(bearer(request), session_id, wait))
 
     @router.post("/{session_id}/test", status_code=202, response_model=Started)
     async def test(session_id: str, request: Request, body: TestArguments | None = None, wait: Wait = 0) -> Response:

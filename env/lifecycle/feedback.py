@@ -12,6 +12,7 @@ from env.store.model import Run, Status, Test
 from leaderboard.naming import elapsed_column, metric_column
 
 LAST_STEPS = 5
+_PASSED = "[check] Passed"
 
 
 def tests_remaining(left: int) -> str:
@@ -70,7 +71,7 @@ def given_up(n: int) -> str:
 
 def checked(passed: bool, reason: str, output: str, metrics: Mapping[str, float], seconds: float, left: int) -> str:
     """The answer to a rehearsal."""
-    head = f"[check] {'Passed' if passed else 'FAILED'} after {seconds:.1f} s ({left} check(s) remaining)"
+    head = f"{_PASSED if passed else '[check] FAILED'} after {seconds:.1f} s ({left} check(s) remaining)"
     if not passed:
         return "\n".join(part for part in (f"{head}: {reason}", output) if part)
     return (
@@ -78,6 +79,16 @@ def checked(passed: bool, reason: str, output: str, metrics: Mapping[str, float]
         f"steps on two processes (train_loss {metrics['first_loss']:.4f} to {metrics['last_loss']:.4f}), and what it "
         "expects at a position does not depend on later tokens."
     )
+
+
+def check_passed(told: str) -> bool:
+    """Whether the rehearsal passed whose answer this is."""
+    return told.startswith(_PASSED)
+
+
+def checking(left: int, result_call: str) -> str:
+    """The answer to a check that is not over yet; `result_call` is how its result is asked for."""
+    return f"[check] Under way ({left} check(s) remaining, this one included). Its result: {result_call}."
 
 
 def submitted(test: Test) -> str:

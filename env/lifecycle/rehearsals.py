@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+import os
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from env.lifecycle.attempts import Attempts, Ended
+from env.lifecycle.fair_queue import FairQueue
 from env.lifecycle.judgement import Judgement
 from env.lifecycle.plan import rehearsal
 from env.lifecycle.progress import Progress
@@ -17,21 +16,20 @@ from env.lifecycle.turns import Turns
 from env.store.model import Session, Status
 from runner.protocol import ExitReason, Runner
 
-AT_ONCE = 2
-"""On the host's CPUs."""
+CORES_EACH = 2
+"""Of the host's, for a rehearsal: it has two processes."""
+LEAST_AT_ONCE = 2
 _REPORTED = ("parameters", "first_loss", "last_loss")
 
 
 class Rehearsals:
-    """Runs rehearsals, a few at a time and one for each agent: nobody's many or slow ones keep others waiting."""
+    """Runs rehearsals, as many at a time as the host's cores allow; agents take turns."""
 
     def __init__(self, runner: Runner, tidied: Callable[[], Awaitable[None]], turns: Turns | None = None) -> None:
         """`tidied` waits until nothing of the service's last life is removed any more."""
         self._tidied = tidied
         self._attempts = Attempts(runner, turns)
-        self._slots = asyncio.Semaphore(AT_ONCE)
-        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._waiting: Counter[str] = Counter()
+        self._queue = FairQueue(max(LEAST_AT_ONCE, len(os.sched_getaffinity(0)) // CORES_EACH))
 
     async def rehearse(self, session: Session, number: int, files: Mapping[str, str]) -> Ended:
         """How the rehearsal of `files` came out; `number` tells it from the session's others."""
@@ -39,22 +37,10 @@ class Rehearsals:
         wanted = rehearsal(session.task, session.size, session.id, number, files)
         # A check that is repeated after a restart has the name of the one that was under way.
         await self._tidied()
-        # First the agent's own turn: whoever has waited longest for a slot is another agent each time.
-        async with self._turn(session.agent), self._slots:
+        async with self._queue.place(session.agent):
             ended = await self._attempts.take(wanted, Progress(None), lambda: None, evaluates=True, brief=True)
         await self._attempts.remove(wanted.run_id)
         return judged_as_had(ended)
-
-    @asynccontextmanager
-    async def _turn(self, agent: str) -> AsyncIterator[None]:
-        self._waiting[agent] += 1
-        try:
-            async with self._turns[agent]:
-                yield
-        finally:
-            self._waiting[agent] -= 1
-            if not self._waiting[agent]:
-                del self._waiting[agent], self._turns[agent]
 
 
 def judged_as_had(ended: Ended) -> Ended:

@@ -38,7 +38,7 @@ _TOKEN = {
     "description": "The session's token, as open_session returned it. May be left out by a client that sends it as "
     "Authorization header.",
 }
-_READ_ONLY = ("list_tasks", "view", "test_status")
+_READ_ONLY = ("list_tasks", "view", "check_status", "test_status")
 _HERE = [f"[{name}]" if ":" in name else name for name in LOOPBACK]
 """As a header writes them."""
 

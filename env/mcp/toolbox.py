@@ -9,9 +9,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from env.api.arguments import (
+    MAX_STATUS_WAIT_S,
     TOOLS,
     Arguments,
     CheckArguments,
+    CheckStatusArguments,
     EditArguments,
     ListTasksArguments,
     OpenArguments,
@@ -24,7 +26,7 @@ from env.api.arguments import (
 )
 from env.api.refusal import Kind, Refusal, Refused
 from env.api.sessions import ProgressView
-from env.api.tools import Checked, Edited, LastTest, SessionOpened, TaskList, TurnedDown
+from env.api.tools import Edited, LastCheck, LastTest, SessionOpened, TaskList, TurnedDown
 from env.lifecycle import feedback
 from env.service.access import Access
 from env.service.call import A, Call
@@ -34,13 +36,17 @@ from env.service.refusals import no_results
 from env.service.service import Service
 
 WITHOUT_SESSION: dict[str, type[Arguments]] = {"list_tasks": ListTasksArguments, "open_session": OpenArguments}
-IN_SESSION: dict[str, type[Arguments]] = TOOLS | {"test_status": TestStatusArguments}
+IN_SESSION: dict[str, type[Arguments]] = TOOLS | {
+    "check_status": CheckStatusArguments,
+    "test_status": TestStatusArguments,
+}
 ALL = WITHOUT_SESSION | IN_SESSION
 
 RESULT_CALL = "test_status()"
+CHECK_CALL = "check_status()"
 
 
-Answer = Edited | TurnedDown | Refused | TaskList | SessionOpened | LastTest
+Answer = Edited | TurnedDown | Refused | TaskList | SessionOpened | LastCheck | LastTest
 Tell = Callable[[ProgressView], Awaitable[None]]
 """Is given the test's progress each time there is news."""
 
@@ -48,7 +54,6 @@ Tell = Callable[[ProgressView], Awaitable[None]]
 class Toolbox:
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._checks: set[asyncio.Task[Checked | TurnedDown]] = set()
 
     async def call(self, name: str, given: Mapping[str, Any], bearer: str | None, tell: Tell) -> Answer:
         """`bearer` is the request's own, for callers that do not give a `token`. Raises Refusal."""
@@ -73,7 +78,7 @@ class Toolbox:
         def call(own: A) -> Call[A]:
             return Call(bearer=token, session_id=session_id, arguments=own)
 
-        tools = self._service.tools
+        tools, checks = self._service.tools, self._service.checks
         match arguments:
             case EditArguments():
                 return tools.edit(call(arguments))
@@ -82,11 +87,9 @@ class Toolbox:
             case UndoArguments():
                 return tools.undo(call(arguments))
             case CheckArguments():
-                # To its end and into the trajectory, whether or not the caller still listens: as over HTTP.
-                check = asyncio.create_task(tools.check(call(arguments)))
-                self._checks.add(check)
-                check.add_done_callback(self._checks.discard)
-                return await asyncio.shield(check)
+                return await checks.check(call(arguments), MAX_STATUS_WAIT_S, CHECK_CALL)
+            case CheckStatusArguments():
+                return await checks.last(token, session_id, arguments.wait_s, CHECK_CALL)
             case TestArguments():
                 return tools.test(call(arguments), RESULT_CALL)
             case TestStatusArguments():

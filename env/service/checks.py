@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from env.api.arguments import CheckArguments
 from env.api.refusal import Kind, Refusal
-from env.api.tools import Checked, CheckResult, TurnedDown
+from env.api.tools import Checked, CheckResult, CheckUnderWay, LastCheck, TurnedDown
 from env.fence import check_source
 from env.lifecycle import feedback
 from env.lifecycle.attempts import Ended
@@ -17,7 +20,21 @@ from env.service.live import LiveSession, LiveSessions
 from env.service.refusals import no_scale, nothing_runs
 from env.service.steps import Effect, Steps
 from env.store.model import Status
+from env.store.outage import until_committed
 from env.store.store import Store
+
+log = logging.getLogger("ringfence.service")
+
+CHECK_OVER_HTTP = "GET /v1/sessions/{session}/check?wait=60"
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A rehearsal under way."""
+
+    key: str | None
+    """The Idempotency-Key of the call that started it."""
+    task: asyncio.Task[Checked | TurnedDown]
 
 
 def lint(live: LiveSession) -> None:
@@ -44,26 +61,85 @@ class Checks:
         self._rehearsals = rehearsals
         self._access = access
         self._trouble = trouble
-        self._checking: set[str] = set()
-        """The sessions whose rehearsal is under way."""
+        self._jobs: dict[str, _Job] = {}
+        """By session, the rehearsals that are under way."""
 
-    async def check(self, call: Call[CheckArguments]) -> Checked | TurnedDown:
-        """Rehearses the files as they are, which takes seconds. A session may have one such call at a time."""
+    async def check(
+        self, call: Call[CheckArguments], wait_s: float, result_call: str = CHECK_OVER_HTTP
+    ) -> Checked | TurnedDown:
+        """Rehearses the files as they are. The answer is given once it is known, or `wait_s` seconds have passed.
+
+        A session may have one rehearsal at a time. It goes on whether or not its caller still listens. The same call
+        under the same key joins it. `result_call` tells how to ask for the result, and may name the `{session}`.
+        """
         session_id = call.session_id
         self._access.require_agent(call.bearer, self._live.get(session_id).session)
-        if session_id in self._checking:
-            # No step and no answer to remember: the running check may have the same Idempotency-Key.
+        job = self._jobs.get(session_id)
+        if job is None:
+            answer = self._steps.screen(call, Checked, self._admit)
+            if answer is not None:
+                return answer
+            job = self._start(call)
+        elif call.key is None or call.key != job.key:
+            # No step and no answer to remember.
             raise Refusal(Kind.CONFLICT, "check_running", "A check is running already. Wait for its answer.")
-        answer = self._steps.screen(call, Checked, self._admit)
-        if answer is not None:
-            return answer
-        live = self._live.get(session_id)
-        self._checking.add(session_id)
-        try:
-            ended = await self._rehearsals.rehearse(live.session, live.seq + 1, live.workspace.texts)
-        finally:
-            self._checking.discard(session_id)
-        return self._steps.take(call, Checked, lambda live: self._told(live, ended))
+        await asyncio.wait([job.task], timeout=wait_s)
+        if job.task.done():
+            return job.task.result()
+        return self._under_way(session_id, result_call)
+
+    async def last(
+        self, bearer: str | None, session_id: str, wait_s: float, result_call: str = CHECK_OVER_HTTP
+    ) -> LastCheck:
+        """The check that is under way, once it is over or `wait_s` seconds have passed; else the last one. No step."""
+        self._access.require_reader(bearer, self._live.get(session_id).session)
+        job = self._jobs.get(session_id)
+        if job is not None:
+            await asyncio.wait([job.task], timeout=wait_s)
+            if not job.task.done():
+                seen = self._under_way(session_id, result_call)
+                return LastCheck(ok=True, observation=seen.observation, code=None, check=seen.check)
+        with self._store.begin() as conn:
+            step = self._store.last_step(conn, session_id, "check")
+        if step is None:
+            raise Refusal(Kind.NOT_FOUND, "no_check", "There was no check in this session yet. Call check first.")
+        result = None
+        if step.ok:
+            passed = feedback.check_passed(step.observation)
+            result = CheckResult(passed=passed, checks_remaining=self._left(session_id))
+        return LastCheck(ok=step.ok, observation=step.observation, code=step.code, check=result)
+
+    def _start(self, call: Call[CheckArguments]) -> _Job:
+        session_id = call.session_id
+        job = self._jobs[session_id] = _Job(call.key, asyncio.create_task(self._rehearse(call)))
+
+        def over(task: asyncio.Task[Checked | TurnedDown]) -> None:
+            del self._jobs[session_id]
+            if not task.cancelled() and (error := task.exception()) and not isinstance(error, Refusal):
+                log.error("the check of session %s broke down", session_id, exc_info=error)
+
+        job.task.add_done_callback(over)
+        return job
+
+    async def _rehearse(self, call: Call[CheckArguments]) -> Checked | TurnedDown:
+        live = self._live.get(call.session_id)
+        ended = await self._rehearsals.rehearse(live.session, live.seq + 1, live.workspace.texts)
+        return await until_committed(
+            f"the check of session {call.session_id}",
+            lambda: self._steps.take(call, Checked, lambda live: self._told(live, ended)),
+        )
+
+    def _under_way(self, session_id: str, result_call: str) -> Checked:
+        live, left = self._live.get(session_id), self._left(session_id)
+        document = live.workspace.document(None)
+        return Checked(
+            ok=True,
+            observation=feedback.checking(left, result_call.format(session=session_id)),
+            editable=document.ranges,
+            total_lines=document.total_lines,
+            revision=live.revision,
+            check=CheckUnderWay(status="running", checks_remaining=left),
+        )
 
     def _admit(self, live: LiveSession) -> Effect:
         if (why := self._trouble()) is not None:
@@ -72,7 +148,7 @@ class Checks:
         limit = session.task.budget.checks
         if session.scale is None:
             raise no_scale()
-        if self._had(session.id) >= limit:
+        if self._left(session.id) <= 0:
             raise Refusal(
                 Kind.EXHAUSTED,
                 "check_budget_exhausted",
@@ -89,7 +165,7 @@ class Checks:
                 "check_failed_here",
                 f"The check could not run, and was not counted: {judged.reason}.",
             )
-        left = live.session.task.budget.checks - self._had(live.session.id) - 1
+        left = self._left(live.session.id) - 1
         passed = judged.status is Status.SUCCEEDED
         seconds = ended.state.elapsed_s or 0.0
         told = feedback.checked(passed, judged.reason, ended.output, judged.metrics, seconds, left)
@@ -99,6 +175,6 @@ class Checks:
             adds={"check": CheckResult(passed=passed, checks_remaining=left)},
         )
 
-    def _had(self, session_id: str) -> int:
+    def _left(self, session_id: str) -> int:
         with self._store.begin() as conn:
-            return self._store.checks(conn, session_id)
+            return self._live.get(session_id).session.task.budget.checks - self._store.checks(conn, session_id)

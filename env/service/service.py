@@ -81,6 +81,7 @@ class Service:
     """What is to be run for as long as the service lives."""
     opening: Opening
     tools: SessionTools
+    checks: Checks
     views: Views
     history: History
     closing: Closing
@@ -172,7 +173,8 @@ def build(
         lease=lease,
         loops=loops,
         opening=Opening(store, live, tasks, access, new_id, clock, settings.default_scale),
-        tools=SessionTools(store, live, steps, lifecycle, checks, access, clock),
+        tools=SessionTools(store, live, steps, lifecycle, access, clock),
+        checks=checks,
         views=views,
         history=History(store, live, views),
         closing=closing,

@@ -8,7 +8,6 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from env.api.arguments import (
-    CheckArguments,
     EditArguments,
     SubmitArguments,
     TestArguments,
@@ -17,13 +16,13 @@ from env.api.arguments import (
 )
 from env.api.refusal import Kind, Refusal
 from env.api.sessions import TestView
-from env.api.tools import Checked, Edited, QueuedTest, Started, Submitted, SubmittedTest, TurnedDown
+from env.api.tools import Edited, QueuedTest, Started, Submitted, SubmittedTest, TurnedDown
 from env.document import apply, current_file, ranges_text, view
 from env.lifecycle import feedback
 from env.lifecycle.loop import Lifecycle
 from env.service.access import Access
 from env.service.call import Call
-from env.service.checks import Checks, lint
+from env.service.checks import lint
 from env.service.edits import operation
 from env.service.live import LiveSession, LiveSessions
 from env.service.refusals import no_results, no_scale, nothing_runs, unknown_test
@@ -42,7 +41,6 @@ class SessionTools:
         live: LiveSessions,
         steps: Steps,
         lifecycle: Lifecycle,
-        checks: Checks,
         access: Access,
         clock: Callable[[], datetime],
     ) -> None:
@@ -52,7 +50,6 @@ class SessionTools:
         self._lifecycle = lifecycle
         self._access = access
         self._clock = clock
-        self._checks = checks
 
     def edit(self, call: Call[EditArguments]) -> Edited | TurnedDown:
         def act(live: LiveSession) -> Effect:
@@ -102,9 +99,6 @@ class SessionTools:
             return Effect(observation=observation, document=document, undone=n)
 
         return self._steps.take(call, Edited, act)
-
-    async def check(self, call: Call[CheckArguments]) -> Checked | TurnedDown:
-        return await self._checks.check(call)
 
     def test(self, call: Call[TestArguments], result_call: str = RESULT_OVER_HTTP) -> Started | TurnedDown:
         """`result_call` tells the agent how to ask for the result; it may name the `{session}` and the test's `{n}`."""

@@ -138,6 +138,12 @@ class Store:
         rows = conn.execute(select(steps).where(steps.c.session_id == session_id).order_by(steps.c.seq))
         return [read_step(row) for row in rows]
 
+    def last_step(self, conn: Connection, session_id: str, tool: str) -> Step | None:
+        """The last call of this tool; None before the first."""
+        found = select(steps).where(steps.c.session_id == session_id, steps.c.tool == tool)
+        row = conn.execute(found.order_by(steps.c.seq.desc()).limit(1)).first()
+        return None if row is None else read_step(row)
+
     def last_seq(self, conn: Connection, session_id: str) -> int:
         """The number of the last step; 0 before the first."""
         return conn.execute(select(func.max(steps.c.seq)).where(steps.c.session_id == session_id)).scalar() or 0

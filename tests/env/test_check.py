@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from env.lifecycle.fair_queue import FairQueue
 from env.lifecycle.plan import plan, rehearsal, spec
 from env.lifecycle.rehearsals import Rehearsals
 from env.store.model import Session, Status, Test
@@ -87,21 +88,41 @@ def test_a_check_takes_no_arguments(shared: Server) -> None:
     assert "check takes no arguments" in refused.json()["observation"]
 
 
-def test_one_check_at_a_time_and_a_key_gets_the_first_answer_again(shared: Server) -> None:
+def test_one_check_at_a_time_and_the_same_call_under_its_key_joins_it(shared: Server) -> None:
     agent = shared.open()
     edit(agent, NORM.format(more="", leak="") + "# fake: evaluate.seconds=1\n")
-    answers: list[Any] = []
     keyed = {"headers": {"Idempotency-Key": "a"}}
+    assert agent.call("check", params={"wait": 0}, **keyed).status_code == 202
+    refused = agent.call("check")
+    assert refused.status_code == 409
+    assert "A check is running already" in refused.text
+    answers: list[Any] = []
     threads = [threading.Thread(target=lambda: answers.append(agent.call("check", **keyed))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
-    assert "A check is running already" in next(a.text for a in answers if a.status_code == 409)
-    first = next(answer for answer in answers if answer.status_code == 200)
-    assert agent.call("check", **keyed).content == first.content
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert {answer.content for answer in answers} == {agent.call("check", **keyed).content}
     assert agent.call("check").json()["check"]["checks_remaining"] == 8
+
+
+def test_a_check_outlives_its_caller_and_is_asked_for(shared: Server) -> None:
+    agent = shared.open()
+    nothing = agent.get("/check")
+    assert (nothing.status_code, nothing.json()["code"]) == (404, "no_check")
+    edit(agent, NORM.format(more="", leak="") + "# fake: evaluate.seconds=1\n")
+    started = agent.call("check", params={"wait": 0.2})
+    assert started.status_code == 202
+    assert started.json()["check"] == {"status": "running", "checks_remaining": 10}
+    asked = f"GET /v1/sessions/{agent.id}/check?wait=60"
+    assert started.json()["observation"].endswith(f"10 check(s) remaining, this one included). Its result: {asked}.")
+    assert agent.get("/check").json()["check"] == {"status": "running", "checks_remaining": 10}
+    over = agent.get("/check", params={"wait": 60}).json()
+    assert over["check"] == {"passed": True, "checks_remaining": 9}
+    assert over["observation"].startswith("[check] Passed after")
+    assert agent.get("/check").json() == over
+    assert [step["tool"] for step in agent.get("/trajectory").json()["steps"]] == ["edit", "check"]
 
 
 def test_trouble_of_ours_is_not_counted(serve: Serve) -> None:
@@ -183,3 +204,28 @@ def test_a_session_without_scales_has_nothing_to_rehearse(serve: Serve, tmp_path
     refused = serve("--runner", "fake", "--tasks", str(folder)).open("plain").call("check")
     assert refused.status_code == 409
     assert "no scales" in refused.json()["observation"]
+
+
+def test_agents_take_turns_and_nobody_has_every_place() -> None:
+    async def main() -> list[str]:
+        queue, served = FairQueue(3), list[str]()
+
+        async def one(owner: str) -> None:
+            async with queue.place(owner):
+                served.append(owner)
+                await asyncio.sleep(0.02)
+
+        async with asyncio.TaskGroup() as group:
+            waiting = [group.create_task(one("many")) for _ in range(6)]
+            await asyncio.sleep(0)
+            assert served == ["many"] * 2
+            gone = waiting[3]
+            gone.cancel()
+            for owner in ("few", "single", "few"):
+                group.create_task(one(owner))
+        return served
+
+    served = asyncio.run(main())
+    assert served[:3] == ["many", "many", "few"]
+    assert sorted(served) == ["few"] * 2 + ["many"] * 5 + ["single"]
+    assert served.index("single") < 5
