@@ -110,6 +110,12 @@ class SubmitArguments(Arguments):
     n: StrictInt = Field(description="Number of the test, as in [Test #n].")
 
 
+class CancelArguments(Arguments):
+    """Stop a test. No tool of an agent's: whoever drives it may call it, or an operator."""
+
+    n: StrictInt
+
+
 TOOLS: dict[str, type[Arguments]] = {
     "edit": EditArguments,
     "view": ViewArguments,

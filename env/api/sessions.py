@@ -59,10 +59,19 @@ class ProgressView(Body):
 
     stage: str | None
     evaluating: bool
+    attempt: int = Field(description="Of the run under way, from 1: it is tried again when memory or a host fails it.")
     step: int
     total_steps: int | None
     eta_s: float | None
     series: tuple[Point, ...]
+
+
+class AttemptStarted(Body):
+    """In the stream of a test's events: a run is tried again, and points of the attempt before are void."""
+
+    attempt: int
+    stage: str | None
+    points: int = Field(description="How many points still stand, counted from the test's first.")
 
 
 class StageView(Body):

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from env.api.sessions import Opened, Point, SessionView, TestView, TrajectoryView
+from env.api.sessions import AttemptStarted, Opened, Point, SessionView, TestView, TrajectoryView
 from env.api.tools import ANSWERS, Checked, CheckResult, Edited, Started, Submitted, TestTicket
 from env.client.errors import RefusedError
 from env.client.transport import Connected, Transport
@@ -16,10 +16,11 @@ from env.client.transport import Connected, Transport
 HOLD_S = 30
 """How long one call waits for a test or a check; then it is asked again."""
 
-Event = TestTicket | Point | TestView
-"""A new status, a TRAIN_METRICS line, and at last the test's view."""
+Event = TestTicket | AttemptStarted | Point | TestView
+"""A new status, a run that is tried again, a TRAIN_METRICS line, and at last the test's view."""
 
-_KINDS: dict[str, type[TestTicket] | type[Point] | type[TestView]] = {
+_KINDS: dict[str, type[TestTicket] | type[AttemptStarted] | type[Point] | type[TestView]] = {
+    "reset": AttemptStarted,
     "status": TestTicket,
     "metrics": Point,
     "result": TestView,
@@ -111,6 +112,7 @@ class ClientSession(Connected):
         """What happens to test `n`, each thing once: its statuses and points as they come, and at last its view."""
         retries = self._transport.retries()
         status, points = "", 0
+        attempt: tuple[int, str | None] = (1, None)
         while True:
             seen = 0
             why: object = "the stream of events ended early"
@@ -125,6 +127,11 @@ class ClientSession(Connected):
                             case TestTicket() if event.status != status:
                                 status = event.status
                                 yield event
+                            case AttemptStarted():
+                                seen = min(seen, event.points)
+                                if (event.attempt, event.stage) != attempt:
+                                    attempt, points = (event.attempt, event.stage), event.points
+                                    yield event
                             case Point():
                                 # A stream tells all from the beginning.
                                 seen += 1

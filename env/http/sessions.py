@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import json
-from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
@@ -13,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from env.api import sessions as schema
 from env.api.arguments import (
+    CancelArguments,
     CheckArguments,
     EditArguments,
     SubmitArguments,
@@ -21,16 +19,16 @@ from env.api.arguments import (
     ViewArguments,
 )
 from env.api.refusal import Refused
-from env.api.tools import Checked, CheckUnderWay, Edited, LastCheck, Started, Submitted, TestTicket
+from env.api.tools import Checked, CheckUnderWay, Edited, LastCheck, Started, Submitted
+from env.http.events import HEADERS, events_of
 from env.http.headers import bearer, idempotency_key
-from env.http.responses import AGAIN_S, answer_response, answers_with, json_response
+from env.http.responses import answer_response, answers_with, json_response
 from env.http.toolroute import ToolRoute
 from env.service.call import A, Call
 from env.service.opening import Wanted
 from env.service.service import Service
 from env.store.outage import OUTAGES
 
-KEEP_ALIVE_S = 15.0
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Refused} for status in (400, 401, 403, 404, 409, 413, 422, 429)
 }
@@ -123,15 +121,16 @@ def sessions_router(service: Service) -> APIRouter:
         "/{session_id}/tests/{n}/events", response_class=StreamingResponse, responses=answers_with("text/event-stream")
     )
     async def events(session_id: str, n: TestNumber, request: Request) -> StreamingResponse:
-        """Server-sent events: `status`, `metrics` and `progress` as they come, then `result`."""
+        """Server-sent events: `status`, `metrics`, `progress` and `reset`, which voids points, then `result`."""
         token = bearer(request)
         views.test(token, session_id, n)  # refuses before the stream begins
-        return StreamingResponse(_events(service, token, session_id, n), media_type="text/event-stream")
+        told = events_of(service, token, session_id, n)
+        return StreamingResponse(told, headers=HEADERS, media_type="text/event-stream")
 
     @router.post("/{session_id}/tests/{n}/cancel", response_model=schema.TestView)
     async def cancel(session_id: str, n: TestNumber, request: Request, wait: Wait = 10) -> Response:
         """Stop a test and free its devices. A test that was still queued is refunded."""
-        tools.cancel(bearer(request), session_id, n)
+        service.cancelling.cancel(_call(request, session_id, CancelArguments(n=n)))
         await lifecycle.wait(session_id, n, wait)
         return json_response(views.test(bearer(request), session_id, n))
 
@@ -148,34 +147,3 @@ def sessions_router(service: Service) -> APIRouter:
     # First those that are called most: routes are tried in order.
     router.routes[:0] = quick.routes
     return router
-
-
-async def _events(service: Service, token: str | None, session_id: str, n: int) -> AsyncIterator[str]:
-    status, shown, standing = None, 0, None
-    while not service.lifecycle.stopping:
-        try:
-            seen = service.views.test(token, session_id, n)
-        except OUTAGES:
-            yield ": the database does not answer\n\n"
-            await asyncio.sleep(AGAIN_S)
-            continue
-        if seen.status != status:
-            status = seen.status
-            yield _event("status", TestTicket(n=n, status=status).to_dict())
-        for point in seen.progress.series[shown:]:
-            yield _event("metrics", point.to_dict())
-        shown = max(shown, len(seen.progress.series))
-        if seen.ended_at is not None:
-            yield _event("result", seen.to_dict())
-            return
-        progress = seen.progress.model_dump(exclude={"series"})
-        if progress != standing:
-            standing = progress
-            yield _event("progress", progress)
-        with contextlib.suppress(*OUTAGES):
-            if not await service.lifecycle.changed(session_id, n, KEEP_ALIVE_S):
-                yield ": still running\n\n"
-
-
-def _event(name: str, data: Mapping[str, Any]) -> str:
-    return f"event: {name}\ndata: {json.dumps(data, allow_nan=False)}\n\n"

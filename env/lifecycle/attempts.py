@@ -85,6 +85,7 @@ class Attempts:
                 reference,
                 spent_s,
             )
+            live.attempt = 1 + lost + halvings
             ended = await self.take(wanted, live, news, evaluates=item.evaluates)
             if ended.judged.status is Status.INFRA_FAILED and lost < TRIES - 1:
                 log.warning("run %s: %s", wanted.run_id, ended.judged.reason)

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from env.api.sessions import TestView
 from env.lifecycle.rejection import rejection
-from env.store.model import Run, Status, Test
+from env.store.model import MAX_INFRA_FAILURES, Run, Status, Test
 from leaderboard.naming import elapsed_column, metric_column
 
 LAST_STEPS = 5
@@ -91,16 +91,23 @@ def checking(left: int, result_call: str) -> str:
     return f"[check] Under way ({left} check(s) remaining, this one included). Its result: {result_call}."
 
 
-def submitted(test: Test) -> str:
-    """The answer to a submission."""
-    return "\n\n".join(
-        (
-            f"[submit] Submitting result from test #{test.n} as final.",
-            results(test),
-            f"[submit] Finalized test #{test.n} as final.",
-            saved(test),
-        )
-    )
+def submitted(test: Test, stopped: int | None = None) -> str:
+    """The answer to a submission; `stopped` is the test that ran or waited meanwhile."""
+    parts = [
+        f"[submit] Submitting result from test #{test.n} as final.",
+        results(test),
+        f"[submit] Finalized test #{test.n} as final.",
+        saved(test),
+    ]
+    if stopped is not None:
+        parts.append(f"[NOTE] Test #{stopped} was not over. It is cancelled, as the session is closed now.")
+    return "\n\n".join(parts)
+
+
+def cancelling(test: Test, by: str) -> str:
+    """The step that cancels a test."""
+    refund = "It had not started, and is refunded." if test.started_at is None else "It had started, so it is spent."
+    return f"[cancel] Test #{test.n} is cancelled by {by}. {refund}"
 
 
 def submitted_for(test: Test, why: str) -> str:
@@ -203,4 +210,5 @@ def _loss(value: float | None) -> str:
 def _why_refunded(test: Test) -> str:
     if test.status is Status.CANCELLED:
         return "it was cancelled before it started."
-    return "the infrastructure failed, not your code."
+    most = f"After {MAX_INFRA_FAILURES} such failures a session can test no more."
+    return f"the infrastructure failed, not your code. {most}"

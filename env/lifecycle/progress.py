@@ -48,6 +48,8 @@ class Progress:
     started_at: float | None = None
     """Host-measured Unix seconds of the current run's start."""
     tail: MetricsTail = field(default_factory=MetricsTail)
+    attempt: int = 1
+    """Of the current run, from 1: what an attempt before it said is void."""
     earlier: tuple[TrainMetrics, ...] = ()
     """Points of runs that are over."""
     cancel_requested: bool = False

@@ -133,6 +133,7 @@ def _progress_view(test: Test, live: Progress | None) -> ProgressView:
     return ProgressView(
         stage=live.label if live is not None else None,
         evaluating=live.evaluating if live is not None else False,
+        attempt=live.attempt if live is not None else 1,
         step=series[-1].step if series else 0,
         total_steps=live.total_steps if live is not None else None,
         eta_s=live.eta_s(time.time()) if live is not None else None,

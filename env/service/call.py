@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from env.api.arguments import TOOLS, Arguments
+from env.api.arguments import TOOLS, Arguments, CancelArguments
 
 A = TypeVar("A", bound=Arguments)
 A_co = TypeVar("A_co", bound=Arguments, covariant=True)
 
-_NAMES = {arguments: name for name, arguments in TOOLS.items()}
+_NAMES = {arguments: name for name, arguments in TOOLS.items()} | {CancelArguments: "cancel"}
 
 
 @dataclass(frozen=True, kw_only=True)

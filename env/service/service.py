@@ -16,6 +16,7 @@ from env.lifecycle.rehearsals import Rehearsals
 from env.lifecycle.turns import Turns
 from env.service.access import Access
 from env.service.boards import LeaderboardReader
+from env.service.cancelling import Cancelling
 from env.service.catalogue import Catalogue
 from env.service.checks import Checks
 from env.service.closing import DEFAULT_PATIENCE, Closing, SessionPatience
@@ -81,6 +82,7 @@ class Service:
     """What is to be run for as long as the service lives."""
     opening: Opening
     tools: SessionTools
+    cancelling: Cancelling
     checks: Checks
     views: Views
     history: History
@@ -157,6 +159,7 @@ def build(
     views = Views(store, live, lifecycle, access)
     rehearsals = Rehearsals(runner, lifecycle.tidied, turns)
     checks = Checks(store, live, steps, rehearsals, access, lambda: lifecycle.trouble)
+    cancelling = Cancelling(store, live, steps, lifecycle, access)
     closing = Closing(store, live, clock, settings.patience)
     checkpoints = Checkpoints(engine)
     loops = [lifecycle.loop] if lease.loop is None else [lease.loop, lifecycle.loop]
@@ -173,7 +176,8 @@ def build(
         lease=lease,
         loops=loops,
         opening=Opening(store, live, tasks, access, new_id, clock, settings.default_scale),
-        tools=SessionTools(store, live, steps, lifecycle, access, clock),
+        tools=SessionTools(store, live, steps, lifecycle, cancelling, clock),
+        cancelling=cancelling,
         checks=checks,
         views=views,
         history=History(store, live, views),

@@ -74,6 +74,17 @@ class Steps:
         effect, refusal = self._attempt(live, call, admit)
         return None if refusal is None else self._commit(live, call, effect, refusal, answer)
 
+    def note(self, call: Call[Arguments], effect: Effect) -> None:
+        """Commits a step of a call that has been let in and is not refused."""
+        self._commit(self._live.get(call.session_id), call, effect, None, Edited)
+
+    def given_before(self, call: Call[Arguments]) -> bool:
+        """Whether the same call was made before under its key. Raises Refusal for a key of another call."""
+        if call.key is None:
+            return False
+        with self._store.begin() as conn:
+            return self._repeats.find(conn, call.session_id, call.key, _repeatable(call)) is not None
+
     def _enter(self, call: Call[Arguments], answer: type[E]) -> tuple[LiveSession, E | TurnedDown | None]:
         """The session, once the caller may act in it; and the answer given before under the same key."""
         live = self._live.get(call.session_id)

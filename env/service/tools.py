@@ -1,7 +1,8 @@
-"""The tools of a session: edit, view, undo, test, submit; and cancel."""
+"""The tools of a session: edit, view, undo, test, submit."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from datetime import datetime
 
@@ -20,14 +21,15 @@ from env.api.tools import Edited, QueuedTest, Started, Submitted, SubmittedTest,
 from env.document import apply, current_file, ranges_text, view
 from env.lifecycle import feedback
 from env.lifecycle.loop import Lifecycle
-from env.service.access import Access
 from env.service.call import Call
+from env.service.cancelling import Cancelling
 from env.service.checks import lint
 from env.service.edits import operation
 from env.service.live import LiveSession, LiveSessions
-from env.service.refusals import no_results, no_scale, nothing_runs, unknown_test
+from env.service.refusals import no_results, no_scale, nothing_runs
 from env.service.steps import Effect, Steps
-from env.store.model import Session, Status, Submission, Test, tests_left
+from env.store.model import MAX_INFRA_FAILURES, Session, Status, Submission, Test, failed_by_us, tests_left
+from env.store.outage import OUTAGES
 from env.store.store import Store
 from leaderboard import writing as leaderboard
 
@@ -41,14 +43,14 @@ class SessionTools:
         live: LiveSessions,
         steps: Steps,
         lifecycle: Lifecycle,
-        access: Access,
+        cancelling: Cancelling,
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._live = live
         self._steps = steps
         self._lifecycle = lifecycle
-        self._access = access
+        self._cancelling = cancelling
         self._clock = clock
 
     def edit(self, call: Call[EditArguments]) -> Edited | TurnedDown:
@@ -139,6 +141,13 @@ class SessionTools:
                 f"Scale {session.scale} needs {session.size.world_size} GPUs, which this service "
                 "does not have. Open a session with another scale.",
             )
+        if failed_by_us(earlier) >= MAX_INFRA_FAILURES:
+            raise Refusal(
+                Kind.EXHAUSTED,
+                "refunds_exhausted",
+                f"{MAX_INFRA_FAILURES} tests of this session failed for reasons of the service, which is the most that "
+                "are refunded: it can test no more. You may submit a result it has, or open another session.",
+            )
         if left <= 0:
             limit = session.task.budget.tests
             used = limit - left
@@ -164,13 +173,16 @@ class SessionTools:
                 tests = self._store.tests(conn, session_id)
             test = _submittable(tests, call.arguments.n)
             submission = Submission(test=test.n, at=self._clock())
+            unfinished = next((one for one in tests if not one.status.final), None)
 
             def write(conn: Connection) -> None:
+                if unfinished is not None:
+                    self._store.request_cancel(conn, unfinished)
                 self._store.submit(conn, session_id, submission)
                 leaderboard.submit(conn, session_id, test.run_key, submission.at)
 
             return Effect(
-                observation=feedback.submitted(test),
+                observation=feedback.submitted(test, None if unfinished is None else unfinished.n),
                 document=live.workspace.document(None),
                 test=test.n,
                 write=write,
@@ -180,6 +192,8 @@ class SessionTools:
         answer = self._steps.take(call, Submitted, act)
         if isinstance(answer, Submitted):
             self._live.drop(call.session_id)  # read again, with its submission
+            with contextlib.suppress(*OUTAGES):  # that it is to stop is committed
+                self._cancelling.stop_all(call.session_id)
         return answer
 
     @staticmethod
@@ -187,18 +201,6 @@ class SessionTools:
         """The answer to a test call after waiting: what the test shows now, with the feedback if it is over."""
         told = answer.observation if test.observation is None else test.observation
         return answer.model_copy(update={"test": test, "observation": told})
-
-    def cancel(self, bearer: str | None, session_id: str, n: int) -> None:
-        """Stops a test. One that waits is refunded; one that runs is spent. Raises Refusal."""
-        live = self._live.get(session_id)
-        self._access.require_reader(bearer, live.session)
-        with self._store.begin() as conn:
-            test = self._store.test(conn, session_id, n)
-        if test is None:
-            raise unknown_test(session_id, n)
-        if test.status.final:
-            raise Refusal(Kind.CONFLICT, "test_over", f"Test #{n} is over already: {test.status.value}.")
-        self._lifecycle.cancel(live.session, test)
 
 
 def _submittable(tests: list[Test], n: int) -> Test:

@@ -187,13 +187,30 @@ class Totals:
     refunds: int
 
 
+MAX_INFRA_FAILURES = 6
+"""Tests of one session that may fail by our fault; each has held devices."""
+
+
 class Spent(Protocol):
     """A test as far as the budget is concerned."""
 
     @property
     def refunded(self) -> bool: ...
 
+    @property
+    def status(self) -> str: ...
+
 
 def tests_left(session: Session, tests: Iterable[Spent]) -> int:
-    """How many tests the session may still spend: its task's budget less the tests that were not refunded."""
-    return session.task.budget.tests - sum(not test.refunded for test in tests)
+    """How many tests the session may still spend: its task's budget less the tests that were not refunded; none once
+    too many have failed for our reasons, as refunds would otherwise have no end.
+    """
+    had = tuple(tests)
+    if failed_by_us(had) >= MAX_INFRA_FAILURES:
+        return 0
+    return session.task.budget.tests - sum(not test.refunded for test in had)
+
+
+def failed_by_us(tests: Iterable[Spent]) -> int:
+    """How many of the tests were refunded because the infrastructure failed."""
+    return sum(test.status == Status.INFRA_FAILED for test in tests)

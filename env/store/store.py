@@ -176,8 +176,8 @@ class Store:
         return found[0] if found else None
 
     def refunds(self, conn: Connection, session_id: str, but: int) -> list[Spent]:
-        """Of the session's tests without test `but`: which were refunded, and nothing else of them."""
-        found = select(tests.c.refunded).where(tests.c.session_id == session_id, tests.c.n != but)
+        """Of the session's tests without test `but`: their status and which were refunded, and nothing else."""
+        found = select(tests.c.refunded, tests.c.status).where(tests.c.session_id == session_id, tests.c.n != but)
         return list(cast("Iterable[Spent]", conn.execute(found)))
 
     def _tests(self, conn: Connection, where: Any) -> list[Test]:

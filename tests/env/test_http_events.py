@@ -64,6 +64,26 @@ def test_losses_that_are_not_finite_are_null(shared: Server) -> None:
     assert [data["val_loss"] is None for name, data in events if name == "metrics"] == [False] * 10 + [True] * 10
 
 
+def test_a_run_that_is_tried_again_voids_the_points_of_its_attempt_before(shared: Server) -> None:
+    agent = shared.open()
+    agent.call("edit", EDIT | {"content": "    # fake: lost\n    # fake: seconds=1\n"})
+    agent.call("test")
+    events = _events(agent, 1)
+    told = [(name, data.get("attempt")) for name, data in events if name in ("metrics", "reset")]
+    assert told == [("metrics", 1)] * 10 + [("reset", 2)] + [("metrics", 2)] * 10
+    assert next(data for name, data in events if name == "reset")["points"] == 0
+    assert len(events[-1][1]["progress"]["series"]) == 10
+
+
+def test_no_proxy_is_to_hold_events_back(shared: Server) -> None:
+    agent = shared.open()
+    agent.post("/test?wait=30")
+    with agent._server.client(agent.token) as client:
+        headers = client.get(f"/v1/sessions/{agent.id}/tests/1/events").headers
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-accel-buffering"] == "no"
+
+
 def _events(agent: Agent, n: int) -> list[Event]:
     """Name and data of each event until the stream ends."""
     events: list[Event] = []

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from env.api.arguments import EditArguments, SubmitArguments, TestArguments
+from env.api.arguments import CancelArguments, EditArguments, SubmitArguments, TestArguments
 from env.api.sessions import TestView
 from env.api.tools import TurnedDown
 from env.service.call import A, Call
@@ -100,7 +100,7 @@ async def play(service: Service, test: BaselineTest, report: Callable[[TestView]
             report(seen)
             await service.lifecycle.changed(session_id, 1, NEWS_S)
     except asyncio.CancelledError:
-        service.tools.cancel(token, session_id, 1)
+        service.cancelling.cancel(Call(bearer=token, session_id=session_id, arguments=CancelArguments(n=1)))
         await service.lifecycle.wait(session_id, 1, STOP_S)
         raise
     if not seen.refunded:

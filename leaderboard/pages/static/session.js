@@ -76,6 +76,7 @@ async function follow(test, room) {
   for await (const [name, data] of events(`/v1/sessions/${session}/tests/${test.dataset.live}/events`)) {
     if (!test.isConnected) return;
     if (name === "status") badge(test, data.status);
+    if (name === "reset") for (const key of ["step", "train_loss", "val_loss"]) run[key].length = data.points;
     if (name === "metrics") {
       for (const key of ["step", "train_loss", "val_loss"]) run[key].push(data[key]);
       chart ??= new LossChart(room);
