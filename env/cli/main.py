@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from env.cli.backup import backup, restore
 from env.cli.baseline import baseline_app
 from env.cli.data import data_app
 from env.cli.doctor import doctor
@@ -32,6 +33,7 @@ from env.cli.options import (
     TaskFolders,
 )
 from env.cli.reference import reference_app
+from env.cli.sessions import sessions_app
 from env.cli.task import task_app
 from env.cli.wiring import CannotStart, load, wire
 from env.service.access import LOOPBACK
@@ -49,7 +51,10 @@ app.add_typer(task_app, name="task")
 app.add_typer(data_app, name="data")
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(reference_app, name="reference")
+app.add_typer(sessions_app, name="sessions")
 app.command()(doctor)
+app.command()(backup)
+app.command()(restore)
 
 
 def _print_version(asked: bool) -> None:

@@ -88,5 +88,5 @@ def _describe_headers(app: FastAPI) -> None:
         for method, operation in operations.items():
             # Opening needs a key only where keys are configured.
             operation["security"] = [{"bearer": []}] if "{session_id}" in path else [{}, {"bearer": []}]
-            if method == "post":
+            if method == "post" and not path.endswith("/close"):
                 operation.setdefault("parameters", []).append(key)

@@ -134,6 +134,13 @@ def sessions_router(service: Service) -> APIRouter:
         await lifecycle.wait(session_id, n, wait)
         return json_response(views.test(bearer(request), session_id, n))
 
+    @router.post("/{session_id}/close", response_model=schema.SessionView)
+    async def close(session_id: str, request: Request) -> Response:
+        """For operators: end an open session now. Its best result is submitted for it, if it has any."""
+        service.access.require_operator(bearer(request))
+        service.closing.close_now(session_id, "an operator closed it")
+        return json_response(views.session(bearer(request), session_id))
+
     @quick.post("/{session_id}/submit", response_model=Submitted)
     async def submit(session_id: str, body: SubmitArguments, request: Request) -> Response:
         """Make a test's result the final answer. Closes the session."""

@@ -54,8 +54,21 @@ class Access:
             )
         return claimed[1]
 
+    @property
+    def operator_token(self) -> str:
+        """For commands on the service's own host, where the secret can be read."""
+        digest = hmac.digest(self._secret, b"operator", "sha256")
+        return "rfo_" + urlsafe_b64encode(digest).rstrip(b"=").decode()
+
     def is_operator(self, bearer: str | None) -> bool:
-        return bearer is not None and sha256(bearer) in self._keys
+        return bearer is not None and (
+            sha256(bearer) in self._keys or hmac.compare_digest(sha256(bearer), sha256(self.operator_token))
+        )
+
+    def require_operator(self, bearer: str | None) -> None:
+        self._require_some(bearer)
+        if not self.is_operator(bearer):
+            raise Refusal(Kind.FORBIDDEN, "operator_key_required", "Only an operator's key can do this.")
 
     def require_opener(self, bearer: str | None) -> None:
         if not self.open_to_all and not self.is_operator(bearer):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from env.api.refusal import Kind, Refusal
 from env.lifecycle import feedback
 from env.service.live import LiveSession, LiveSessions
 from env.store.model import Ending, Idle, Status, Step, Submission, Test, tests_left
@@ -43,11 +45,14 @@ class Closing:
         live: LiveSessions,
         clock: Callable[[], datetime],
         patience: SessionPatience,
+        stop_all: Callable[[str], None],
     ) -> None:
+        """`stop_all` stops the tests of a session."""
         self._store = store
         self._live = live
         self._clock = clock
         self._patience = patience
+        self._stop_all = stop_all
         self._started = clock()
 
         self._set_aside: set[str] = set()
@@ -69,6 +74,15 @@ class Closing:
         with self._store.begin() as conn:
             idle = self._store.idle(conn, now - shortest)
         return sum(self._closed(one, now) for one in idle if one.session_id not in self._set_aside)
+
+    def close_now(self, session_id: str, reason: str) -> None:
+        """Closes an open session on an operator's word, and stops what runs of it. Raises Refusal."""
+        live = self._live.get(session_id)
+        if live.submission is not None or live.ending is not None:
+            raise Refusal(Kind.CONFLICT, "session_closed", f"Session {session_id} is closed already.")
+        self._close(session_id, Ending(at=self._clock(), reason=reason))
+        with contextlib.suppress(*OUTAGES):  # that it is to stop is committed
+            self._stop_all(session_id)
 
     def _closed(self, idle: Idle, now: datetime) -> bool:
         """Whether it was due and is closed now. One that cannot be handled keeps no other from it."""
@@ -106,7 +120,11 @@ class Closing:
         """One transaction: the last step, the submission if there is something to submit, and the end."""
         live = self._live.get(session_id)
         with self._store.begin() as conn:
-            test = best(self._store.tests(conn, session_id))
+            tests = self._store.tests(conn, session_id)
+            for unfinished in tests:
+                if not unfinished.status.final:
+                    self._store.request_cancel(conn, unfinished)
+            test = best(tests)
             submission = None if test is None else Submission(test=test.n, at=ending.at)
             step = Step(
                 seq=live.seq + 1,

@@ -89,6 +89,7 @@ class Service:
     closing: Closing
     catalogue: Catalogue
     boards: LeaderboardReader
+    access: Access
     open_to_all: bool
     """No operator keys are configured: it listens on loopback only."""
 
@@ -132,7 +133,7 @@ def build(
     boards = LeaderboardReader(store, tasks, catalogue, snapshots_of(engine))
     for scale, each in (item for of_task in anchors.values() for item in of_task.items()):
         boards.adopt(scale, each)
-    access = Access(_secret(settings.state_dir), settings.keys)
+    access = Access(read_secret(settings.state_dir), settings.keys)
     live = LiveSessions(store)
     lease.guard(engine, live.drop_all)
     metrics = Metrics(store, host)
@@ -160,7 +161,7 @@ def build(
     rehearsals = Rehearsals(runner, lifecycle.tidied, turns)
     checks = Checks(store, live, steps, rehearsals, access, lambda: lifecycle.trouble)
     cancelling = Cancelling(store, live, steps, lifecycle, access)
-    closing = Closing(store, live, clock, settings.patience)
+    closing = Closing(store, live, clock, settings.patience, cancelling.stop_all)
     checkpoints = Checkpoints(engine)
     loops = [lifecycle.loop] if lease.loop is None else [lease.loop, lifecycle.loop]
     if checkpoints.needed:
@@ -184,11 +185,12 @@ def build(
         closing=closing,
         catalogue=catalogue,
         boards=boards,
+        access=access,
         open_to_all=access.open_to_all,
     )
 
 
-def _secret(folder: Path) -> bytes:
+def read_secret(folder: Path) -> bytes:
     """What session tokens are derived from: made once, readable by the service's user only."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "secret"
