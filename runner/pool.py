@@ -16,6 +16,8 @@ class Device:
     name: str = ""
     peers: frozenset[str] = field(default_factory=frozenset)
     """The ids of the devices it is linked to directly (NVLink)."""
+    uuid: str = ""
+    """Of a GPU, as its driver tells it."""
 
 
 class Pool:
@@ -39,6 +41,10 @@ class Pool:
     @property
     def free(self) -> int:
         return len(self._free)
+
+    @property
+    def free_ids(self) -> tuple[str, ...]:
+        return tuple(self._free)
 
     def fits(self, world_size: int) -> bool:
         """Whether a run of this world size could ever be had here."""

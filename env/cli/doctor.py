@@ -16,6 +16,7 @@ from env.cli.options import (
     DATA,
     DB,
     DEFAULT_IMAGE,
+    GPUS,
     HOST,
     IMAGE,
     PORT,
@@ -28,7 +29,7 @@ from env.cli.options import (
     TaskFolders,
     with_help,
 )
-from env.cli.wiring import CannotStart, load, make_runner
+from env.cli.wiring import CannotStart, load, make_runner, usable_gpus
 from env.operators.doctor.examination import Setup, examine
 from env.operators.doctor.finding import Finding, Level, problem
 from runner.protocol import Runner, RunnerError
@@ -45,6 +46,7 @@ def doctor(
     data: Annotated[Path | None, with_help(DATA)] = None,
     state: State = Path(".ringfence"),
     scale: Annotated[str | None, with_help(SCALE)] = "smoke",
+    gpus: Annotated[str | None, with_help(GPUS)] = None,
     image: Annotated[str, with_help(IMAGE)] = DEFAULT_IMAGE,
     sandbox: Annotated[Path | None, with_help(SANDBOX)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array, for programs.")] = False,
@@ -82,6 +84,7 @@ def doctor(
         tasks=found_tasks,
         scale=scale,
         make_runner=runner_in,
+        find_gpus=lambda: usable_gpus(gpus),
     )
     findings += examine(setup)
     if as_json:

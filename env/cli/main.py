@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import socket
+import sys
 from datetime import timedelta
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from env.cli.backup import backup, restore
 from env.cli.baseline import baseline_app
@@ -21,6 +24,7 @@ from env.cli.options import (
     DATA,
     DB,
     DEFAULT_IMAGE,
+    GPUS,
     HOST,
     IMAGE,
     PORT,
@@ -40,8 +44,20 @@ from env.service.access import LOOPBACK
 from env.service.closing import SessionPatience
 from env.telemetry.logs import LogFormat, configure
 
+
+class _Commands(TyperGroup):
+    """Says what it has to say on every terminal: what that cannot show becomes a question mark."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        return super().main(*arguments, **options)
+
+
 app = typer.Typer(
     name="ringfence",
+    cls=_Commands,
     help="An agent-facing, sandboxed benchmark for LLM-pretraining research.",
     no_args_is_help=True,
     add_completion=False,
@@ -88,6 +104,7 @@ def serve(
     slots: Annotated[
         int | None, typer.Option(envvar="RINGFENCE_SLOTS", min=1, help="Tests at once; by default cores / 2.")
     ] = None,
+    gpus: Annotated[str | None, GPUS] = None,
     image: Annotated[str, IMAGE] = DEFAULT_IMAGE,
     sandbox: Annotated[Path | None, SANDBOX] = None,
     key: Annotated[
@@ -141,6 +158,7 @@ def serve(
         data=data,
         scale=scale,
         slots=slots,
+        gpus=gpus,
         keys=tuple(key or ()),
         image=image,
         sandbox=sandbox,

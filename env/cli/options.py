@@ -37,6 +37,8 @@ class Options:
     """Of sessions that name none."""
     slots: int | None = None
     """Tests at once; by default cores / 2."""
+    gpus: str | None = None
+    """Which GPUs tests may have; None for those of CUDA_VISIBLE_DEVICES, or all."""
     keys: tuple[str, ...] = ()
     image: str = DEFAULT_IMAGE
     sandbox: Path | None = None
@@ -58,6 +60,11 @@ HOST = typer.Option(envvar="RINGFENCE_HOST", help="Address to listen on.")
 PORT = typer.Option(envvar="RINGFENCE_PORT", min=0, max=65535, help="0 picks a free one.")
 DB = typer.Option(envvar="RINGFENCE_DB", help="SQLAlchemy URL; by default SQLite in the state folder.")
 RUNNER = typer.Option(envvar="RINGFENCE_RUNNER", help="What runs tests.")
+GPUS = typer.Option(
+    envvar="RINGFENCE_GPUS",
+    help="GPUs for tests: indices as nvidia-smi counts or UUIDs, with commas; all; none. "
+    "By default those of CUDA_VISIBLE_DEVICES, else all.",
+)
 DATA = typer.Option(envvar="RINGFENCE_DATA", help="Data folder; by default in the state folder.")
 SCALE = typer.Option(envvar="RINGFENCE_SCALE", help="Scale of sessions that name none.")
 IMAGE = typer.Option(envvar="RINGFENCE_IMAGE", help="docker: the image that runs tests.")

@@ -24,9 +24,9 @@ from leaderboard.migrate import NewerDatabase
 from runner.container.sandbox import Sandbox
 from runner.data import DataError, prepare_smoke
 from runner.fake.runner import FakeRunner
-from runner.gpus import busy, discover
+from runner.gpus import busy, chosen, discover, occupied
 from runner.local.runner import LocalRunner
-from runner.pool import Host, Pool
+from runner.pool import Device, Host, Pool
 from runner.protocol import Runner, RunnerError
 from tasks.errors import TaskError
 from tasks.load import Found, find_tasks
@@ -128,7 +128,27 @@ def _claim(state: Path) -> None:
 def _host(options: Options, runner: Runner) -> Host:
     slots = Pool.of_slots(runner.slots)
     # Invented runs need no GPUs: every scale can be tried on the slots.
-    return Host(slots, slots if options.runner is RunnerName.FAKE else Pool(discover()), busy)
+    if options.runner is RunnerName.FAKE:
+        return Host(slots, slots, busy)
+    try:
+        gpus = usable_gpus(options.gpus)
+    except RunnerError as error:
+        raise CannotStart(str(error)) from error
+    for told in filter(None, (occupied(gpu.id) for gpu in gpus)):
+        print(f"WARNING: in use: {told}. Tests get it once it is free; their own keep it.", file=sys.stderr)
+    return Host(slots, Pool(gpus), busy)
+
+
+def usable_gpus(wanted: str | None) -> list[Device]:
+    """The GPUs that tests may have. Raises RunnerError."""
+    devices = discover()
+    source, names = "--gpus", wanted
+    if names is None and devices:
+        source, names = "CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES")
+    try:
+        return devices if names is None else chosen(devices, names)
+    except RunnerError as error:
+        raise RunnerError(f"{source}={names}: {error}") from error
 
 
 def _runner(options: Options) -> Runner:

@@ -15,6 +15,8 @@ log = logging.getLogger("ringfence.lifecycle")
 IDLE_S = 60.0
 """How long a GPU may take to lose the last process of a run that is over, before it is taken out of service."""
 LOOK_S = 0.2
+PATIENT_LOOK_S = 5.0
+"""The same where it may take for ever."""
 
 
 class DeviceReturns:
@@ -40,6 +42,16 @@ class DeviceReturns:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    async def avoid_foreign(self, held: Iterable[str]) -> None:
+        """Takes free GPUs that somebody's process is on, until it is gone. `held` are those of our own tests."""
+        if self._host.gpus is self._host.slots:
+            return
+        ours = set(held)
+        for device in self._host.gpus.free_ids:
+            if device not in ours and await self._busy(device) and device in self._host.gpus.free_ids:
+                log.warning("a process that is no test's is on GPU %s: no test gets it until that is gone", device)
+                self.keep_off([device])
+
     async def _give_back(self, pool: Pool, device: str, patience_s: float) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience_s
@@ -47,7 +59,7 @@ class DeviceReturns:
             if loop.time() > deadline:
                 log.error("device %s is not free after its run is over: out of service until a restart", device)
                 return
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(LOOK_S if math.isfinite(patience_s) else PATIENT_LOOK_S)
         pool.give_back([device])
         self._returned()
 

@@ -24,7 +24,7 @@ from env.lifecycle.turns import Turns, ask
 from env.store.model import Session, Status, Test
 from env.store.outage import OUTAGES, Loop
 from env.store.store import Store
-from env.store.unfinished import Unfinished, held_devices, unfinished
+from env.store.unfinished import Unfinished, all_held, held_devices, unfinished
 from runner.pool import Host, Pool
 from runner.protocol import Runner
 from tasks.model import Scale, Task
@@ -57,9 +57,8 @@ class Lifecycle(TestNews):
         turns: Turns | None = None,
         ours: Callable[[str], bool] = everybodys,
     ) -> None:
-        """`data_dir` is the data folder that the runner's runs read; None where nothing is really trained. `turns` are
-        those of all runs on the host; by default nobody waits for anybody. `ours` tells by a session's id whether its
-        tests are to be taken.
+        """`data_dir` is the data folder that runs read; None where nothing is really trained. `turns` are those of all
+        runs on the host; by default nobody waits. `ours` tells by a session's id whether its tests are to be taken.
         """
         super().__init__(store)
         self._runner = runner
@@ -99,7 +98,7 @@ class Lifecycle(TestNews):
         await self._tidy.wait()
 
     async def settled(self) -> None:
-        """Waits until what tests that are over left behind is removed, and their devices are given back."""
+        """Waits until nothing of tests that are over is left, and their devices are given back."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -109,7 +108,7 @@ class Lifecycle(TestNews):
         return self._host.pool(on_gpus(scale)).fits(scale.world_size)
 
     def wake(self) -> None:
-        """Has the loop look for tests to start: to be called after one was committed as queued."""
+        """Has the loop look for tests to start, after one was committed as queued."""
         self._woken.set()
 
     def progress(self, session_id: str, n: int) -> Progress | None:
@@ -129,7 +128,7 @@ class Lifecycle(TestNews):
             live.cancel_requested = True
 
     async def make_reference(self, task: Task, scale: Scale) -> Reference:
-        """The reference for tests of a task at a scale, made unless it is there. Raises ReferenceFailed."""
+        """Made unless it is there. Raises ReferenceFailed."""
         pool = self._host.pool(on_gpus(scale))
         devices = pool.lease(scale.world_size)
         if devices is None:
@@ -151,6 +150,9 @@ class Lifecycle(TestNews):
             self._under_way = await self._turns.take_up()
             self._tidy.set()
         self._woken.clear()
+        with self._store.begin() as conn:
+            held = all_held(conn)
+        await self._returns.avoid_foreign(held)
         for one in self._start_waiting():
             await self._give_up(one)
 
@@ -172,7 +174,6 @@ class Lifecycle(TestNews):
         waiting = [one for one in found if one.key not in known and self._ours(one.session_id)]
         full: set[Pool] = set()  # nobody overtakes whoever waits for the same devices
         broken = []
-        # Those that run already hold theirs, however many there are since the restart.
         for one in sorted(waiting, key=self._rank):
             if one.status is Status.RUNNING or len(full) < self._host.pools:
                 try:

@@ -43,6 +43,11 @@ def held_devices(conn: Connection, one: Unfinished) -> list[str]:
         return []
 
 
+def all_held(conn: Connection) -> list[str]:
+    """The ids of the devices of every test that is not over."""
+    return [device for one in unfinished(conn) for device in held_devices(conn, one)]
+
+
 def give_up(conn: Connection, one: Unfinished, at: datetime, observation: str) -> None:
     """Ends a test as failed by our fault, and refunds it; does nothing if it is final."""
     ended = {"status": Status.INFRA_FAILED.value, "ended_at": at, "refunded": True, "observation": observation}

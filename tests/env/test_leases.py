@@ -107,6 +107,16 @@ def test_a_device_with_a_process_on_it_goes_to_nobody_until_it_is_idle(tmp_path:
         while len(runner.given) < 20 and "0" not in runner.given[-1]:
             await asyncio.gather(one_test(service), one_test(service))
 
-    on_four_gpus(tmp_path, runner, still_on.__contains__, use)
+    on_four_gpus(tmp_path, runner, lambda device: bool(runner.given) and device in still_on, use)
     assert any("0" in devices for devices in runner.given[4:])
     assert runner.shared == []
+
+
+def test_a_device_that_somebody_else_is_on_at_the_start_goes_to_nobody(tmp_path: Path) -> None:
+    runner = Watched()
+
+    async def use(service: Service) -> None:
+        await asyncio.gather(*(one_test(service) for _ in range(2)))
+
+    on_four_gpus(tmp_path, runner, {"0", "2"}.__contains__, use)
+    assert [set(devices) for devices in runner.given] == [{"1", "3"}] * 2

@@ -16,7 +16,7 @@ from env.operators.doctor.trial import trial
 from runner.data.exam import NoExam, exams_left
 from runner.data.prepare import HOW_TO_GET_A_RESERVE, missing
 from runner.data.smoke import is_prepared
-from runner.gpus import busy, discover
+from runner.gpus import discover, occupied
 from runner.pool import Device
 from runner.protocol import Runner, RunnerError
 from tasks.model import Scale, Task
@@ -36,6 +36,8 @@ class Setup:
     """Of sessions that name none."""
     make_runner: Callable[[Path, Path], Runner]
     """From folders for runs and for data. Raises RunnerError."""
+    find_gpus: Callable[[], list[Device]]
+    """Those that tests may have. Raises RunnerError."""
 
 
 def examine(setup: Setup) -> Iterator[Finding]:
@@ -47,8 +49,12 @@ def examine(setup: Setup) -> Iterator[Finding]:
         yield host.disk("data disk", setup.data)
     yield host.database(setup.db)
     yield host.port(setup.host, setup.port, in_use)
-    devices = discover()
-    yield _gpus(devices, setup)
+    try:
+        devices = setup.find_gpus()
+        yield _gpus(devices, setup)
+    except RunnerError as error:
+        devices = []
+        yield problem("gpus", str(error), "name GPUs that are there: nvidia-smi -L lists them")
     yield from _sandbox(setup, tuple(device.id for device in devices))
     yield from _data(setup)
     yield from _certificates(setup)
@@ -57,15 +63,16 @@ def examine(setup: Setup) -> Iterator[Finding]:
 def _gpus(devices: list[Device], setup: Setup) -> Finding:
     wanting = sorted({scale.name for task in setup.tasks.values() for scale in task.scales.values() if on_gpus(scale)})
     if not devices:
-        seen = "none, or no NVIDIA driver"
+        seen = "none for tests, of those that are there" if discover() else "none, or no NVIDIA driver"
         if setup.scale in wanting:
             return problem("gpus", seen, f"scale {setup.scale} needs them: install the driver, or give another --scale")
         return warning("gpus", seen, f"scales that need them cannot be tested: {', '.join(wanting) or 'none'}")
     linked = sum(bool(device.peers) for device in devices)
     seen = f"{', '.join(f'{device.id} {device.name}' for device in devices)}; {linked} linked by NVLink"
-    taken = [device.id for device in devices if busy(device.id)]
+    taken = list(filter(None, (occupied(device.id) for device in devices)))
     if taken:
-        return warning("gpus", f"{seen}; processes on {', '.join(taken)}", "stop them, unless they are running tests'")
+        remedy = "leave them out with --gpus, or stop what is there: until then they go to no test"
+        return warning("gpus", f"{seen}; in use: {', '.join(taken)}", remedy)
     return ok("gpus", seen)
 
 
