@@ -8,13 +8,13 @@ import re
 import socket
 import sys
 from datetime import timedelta
-from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from env.api.distribution import own_version
 from env.cli.backup import backup, restore
 from env.cli.baseline import baseline_app
 from env.cli.data import data_app
@@ -36,6 +36,7 @@ from env.cli.options import (
     State,
     TaskFolders,
 )
+from env.cli.proxies import check_proxy
 from env.cli.reference import reference_app
 from env.cli.sessions import sessions_app
 from env.cli.task import task_app
@@ -75,7 +76,7 @@ app.command()(restore)
 
 def _print_version(asked: bool) -> None:
     if asked:
-        print(f"ringfence {installed('ringfence')}")
+        print(f"ringfence {own_version()}")
         raise typer.Exit
 
 
@@ -136,6 +137,18 @@ def serve(
             help="docker: let other tests' code run beside an evaluation; by default it is frozen, or waits.",
         ),
     ] = False,
+    root_path: Annotated[
+        str,
+        typer.Option(envvar="RINGFENCE_ROOT_PATH", help="Prefix of its addresses at a proxy: /ringfence."),
+    ] = "",
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--proxy",
+            envvar="RINGFENCE_PROXIES",
+            help="Address or network of a proxy whose X-Forwarded headers are believed; may be repeated.",
+        ),
+    ] = None,
     log_format: Annotated[
         LogFormat | None,
         typer.Option(envvar="RINGFENCE_LOG_FORMAT", help="Log every request and test; by default only warnings."),
@@ -150,6 +163,7 @@ def serve(
             f"refusing to listen on {host} without operator keys: anyone who reaches it could run code here. "
             "Give --key (or RINGFENCE_KEYS), or listen on 127.0.0.1."
         )
+    check_proxy(root_path, proxy or [], bool(key))
     options = Options(
         state=state,
         runner=runner,
@@ -177,7 +191,7 @@ def serve(
 
     from env.http.server import Server  # the other commands do without it
 
-    Server(service).run(sockets=[listening])
+    Server(service, root_path, proxy or ()).run(sockets=[listening])
 
 
 @app.command()

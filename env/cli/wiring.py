@@ -7,6 +7,7 @@ import os
 import sys
 import tomllib
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,8 @@ _UNSANDBOXED = (
     "WARNING: the local runner is not a sandbox. Tests run as ordinary processes of this user and can read and write "
     "what this user can. Use it for development, with agents you trust."
 )
+_TRAINER = {"torch": "torch", "numpy": "numpy", "safetensors": "safetensors", "lm-eval": "lm_eval"}
+"""Packages that every test needs, and how they are imported."""
 _INSTEAD = (
     "Without a container engine there are '--runner local' (no sandbox: for development, with agents you trust) and "
     "'--runner fake' (invented results: for trying the API)."
@@ -160,7 +163,8 @@ def _runner(options: Options) -> Runner:
     try:
         return make_runner(options, options.state / "runs", options.data_folder, slots)
     except RunnerError as error:
-        raise CannotStart(f"the {options.runner} runner cannot start: {error}. {_INSTEAD}") from error
+        instead = f" {_INSTEAD}" if options.runner is RunnerName.DOCKER else ""
+        raise CannotStart(f"the {options.runner} runner cannot start: {error}.{instead}") from error
 
 
 def make_runner(options: Options, runs: Path, data: Path, slots: int) -> Runner:
@@ -169,6 +173,9 @@ def make_runner(options: Options, runs: Path, data: Path, slots: int) -> Runner:
         case RunnerName.FAKE:
             return FakeRunner(slots=slots)
         case RunnerName.LOCAL:
+            absent = [name for name, module in _TRAINER.items() if find_spec(module) is None]
+            if absent:
+                raise RunnerError(f"this Python has no {', '.join(absent)}: pip install 'ringfence[trainer]'")
             return LocalRunner(runs, data, slots)
         case RunnerName.DOCKER:
             from runner.container.runner import DockerRunner  # the engine's SDK: the other runners do without

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,7 +12,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
+from env.api.distribution import own_version
 from env.api.refusal import Refusal
+from env.http.api_page import api_route
 from env.http.bodies import BodyLimit
 from env.http.catalogue import catalogue_router
 from env.http.heads import HeadAsGet
@@ -21,7 +22,7 @@ from env.http.health import health_router
 from env.http.hosts import LoopbackNames
 from env.http.observe import Observe
 from env.http.pages import pages_router
-from env.http.responses import MAX_BODY_BYTES, on_http_error, on_invalid, on_outage, on_refusal
+from env.http.responses import MAX_BODY_BYTES, on_failure, on_http_error, on_invalid, on_outage, on_refusal
 from env.http.sessions import sessions_router
 from env.mcp.server import McpEndpoint
 from env.service.repeats import MAX_KEY_CHARS
@@ -35,7 +36,8 @@ Calls in a session carry its token as `Authorization: Bearer`. POSTs accept an `
 under the same key gets the first answer again and spends nothing."""
 
 
-def create_app(service: Service) -> FastAPI:
+def create_app(service: Service, root_path: str = "") -> FastAPI:
+    """`root_path`: the prefix of its addresses at the proxy before it, as `/ringfence`."""
     mcp = McpEndpoint(service)
 
     @contextlib.asynccontextmanager
@@ -51,10 +53,13 @@ def create_app(service: Service) -> FastAPI:
 
     app = FastAPI(
         title="Ringfence",
-        version=version("ringfence"),
+        version=own_version(),
         description=_ABOUT,
         lifespan=lifespan,
         redirect_slashes=False,
+        root_path=root_path,
+        docs_url=None,  # the framework's own load scripts from elsewhere
+        redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # the service has figures and logs of its own
     )
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
@@ -65,6 +70,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(Refusal, on_refusal)
     for outage in OUTAGES:
         app.add_exception_handler(outage, on_outage)
+    app.add_exception_handler(Exception, on_failure)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http_error)
     rooms = (sessions_router, catalogue_router, health_router, pages_router)
@@ -73,6 +79,7 @@ def create_app(service: Service) -> FastAPI:
     ours = [route for room in rooms for route in room(service).routes]
     app.router.routes[:0] = [*ours, Route("/mcp", mcp, methods=["POST"])]
     _describe_headers(app)
+    app.router.routes.insert(len(ours), api_route(app.openapi()))
     return app
 
 

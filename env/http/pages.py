@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
@@ -34,6 +35,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+_FROM_THE_ROOT = re.compile(r'\b(href|src|action)="/(?!/)')
 _FOREVER = "public, max-age=31536000, immutable"
 _LOCKED = (Kind.UNAUTHENTICATED, Kind.FORBIDDEN)
 
@@ -97,13 +99,30 @@ def _with_refusals(page: Page) -> Page:
         try:
             response: Response = await page(*arguments, **named)
         except QueryError as error:
-            return _html(error_page(422, f"{error}."), 422)
+            response = _html(error_page(422, f"{error}."), 422)
         except Refusal as refusal:
             status = STATUS[refusal.kind]
-            return _html(error_page(status, refusal.message), status)
-        return response
+            response = _html(error_page(status, refusal.message), status)
+        return _at_its_prefix(named["request"], response)
 
     return handled
+
+
+def html_page(request: Request, text: str) -> Response:
+    """A page that is the same for everybody."""
+    return _at_its_prefix(request, _html(text))
+
+
+def _at_its_prefix(request: Request, response: Response) -> Response:
+    """Links are written for a service at the root of its host. Behind a proxy it may have a prefix. No text of an
+    agent's holds an attribute: its quotes are escaped.
+    """
+    prefix = request.scope.get("root_path", "")
+    if not prefix or response.media_type != "text/html":
+        return response
+    text = _FROM_THE_ROOT.sub(rf'\1="{prefix}/', bytes(response.body).decode())
+    headers = {name: response.headers[name] for name in ("cache-control", "vary") if name in response.headers}
+    return Response(text.encode(), response.status_code, _HEADERS | headers, "text/html")
 
 
 def _html(text: str, status: int = 200, *, private: bool = False) -> Response:

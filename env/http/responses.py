@@ -90,6 +90,12 @@ async def on_outage(_: Request, __: Exception) -> Response:
     return refusal_response(no_database())
 
 
+async def on_failure(_: Request, __: Exception) -> Response:
+    """Our own bug: the server logs it."""
+    observation = "ERROR: The service failed to answer this call; its operator can read why in the log."
+    return json_response(Refused(ok=False, observation=observation, code="internal_error"), 500)
+
+
 async def on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = error.errors()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import socket
+from collections.abc import Sequence
 
 import uvicorn
 
@@ -17,9 +18,12 @@ GRACE_S = 3
 class Server(uvicorn.Server):
     """Stops without waiting for those who wait for a test."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, root_path: str = "", proxies: Sequence[str] = ()) -> None:
+        """`root_path`: its prefix at a proxy. `proxies`: addresses of those whose forwarded headers are believed."""
         config = uvicorn.Config(
-            create_app(service),
+            create_app(service, root_path),
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=list(proxies),
             log_config=None,  # its loggers pass on to ours
             log_level="warning",
             access_log=False,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from env.api.distribution import own_version
 from env.lifecycle.compute import compute
 from env.lifecycle.feedback import flat_metrics
 from env.lifecycle.plan import exam_data_set, plan
@@ -69,7 +69,7 @@ def result_of(
             "data": _data(scale, data_dir),
             "exam": _exam(test, scale),
             "reference": None if reference is None else reference.key,
-            "ringfence": version("ringfence"),
+            "ringfence": own_version(),
             "world_size": scale.world_size,
             "settings": dict(scale.settings),
             "machine": dict(machine),

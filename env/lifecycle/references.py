@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 
+from env.api.distribution import own_version
 from env.lifecycle.attempts import Attempts
 from env.lifecycle.plan import exam_data_set, plan
 from env.lifecycle.progress import Progress
@@ -141,7 +141,7 @@ def _table(wanted: Recipe, test: Test, machine: Mapping[str, str]) -> ReferenceT
         world_size=wanted.scale.world_size,
         seed=wanted.scale.seed,
         machine=dict(machine),
-        ringfence=version("ringfence"),
+        ringfence=own_version(),
         data={name: dict(files) for name, files in wanted.data.items()},
         script_sha256=wanted.script_sha256,
         checkpoint_sha256=evaluated.evaluation.checkpoint_sha256 or "",

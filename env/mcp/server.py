@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from importlib.metadata import version
 from typing import Any
 
 from mcp.server.context import ServerRequestContext
@@ -21,6 +20,7 @@ from mcp_types import (
 )
 
 from env.api.arguments import Arguments, description, parameters
+from env.api.distribution import own_version
 from env.api.refusal import Refusal
 from env.api.sessions import Point, ProgressView
 from env.api.tools import LastTest
@@ -50,7 +50,7 @@ class McpEndpoint:
         self._toolbox = Toolbox(service)
         server = Server(
             "ringfence",
-            version=version("ringfence"),
+            version=own_version(),
             instructions=_INSTRUCTIONS,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import struct
 import time
 from collections.abc import Iterator
@@ -30,11 +31,13 @@ class Engine:
     """A connection to one engine. Safe to use from several threads. Every method raises EngineError."""
 
     def __init__(self, url: str | None = None) -> None:
-        """`url` as in DOCKER_HOST, which is the default."""
+        """`url` as in DOCKER_HOST, which is the default; without it that of the context which `docker` would use."""
         with _as_engine_error("cannot reach the container engine"):
             settings = docker.utils.kwargs_from_env()
             if url is not None:
                 settings["base_url"] = url
+            elif "base_url" not in settings:
+                settings = {**_of_context(), **settings}
             self._api = docker.APIClient(
                 **settings, version="auto", timeout=_TIMEOUT_S, max_pool_size=_CONNECTIONS, num_pools=4
             )
@@ -191,6 +194,22 @@ class _Missing(EngineRefusal):
 
 class _Conflict(EngineRefusal):
     """It is not in a state in which that can be done."""
+
+
+def _of_context() -> dict[str, Any]:
+    """Settings for the engine that the `docker` command would ask. Raises EngineError."""
+    name = os.environ.get("DOCKER_CONTEXT") or docker.context.config.get_current_context_name()
+    context = docker.ContextAPI.get_context(name)
+    if context is None:
+        raise EngineError(f"there is no docker context {name}: see `docker context ls`, or set DOCKER_HOST")
+    settings: dict[str, Any] = docker.ContextAPI.kwargs_from_context(name)
+    address = str(settings.get("base_url", "unix:"))
+    if not address.startswith(("unix:", "http+unix:")):
+        raise EngineError(
+            f"the docker context {name} is an engine elsewhere ({address}), which sees no folder of this host: choose "
+            "one with a Unix socket, or set DOCKER_HOST"
+        )
+    return settings
 
 
 @contextlib.contextmanager

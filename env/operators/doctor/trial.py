@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from env.api.distribution import requirements
 from env.operators.doctor import facts
 from env.operators.doctor.finding import Finding, ok, problem, warning
 from runner.protocol import Exit, ExitReason, Phase, Runner, RunSpec
@@ -76,5 +76,5 @@ def _source(digest: str) -> Iterator[Finding]:
 
 def _pins() -> dict[str, str]:
     """Package to the version this distribution asks for."""
-    found = (re.match(r"([A-Za-z0-9_.-]+)==([^;\s]+)", line) for line in importlib.metadata.requires("ringfence") or ())
+    found = (re.match(r"([A-Za-z0-9_.-]+)==([^;\s]+)", line) for line in requirements())
     return {match[1]: match[2] for match in found if match}

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from importlib.metadata import version
 from statistics import fmean, stdev
 from typing import Literal
 
+from env.api.distribution import own_version
 from env.operators.measure.play import BaselineOutcome
 from leaderboard.naming import lower_is_better
 from tasks.anchors import AnchorTable, ProvenanceTable, ScaleAnchors
@@ -40,7 +40,7 @@ def anchors(task: Task, outcomes: Sequence[BaselineOutcome], machine: Mapping[st
         seeds=list(dict.fromkeys(one.test.seed for one in outcomes)),
         provenance=ProvenanceTable(
             date=day,
-            ringfence=version("ringfence"),
+            ringfence=own_version(),
             runner=machine.get("runner", "unknown"),
             hardware=(machine.get("cpu", "unknown") if gpus == "none" else gpus)[:200],
             torch=machine.get("torch", "none"),

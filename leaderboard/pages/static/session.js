@@ -2,6 +2,9 @@
 // followed over server-sent events.
 import { LossChart } from "./chart.js";
 
+// From this script's own address, /static/<digest>/: the service may have a prefix at a proxy.
+const api = (path) => new URL(`../../${path}`, import.meta.url);
+
 const session = document.getElementById("session").dataset.session;
 const slot = `ringfence:${session}`;
 const headers = () => { const token = sessionStorage.getItem(slot); return token ? { Authorization: `Bearer ${token}` } : {}; };
@@ -60,7 +63,7 @@ async function show(test) {
   const room = test.querySelector("[data-chart]");
   if (!room) return;
   if (test.dataset.live) { follow(test, room); return; }
-  const answer = room.dataset.run ? await fetch(`/v1/results/${encodeURIComponent(room.dataset.run)}/curve`) : null;
+  const answer = room.dataset.run ? await fetch(api(`v1/results/${encodeURIComponent(room.dataset.run)}/curve`)) : null;
   if (!answer?.ok) return;
   const curve = await answer.json();
   if (curve.step.length) new LossChart(room).set({ key: "run", name: room.dataset.name, ...curve });
@@ -73,7 +76,7 @@ const duration = (seconds) => seconds < 60 ? `${seconds.toFixed(0)} s`
 async function follow(test, room) {
   const run = { key: "run", name: room.dataset.name, step: [], train_loss: [], val_loss: [] };
   let chart = null;
-  for await (const [name, data] of events(`/v1/sessions/${session}/tests/${test.dataset.live}/events`)) {
+  for await (const [name, data] of events(api(`v1/sessions/${session}/tests/${test.dataset.live}/events`))) {
     if (!test.isConnected) return;
     if (name === "status") badge(test, data.status);
     if (name === "reset") for (const key of ["step", "train_loss", "val_loss"]) run[key].length = data.points;

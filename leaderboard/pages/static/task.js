@@ -1,6 +1,9 @@
 // A task's page: the boxes of the leaderboard and of the baselines choose whose curves are drawn.
 import { LossChart } from "./chart.js";
 
+// From this script's own address, /static/<digest>/: the service may have a prefix at a proxy.
+const api = (path) => new URL(`../../${path}`, import.meta.url);
+
 document.documentElement.classList.add("scripted");
 const room = document.querySelector("[data-chart]");
 const most = Number(room.dataset.max);
@@ -11,7 +14,7 @@ const wanted = new Set();
 async function draw(box) {
   const key = box.value;
   const baseline = box.closest(".baseline, .choices") !== null;
-  const answer = await fetch(`/v1/results/${encodeURIComponent(key)}/curve`);
+  const answer = await fetch(api(`v1/results/${encodeURIComponent(key)}/curve`));
   if (!answer.ok || !wanted.has(key)) return;
   const curve = await answer.json();
   const row = box.closest("tr");
