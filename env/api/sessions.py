@@ -11,7 +11,10 @@ from env.api.base import Body, Lines
 
 
 class OpenSession(OpenArguments):
-    metadata: dict[str, Any] = Field(default_factory=dict, description="Yours to use; kept with the session.")
+    metadata: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Yours to use; kept with the session, and public with its record once it is submitted.",
+    )
 
 
 class File(Body):

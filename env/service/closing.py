@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from env.api.refusal import Kind, Refusal
 from env.lifecycle import feedback
 from env.service.live import LiveSession, LiveSessions
+from env.service.repeats import KEPT
+from env.store.kept_answers import forget_answers
 from env.store.model import Ending, Idle, Status, Step, Submission, Test, tests_left
 from env.store.outage import OUTAGES, Loop
 from env.store.store import Store
@@ -72,6 +74,7 @@ class Closing:
         if now - self._started < shortest:
             return 0  # the service was away: so its agents could not call
         with self._store.begin() as conn:
+            forget_answers(conn, now - KEPT)
             idle = self._store.idle(conn, now - shortest)
         return sum(self._closed(one, now) for one in idle if one.session_id not in self._set_aside)
 

@@ -24,6 +24,11 @@ from leaderboard.naming import BASELINE_PREFIX, baseline_agent, is_baseline
 from tasks.model import Task
 
 _AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/@+-]{0,99}")
+PUBLIC_METADATA = (
+    "\n\nThe metadata that this session was opened with becomes public with its record, as soon as it is submitted.\n"
+)
+UNGUESSABLE = 20
+"""Characters of a key that stands for its caller."""
 MAX_METADATA_CHARS = 8192
 MAX_METADATA_DEPTH = 32  # far from where reading it back could meet the interpreter's recursion limit
 
@@ -62,7 +67,7 @@ class Opening:
         self._new_id = new_id
         self._clock = clock
         self._default_scale = default_scale
-        self._repeats = Repeats(store)
+        self._repeats = Repeats()
 
     def open_session(self, wanted: Wanted) -> Opened:
         """Opens the session, or finds the one that the same key has opened before. Raises Refusal."""
@@ -80,6 +85,13 @@ class Opening:
         scale = self._scale(task, wanted.scale)
         metadata = _checked(wanted.metadata)
         call = {"task": task.id, "agent": wanted.agent, "scale": scale, "metadata": metadata}
+        if wanted.key is not None and self._access.open_to_all and len(wanted.key) < UNGUESSABLE:
+            raise Refusal(
+                Kind.INVALID,
+                "bad_idempotency_key",
+                "Without operator keys, whoever opens a session under the same Idempotency-Key is given its token. So "
+                f"it must be one that nobody else takes, of at least {UNGUESSABLE} characters: a UUID, for example.",
+            )
         scope = f"open:{sha256(wanted.bearer or '')}"
         with self._store.begin() as conn:
             repeated = self._repeats.find(conn, scope, wanted.key, call)
@@ -98,7 +110,7 @@ class Opening:
             token=self._access.token(session_id),
             task=session.task.id,
             scale=session.scale,
-            prompt=prompt(session.task, session.scale),
+            prompt=prompt(session.task, session.scale) + (PUBLIC_METADATA if metadata else ""),
             tools=schemas(),
             budget=budget(session, []),
             files=files(live.history[0]),

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
 from env.api.refusal import Kind, Refusal
 from env.service.access import sha256
-from env.store.store import Store
+from env.store.kept_answers import keep_answer, kept_answer
 
 MAX_KEY_CHARS = 200
+KEPT = timedelta(days=1)
+"""How long answers are kept after their session's end."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Remembered:
     """An answer as it is kept under its key."""
 
     body: Mapping[str, Any]
-    """JSON values: all that it takes to give the answer again."""
+    """JSON values: all that it takes to give the answer again. A tool's observation is read from its step."""
     kind: Kind | None = None
     """Why the call was refused; None when it was not."""
 
@@ -35,16 +38,13 @@ class Remembered:
 
 
 class Repeats:
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
     def find(self, conn: Connection, scope: str, key: str | None, call: Mapping[str, Any]) -> Remembered | None:
         """The answer given before under this key, if any. Raises Refusal for a key that is none."""
         if key is not None and not 0 < len(key) <= MAX_KEY_CHARS:
             raise Refusal(
                 Kind.INVALID, "bad_idempotency_key", f"An Idempotency-Key must have 1 to {MAX_KEY_CHARS} characters."
             )
-        found = None if key is None else self._store.answer(conn, scope, sha256(key))
+        found = None if key is None else kept_answer(conn, scope, sha256(key))
         if found is None:
             return None
         if found["fingerprint"] != _fingerprint(call):
@@ -59,7 +59,7 @@ class Repeats:
         self, conn: Connection, scope: str, key: str | None, call: Mapping[str, Any], answer: Remembered
     ) -> None:
         if key is not None:
-            self._store.add_answer(conn, scope, sha256(key), _fingerprint(call), answer.to_json())
+            keep_answer(conn, scope, sha256(key), _fingerprint(call), answer.to_json())
 
 
 def _fingerprint(call: Mapping[str, Any]) -> str:

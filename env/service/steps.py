@@ -20,6 +20,7 @@ from env.service.call import Call
 from env.service.live import LiveSession, LiveSessions
 from env.service.repeats import Remembered, Repeats
 from env.service.workspace import Workspace
+from env.store.kept_answers import observation_of
 from env.store.model import Step
 from env.store.store import Store
 
@@ -51,7 +52,7 @@ class Steps:
         self._live = live
         self._access = access
         self._clock = clock
-        self._repeats = Repeats(store)
+        self._repeats = Repeats()
 
     def take(self, call: Call[Arguments], answer: type[E], act: Callable[[LiveSession], Effect]) -> E | TurnedDown:
         """Runs a tool call and commits its step, its effect and its answer together. A refusal is a step as well."""
@@ -92,8 +93,9 @@ class Steps:
         if call.key is not None:
             with self._store.begin() as conn:
                 found = self._repeats.find(conn, call.session_id, call.key, _repeatable(call))
+                told = None if found is None else self._observation(conn, call.session_id, found)
             if found is not None:
-                return live, _again(found, answer)
+                return live, _again(found, told, answer)
         self._require_open(live, call.tool)
         return live, None
 
@@ -145,13 +147,19 @@ class Steps:
                     self._store.add_step(conn, call.session_id, step)
                     if effect.write is not None:
                         effect.write(conn)
-                    kept = Remembered(given.to_dict(), None if refusal is None else refusal.kind)
+                    fields = {name: value for name, value in given.to_dict().items() if name != "observation"}
+                    kept = Remembered(fields | {"step": step.seq}, None if refusal is None else refusal.kind)
                     self._repeats.remember(conn, call.session_id, call.key, _repeatable(call), kept)
         except BaseException:
             self._live.drop(call.session_id)  # it may be committed all the same: the store knows
             raise
         live.advance(step, effect.workspace)
         return given
+
+    def _observation(self, conn: Connection, session_id: str, found: Remembered) -> str | None:
+        """What an answer said, which is kept with its step; None for one of before that was done."""
+        seq = found.body.get("step")
+        return None if seq is None else observation_of(conn, session_id, seq)
 
     def _require_open(self, live: LiveSession, tool: str) -> None:
         if live.ending is not None:
@@ -190,7 +198,10 @@ def _given(effect: Effect, refusal: Refusal | None, revision: int, answer: type[
     return TurnedDown.model_validate(fields | {"code": refusal.code, "kind": refusal.kind})
 
 
-def _again(found: Remembered, answer: type[E]) -> E | TurnedDown:
+def _again(found: Remembered, observation: str | None, answer: type[E]) -> E | TurnedDown:
+    fields = {name: value for name, value in found.body.items() if name != "step"}
+    if observation is not None:
+        fields["observation"] = observation
     if found.kind is None:
-        return answer.model_validate(found.body)
-    return TurnedDown.model_validate({**found.body, "kind": found.kind})
+        return answer.model_validate(fields)
+    return TurnedDown.model_validate({**fields, "kind": found.kind})

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, RowMapping, and_, exists, func, insert, select, update
+from sqlalchemy import Connection, Engine, and_, exists, func, insert, select, update
 from sqlalchemy.pool import StaticPool
 
 from env.store.model import (
@@ -36,7 +36,7 @@ from env.store.rows import (
     step_row,
     test_row,
 )
-from env.store.tables import answers, runs, sessions, steps, task_versions, tests
+from env.store.tables import runs, sessions, steps, task_versions, tests
 from env.store.unfinished import UNFINISHED
 from tasks.model import Task
 
@@ -230,16 +230,6 @@ class Store:
         """Writes what came of a run once; one that is there already stays as it is."""
         if conn.execute(select(runs.c.run_id).where(runs.c.run_id == run.run_id)).first() is None:
             conn.execute(insert(runs), run_row(test, run))
-
-    # --- answers by Idempotency-Key ------------------------------------------------------------------------------
-
-    def answer(self, conn: Connection, scope: str, key: str) -> RowMapping | None:
-        """`fingerprint` and `body` of the first answer given under this key."""
-        given = select(answers.c.fingerprint, answers.c.body).where(answers.c.scope == scope, answers.c.key == key)
-        return conn.execute(given).mappings().first()
-
-    def add_answer(self, conn: Connection, scope: str, key: str, fingerprint: str, body: str) -> None:
-        conn.execute(insert(answers).values(scope=scope, key=key, fingerprint=fingerprint, body=body))
 
     # --- for the operator ----------------------------------------------------------------------------------------
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tests.support.service import Agent, Serve, Server
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+from env.store.engine import open_database
+from env.store.kept_answers import forget_answers
+from tests.support.service import TASK, Agent, Serve, Server
 
 EDIT = {"op": "replace", "start_line": 246, "end_line": 246}
 
@@ -62,3 +68,44 @@ def test_refunds_for_our_failures_have_an_end_in_each_session(shared: Server) ->
     refused = agent.call("test")
     assert (refused.status_code, refused.json()["code"]) == (429, "refunds_exhausted")
     assert shared.open().call("test").status_code == 202
+
+
+def test_a_kept_answer_is_whole_and_its_text_is_stored_once(serve: Serve) -> None:
+    server = serve("--runner", "fake")
+    agent = server.open(metadata={"note": "mine"})
+    assert "metadata that this session was opened with becomes public" in agent.opened["prompt"]
+    assert "becomes public" not in server.open().opened["prompt"]
+    keyed = {"headers": {"Idempotency-Key": "k"}}
+    first = agent.call("view", **keyed)
+    assert agent.call("view", **keyed).content == first.content
+    refused = agent.call("undo", headers={"Idempotency-Key": "r"})
+    assert agent.call("undo", headers={"Idempotency-Key": "r"}).content == refused.content
+    with closing(sqlite3.connect(server.state / "ringfence.db")) as database:
+        bodies = [body for (body,) in database.execute("SELECT body FROM answers")]
+    assert len(bodies) == 2
+    assert max(map(len, bodies)) < 300 < len(first.json()["observation"])
+
+
+def test_without_operator_keys_a_key_that_gives_a_token_is_hard_to_guess(shared: Server) -> None:
+    body = {"task": TASK, "agent": "a"}
+    with shared.client() as client:
+        refused = client.post("/v1/sessions", json=body, headers={"Idempotency-Key": "mine"})
+        opened = [client.post("/v1/sessions", json=body, headers={"Idempotency-Key": "f" * 32}) for _ in range(2)]
+    assert (refused.status_code, refused.json()["code"]) == (422, "bad_idempotency_key")
+    assert opened[0].json()["token"] == opened[1].json()["token"]
+
+
+def test_answers_are_forgotten_a_day_after_their_session_ended(serve: Serve) -> None:
+    server = serve("--runner", "fake")
+    agents = [server.open(), server.open()]
+    for agent in agents:
+        agent.call("view", headers={"Idempotency-Key": "k"})
+    agents[0].post("/test?wait=30")
+    agents[0].call("submit", {"n": 1})
+    server.stop()
+    engine = open_database(f"sqlite:///{server.state / 'ringfence.db'}")
+    with engine.begin() as conn:
+        assert forget_answers(conn, datetime.now(UTC) - timedelta(days=1)) == 0
+        assert forget_answers(conn, datetime.now(UTC) + timedelta(seconds=1)) == 1
+        assert forget_answers(conn, datetime.now(UTC) + timedelta(seconds=1)) == 0
+    engine.dispose()
