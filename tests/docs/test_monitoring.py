@@ -91,7 +91,9 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     if verify is None:
         pytest.skip("systemd-analyze is not there")
     user = re.sub(r"^(User|Group|SupplementaryGroups)=.*\n", "", unit, flags=re.M)  # theirs need not be on this host
-    (tmp_path / "ringfence.service").write_text(user)
+    here = user.replace("/opt/ringfence/.venv/bin/ringfence", sys.executable)
+    assert here != user
+    (tmp_path / "ringfence.service").write_text(here)
     done = subprocess.run(
         [verify, "verify", str(tmp_path / "ringfence.service")], capture_output=True, text=True, timeout=60, check=False
     )
