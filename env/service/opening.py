@@ -101,7 +101,7 @@ class Opening:
             prompt=prompt(session.task, session.scale),
             tools=schemas(),
             budget=budget(session, []),
-            files=files(live.history[0]),
+            files=files(live.opened),
         )
 
     def open_baseline(self, task: Task, name: str, scale: str, seed: int) -> tuple[str, str]:
