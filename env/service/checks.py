@@ -28,6 +28,8 @@ def lint(live: LiveSession) -> None:
 
 
 class Checks:
+    """Rehearses a session's files at its agent's call, and keeps count of how often."""
+
     def __init__(
         self,
         store: Store,

@@ -21,6 +21,8 @@ SESSION_ID = re.compile(r"[a-z0-9]{1,32}")
 
 @dataclass
 class LiveSession:
+    """A session in use: its files as they are, and how far it got."""
+
     session: Session
     opened: Workspace
     """The files as they were opened."""

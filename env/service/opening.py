@@ -45,6 +45,8 @@ class Wanted:
 
 
 class Opening:
+    """Opens sessions on the tasks there are, for whoever may."""
+
     def __init__(
         self,
         store: Store,

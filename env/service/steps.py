@@ -50,6 +50,8 @@ class Effect:
 
 
 class Steps:
+    """Takes every tool call the same way, from its caller's secret to its committed answer."""
+
     def __init__(self, store: Store, live: LiveSessions, access: Access, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._live = live

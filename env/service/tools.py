@@ -36,6 +36,8 @@ RESULT_OVER_HTTP = "GET /v1/sessions/{session}/tests/{n}?wait=60"
 
 
 class SessionTools:
+    """What each tool does with a session; the way of the call around it is that of `Steps`."""
+
     def __init__(
         self,
         store: Store,
