@@ -19,7 +19,7 @@ DOCUMENTS = 12
 PASSAGES = 100
 QUESTIONS = 100
 """Items of each multiple-choice task; every label is the right one equally often."""
-EXAM_DOCUMENTS, EXAM_PASSAGES = 256, 200
+EXAM_DOCUMENTS, EXAM_PASSAGES = 128, 128
 """In an exam, where each passage is of a document of its own."""
 MANY = 4
 """Passages in a document; few have more."""
@@ -40,7 +40,7 @@ def evaluation_sets(documents: Sequence[SmokeDocument], rng: Random) -> dict[str
 
 def exam_sets(documents: Iterator[SmokeDocument], rng: Random) -> dict[str, list[Item]]:
     """File name to items of the sets that are texts, each of a document of its own: none tells of another."""
-    texts = [{"text": str(document)} for document in islice(documents, EXAM_DOCUMENTS)]
+    texts: list[Item] = [{"text": str(document)} for document in islice(documents, EXAM_DOCUMENTS)]
     passages = (_one_of(recurrence(places([document], rng)), rng) for document in documents)
     told = islice(filter(None, passages), EXAM_PASSAGES)
     return {"wikitext2.jsonl": texts, "lambada.jsonl": [{"text": text} for text in told]}

@@ -59,8 +59,8 @@ _LARGE = (
 )
 EXAMS = {
     ("bytes", "val_loss"): SimulatedExam(claim=Extent(65_536, 1024), exam=Extent(8192, 1024), models=_SMOKE),
-    ("bytes", "wikitext2_ppl"): SimulatedExam(claim=Extent(4060, 12), exam=Extent(2048, 256), models=_SMOKE_DOCUMENTS),
-    ("bytes", "lambada_ppl"): SimulatedExam(claim=Extent(500, 100), exam=Extent(1000, 200), models=_SMOKE_LAST_WORDS),
+    ("bytes", "wikitext2_ppl"): SimulatedExam(claim=Extent(4060, 12), exam=Extent(2048, 128), models=_SMOKE_DOCUMENTS),
+    ("bytes", "lambada_ppl"): SimulatedExam(claim=Extent(500, 100), exam=Extent(640, 128), models=_SMOKE_LAST_WORDS),
     ("gpt2", "val_loss"): SimulatedExam(claim=Extent(10_485_760, 10_240), exam=Extent(16_384, 2048), models=_LARGE),
     ("gpt2", "wikitext2_ppl"): SimulatedExam(
         claim=Extent(287_644, 62), exam=Extent(4096, 4096), models=_LARGE, own=True

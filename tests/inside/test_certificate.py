@@ -17,7 +17,6 @@ from runner.inside.judge.language import rolling_windows
 from runner.inside.judge.places import spread_places
 from tests.inside.simulated_certificates import EXAMS, simulated
 
-
 every_exam = pytest.mark.parametrize(("tokenizer", "metric"), EXAMS)
 
 

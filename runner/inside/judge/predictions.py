@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.inside.judge.passages import BATCH_TOKENS, width_of
+from runner.inside.judge.passages import batch_tokens, width_of
 from runner.inside.judge.places import Places, Prefixes
 from runner.inside.judge.worker_client import ModelClient
 
+REQUEST_TOKENS = 512
+"""A request costs about as much as so many tokens in it."""
 Shape = tuple[int, int]
 """Rows and tokens of a request."""
 
@@ -41,12 +43,25 @@ def questions(prefixes: Prefixes, block_size: int, rng: np.random.Generator) -> 
             # Room for a token after the prefix, which a model must not look at.
             length = min(len(prefixes.tokens[i]) + 1, block_size)
             by_width.setdefault(width_of(length, block_size), []).append(i)
-        for width, members in by_width.items():
-            most = max(1, BATCH_TOKENS // width)
+        for width, members in _merged(by_width).items():
+            most = max(1, batch_tokens(block_size) // width)
             for first in range(0, len(members), most):
                 asked = members[first : first + most]
                 found.append(ShownPrefixes(asked, (min(most, 1 << (len(asked) - 1).bit_length()), width)))
     return found
+
+
+def _merged(by_width: dict[int, list[int]]) -> dict[int, list[int]]:
+    """Fewer groups: one joins those of the next width where a request of its own would cost more than the padding."""
+    merged: dict[int, list[int]] = {}
+    waiting: list[int] = []
+    ascending = sorted(by_width)
+    for width, wider in zip(ascending, [*ascending[1:], None], strict=True):
+        members = waiting + by_width[width]
+        waiting = members if wider is not None and len(members) * (wider - width) < REQUEST_TOKENS else []
+        if not waiting:
+            merged[width] = members
+    return merged
 
 
 def answers(

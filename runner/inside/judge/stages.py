@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from runner.inside.faults import SetupFault
-from runner.inside.judge.exam import CUTS, Exam, draw
+from runner.inside.judge.exam import Exam, draw
 from runner.inside.judge.harness import check_items, run_tasks
 from runner.inside.judge.language import (
     Measurement,
@@ -30,6 +30,8 @@ PREDICTED = ("lambada_ppl",)
 """Metrics of which nothing is claimed: every token is predicted before any process of the evaluation is shown it."""
 SHARE = 4
 """One metric's exam predicts so many times fewer tokens than that of CERTIFIED, if it is not its only one."""
+IN_A_DOCUMENT = 16
+"""Tokens of a document that are predicted, where the documents of an exam are new."""
 
 Scoring = Callable[[PassageScorer], tuple[dict[str, float], dict[str, int]]]
 """Computes the metrics, and counts what they were measured on."""
@@ -98,7 +100,7 @@ def _exams(
     unseen = settings.exam_dir
     passages = {one.metric: one.passages for one in measured}
     if unseen is not None and (unseen / "wikitext2.jsonl").exists():
-        texts = read_texts(unseen / "wikitext2.jsonl")[: max(2, wanted // CUTS)]
+        texts = read_texts(unseen / "wikitext2.jsonl")[: max(2, wanted // IN_A_DOCUMENT)]
         fresh = word_perplexity(tokenizer, texts, block_size)
         places[fresh.metric] = spread_places(fresh.passages, wanted, rng)
     else:
