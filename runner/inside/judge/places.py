@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 from runner.inside.judge.passages import Passage
 
+GRAM = 11
+"""Tokens in a row that two passages hardly share by chance."""
+DEEPEST = 8
+"""The most turns, one after another, of passages that show what follows in others."""
 Place = tuple[int, int]
 """The number of a passage, and a position in it: the token that comes after the position is asked for."""
 
@@ -33,6 +37,8 @@ class Places:
 
     passages: Sequence[Passage]
     chosen: Sequence[Place]
+    turns: Sequence[int] | None = None
+    """For each passage when it is asked about: one of a later turn may show what follows in those of earlier ones."""
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -57,7 +63,10 @@ class Places:
                 names[i] = _text_of(self.passages[i])
             texts.append(names[i])
             steps.append(self.passages[i].start + position - self.passages[i].places.start)
-        return Prefixes([self.prefix(place) for place in self.chosen], _in_order(texts, steps))
+        rounds = _in_order(texts, steps)
+        if self.turns is not None:
+            rounds = _ranked([(self.turns[i], number) for (i, _), number in zip(self.chosen, rounds, strict=True)])
+        return Prefixes([self.prefix(place) for place in self.chosen], rounds)
 
     @property
     def texts(self) -> NDArray[np.int64]:
@@ -67,8 +76,13 @@ class Places:
 
 
 def every_place(passages: Sequence[Passage]) -> Places:
-    """All scored tokens."""
-    return Places(passages, [(i, position) for i, passage in enumerate(passages) for position in passage.places])
+    """All scored tokens, which are asked about before any other passage shows them."""
+    turns = _turns(passages)
+    return Places(passages, _all(passages), turns)
+
+
+def _all(passages: Sequence[Passage]) -> list[Place]:
+    return [(i, position) for i, passage in enumerate(passages) for position in passage.places]
 
 
 def sampled_places(passages: Sequence[Passage], wanted: int, rng: np.random.Generator) -> Places:
@@ -91,7 +105,7 @@ def spread_places(passages: Sequence[Passage], wanted: int, rng: np.random.Gener
 
     Each token is as likely, and a text has as many as is its share.
     """
-    every = every_place(passages).chosen
+    every = _all(passages)
     edges = np.linspace(0, len(every), min(wanted, len(every)) + 1).astype(np.int64)
     return Places(passages, [every[number] for number in rng.integers(edges[:-1], edges[1:]).tolist()])
 
@@ -114,3 +128,28 @@ def _in_order(texts: Sequence[object], steps: Sequence[int]) -> list[int]:
         reached.setdefault(text, set()).add(step)
     ranks = {text: {step: rank for rank, step in enumerate(sorted(of_text))} for text, of_text in reached.items()}
     return [ranks[text][step] for text, step in zip(texts, steps, strict=True)]
+
+
+def _ranked(pairs: Sequence[tuple[int, int]]) -> list[int]:
+    """The place of each among the different ones in their order."""
+    ranks = {pair: rank for rank, pair in enumerate(sorted(set(pairs)))}
+    return [ranks[pair] for pair in pairs]
+
+
+def _turns(passages: Sequence[Passage]) -> list[int]:
+    """A turn for each passage, later than those of passages whose first scored token it shows: in a context that is cut
+    from the same text, after the same GRAM - 1 tokens. Two that show each other's come as they may."""
+    rows = [np.asarray(passage.tokens, dtype=np.int32) for passage in passages]
+    ends = [passage.places.start + 2 for passage in passages]
+    told: dict[bytes, list[int]] = {}
+    for i, (row, end) in enumerate(zip(rows, ends, strict=True)):
+        told.setdefault(row[max(0, end - GRAM) : end].tobytes(), []).append(i)
+    turns = [0] * len(rows)
+    shows = [
+        sorted({i for at in range(GRAM, end) for i in told.get(row[at - GRAM : at].tobytes(), ())} - {j})
+        for j, (row, end) in enumerate(zip(rows, ends, strict=True))
+    ]
+    for _ in range(DEEPEST):
+        for j, shown in enumerate(shows):
+            turns[j] = max([turns[j], *(turns[i] + 1 for i in shown if turns[i] < DEEPEST)])
+    return turns
