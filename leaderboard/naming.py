@@ -10,6 +10,9 @@ from collections.abc import Iterable
 BASELINE_PREFIX = "baseline:"
 """Agents whose names begin like this are the operator's baselines, and no agents."""
 
+COUNTS = "succeeded"
+"""The only status whose results have a score and a rank, and can be anybody's best. Others are listed after them."""
+
 MORE_COMPUTE = 1.25
 """Results with a higher `compute` are labelled, and ranked apart from the others."""
 

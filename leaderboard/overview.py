@@ -1,7 +1,7 @@
 """What there is to say of every task at once: how much was tried, the best result, the baselines.
 
 Statements only; they work inside the caller's transaction. Results count at one scale at a time: numbers of different
-scales have nothing to do with each other.
+scales have nothing to do with each other. Only those that succeeded can be the best.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import defaultdict
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
 
 from leaderboard.columns import METRIC
-from leaderboard.naming import BASELINE_PREFIX, MORE_COMPUTE, ranking_column
+from leaderboard.naming import BASELINE_PREFIX, COUNTS, MORE_COMPUTE, ranking_column
 from leaderboard.table import Overview, Standing
 from leaderboard.tables import result_columns, result_values, results, submissions
 
@@ -67,6 +67,25 @@ def baselines(connection: Connection, task_id: str, scale: str, metric: str) -> 
     return list(by_agent.values())[:MAX_BASELINES]
 
 
+def best_of_session(connection: Connection, session_id: str) -> int | None:
+    """The number of the session's test that ranks first, of those without a value the last one; None if none counts."""
+    c, value = results.c, result_values.c
+    ranking = primary_metrics(connection)
+    tests = select(c.run_key, c.test, c.compute, c.task_id, c.scale).where(
+        c.session_id == session_id, c.status == COUNTS
+    )
+    ranked = []
+    for row in connection.execute(tests).all():
+        metric = ranking.get((row.task_id, row.scale))
+        of_row = select(value.value).where(value.run_key == row.run_key, value.kind == METRIC, value.name == metric)
+        measured = connection.execute(of_row).scalar()
+        more = row.compute is not None and row.compute > MORE_COMPUTE
+        ranked.append(
+            (measured is None, more, measured or 0.0, row.test if measured is not None else -row.test, row.test)
+        )
+    return min(ranked)[-1] if ranked else None
+
+
 def _best(connection: Connection, task_id: str, scale: str, metric: str) -> Standing | None:
     statement = (
         _ranked(task_id, scale, metric)
@@ -87,7 +106,7 @@ def _ranked(task_id: str, scale: str, metric: str) -> Select[str, str, int, str,
         select(c.run_key, c.session_id, c.test, c.agent, value.value)
         .join_from(result_values, results, value.run_key == c.run_key)
         .where(value.kind == METRIC, value.name == metric, value.value.is_not(None))
-        .where(c.task_id == task_id, c.scale == scale)
+        .where(c.task_id == task_id, c.scale == scale, c.status == COUNTS)
         .order_by(value.value, c.finished_at, c.run_key)
     )
 

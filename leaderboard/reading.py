@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, fun
 
 from leaderboard.columns import ELAPSED, METRIC, SCORE, SCORES, Columns, columns_at
 from leaderboard.model import RecordedResult, Result
-from leaderboard.naming import MORE_COMPUTE
+from leaderboard.naming import COUNTS, MORE_COMPUTE
 from leaderboard.table import FIXED_COLUMNS, BoardSummary, Cell, Table, TableQuery, UnknownColumn, iso
 from leaderboard.tables import result_texts, result_values, results, submissions
 
@@ -38,6 +38,7 @@ _FIXED: Mapping[str, ColumnElement[Any]] = {
     "certified_error": results.c.certified_error,
 }
 """The fixed columns but for those that are stored as values."""
+_COUNTS = results.c.status == COUNTS
 _MORE_COMPUTE = and_(results.c.compute.is_not(None), results.c.compute > MORE_COMPUTE)
 _FIELDS = [key.label(name) for name, key in _FIXED.items()]
 _TIES = (results.c.finished_at, results.c.run_key)
@@ -158,7 +159,11 @@ def _statements(
         raise UnknownColumn(name, columns.all)
     if name in SCORES or name not in FIXED_COLUMNS:
         kind = SCORE if name in SCORES else METRIC if name in columns.metrics else ELAPSED
-        groups: list[list[ColumnElement[bool]]] = [[]] if query.sort else [[~_MORE_COMPUTE], [_MORE_COMPUTE]]
+        groups: list[list[ColumnElement[bool]]] = [[_COUNTS], [~_COUNTS]]
+        if not query.sort:
+            groups = [[_COUNTS, ~_MORE_COMPUTE], [_COUNTS, _MORE_COMPUTE], [~_COUNTS]]
+        elif kind == ELAPSED:
+            groups = [[]]
         return [part for group in groups for part in _by_value([*matching, *group], kind, name, descending)]
     key = _FIXED[name]
     order = [key.is_(None), *_ordered(key, descending)]

@@ -14,13 +14,14 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, insert, select
 
 from leaderboard.columns import METRIC, SCORE
+from leaderboard.naming import COUNTS
 from leaderboard.score_formula import ScoreFormula
 from leaderboard.tables import anchors as anchors_table
 from leaderboard.tables import result_values, results
 
 
 def adopt(connection: Connection, formula: ScoreFormula) -> bool:
-    """Score every result of the anchors' task version and scale by them, now and from now on.
+    """Score every result of the anchors' task version and scale that counts by them, now and from now on.
 
     False, and nothing changes, if they are the ones in use.
     """
@@ -67,7 +68,7 @@ def _score_again(connection: Connection, formula: ScoreFormula) -> None:
     measured = (
         select(value.run_key, value.name, value.value)
         .join_from(results, result_values, and_(value.run_key == c.run_key, value.kind == METRIC))
-        .where(theirs)
+        .where(theirs, c.status == COUNTS)
     )
     metrics: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for row in connection.execute(measured):

@@ -56,7 +56,7 @@ class TableQuery:
     """A column, with a leading `-` for descending; rows that have no value in it come last either way.
 
     None: best first, by the first metric named `val_loss_*`; by time where there is none. What took more compute (see
-    `naming.MORE_COMPUTE`) then comes after everything else.
+    `naming.MORE_COMPUTE`) then comes after the others. By a metric or a score, what did not succeed comes last of all.
     """
     limit: int | None = 100
     """Rows of a page, 1 to MAX_LIMIT; None takes them all."""

@@ -16,6 +16,7 @@ from sqlalchemy import Table as SqlTable
 
 from leaderboard.columns import ELAPSED, METRIC, columns_of
 from leaderboard.model import Result
+from leaderboard.naming import COUNTS
 from leaderboard.stored_scores import add_scores, formula_of
 from leaderboard.tables import result_columns, result_texts, result_values, results, submissions
 
@@ -66,7 +67,7 @@ def record(connection: Connection, result: Result) -> bool:
         if (kind, name) not in known:
             column = {"kind": kind, "name": name, "position": position}
             _insert_new(connection, result_columns, {"task_id": result.task_id, "scale": result.scale, **column})
-    formula = formula_of(connection, result.task_version, result.scale)
+    formula = formula_of(connection, result.task_version, result.scale) if result.status == COUNTS else None
     if formula is not None:
         add_scores(connection, formula, {result.run_key: result.metrics})
     return True

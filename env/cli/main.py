@@ -114,6 +114,16 @@ def serve(
             help="docker: let other tests' code run beside an evaluation; by default it is frozen, or waits.",
         ),
     ] = False,
+    session_rate: Annotated[
+        float,
+        typer.Option(envvar="RINGFENCE_SESSION_RATE", min=0, help="Requests a second with one token; 0 sets no limit."),
+    ] = 100,
+    address_rate: Annotated[
+        float,
+        typer.Option(
+            envvar="RINGFENCE_ADDRESS_RATE", min=0, help="Requests a second from one address; 0 sets no limit."
+        ),
+    ] = 1000,
     log_format: Annotated[
         LogFormat | None,
         typer.Option(envvar="RINGFENCE_LOG_FORMAT", help="Log every request and test; by default only warnings."),
@@ -152,9 +162,10 @@ def serve(
     service.lease.served_at(address)
     typer.echo(f"ringfence serves {len(service.tasks)} tasks at {address}")
 
+    from env.http.rates import Rates
     from env.http.server import Server  # the other commands do without it
 
-    Server(service).run(sockets=[listening])
+    Server(service, Rates(session=session_rate, address=address_rate)).run(sockets=[listening])
 
 
 @app.command()

@@ -44,6 +44,8 @@ Op = Replace | Insert | StrReplace
 
 @dataclass(frozen=True)
 class Applied:
+    """What an edit came to: the new document, and what was done in words."""
+
     document: Document
     what: str
     """For the observation, e.g. `Replaced lines 22..31 with 17 line(s)`."""

@@ -8,6 +8,8 @@ import socket
 import uvicorn
 
 from env.http.app import create_app
+from env.http.connections import BoundedConnection
+from env.http.rates import Rates
 from env.service.service import Service
 
 GRACE_S = 3
@@ -17,9 +19,10 @@ GRACE_S = 3
 class Server(uvicorn.Server):
     """Stops without waiting for those who wait for a test."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, rates: Rates | None = None) -> None:
         config = uvicorn.Config(
-            create_app(service),
+            create_app(service, rates),
+            http=BoundedConnection,
             log_config=None,  # its loggers pass on to ours
             log_level="warning",
             access_log=False,

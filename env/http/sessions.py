@@ -23,7 +23,7 @@ from env.api.arguments import (
 from env.api.refusal import Refused
 from env.api.tools import Checked, Edited, Started, Submitted, TestTicket
 from env.http.headers import bearer, idempotency_key
-from env.http.responses import AGAIN_S, answer_response, answers_with, json_response
+from env.http.responses import AGAIN_S, answer_response, answers_with, download, json_pieces, json_response
 from env.http.toolroute import ToolRoute
 from env.service.call import A, Call
 from env.service.opening import Wanted
@@ -93,18 +93,18 @@ def sessions_router(service: Service) -> APIRouter:
             n = answer.test.n
             with contextlib.suppress(*OUTAGES):  # the test is bought: what came of it can be asked for later
                 await lifecycle.wait(session_id, n, wait)
-                seen = views.test(bearer(request), session_id, n)
+                seen = await views.test_aside(bearer(request), session_id, n)
                 return json_response(tools.progressed(answer, seen), 202)
         return answer_response(answer, 202)
 
     @router.get("/{session_id}/tests/{n}", response_model=schema.TestView)
     async def read_test(session_id: str, n: TestNumber, request: Request, wait: Wait = 0) -> Response:
         """Status, progress and result of a test."""
-        seen = views.test(bearer(request), session_id, n)
+        token = bearer(request)
         if wait:
+            views.news(token, session_id, n, 0)  # refuses before the waiting begins
             await lifecycle.wait(session_id, n, wait)
-            seen = views.test(bearer(request), session_id, n)
-        return json_response(seen)
+        return json_response(await views.test_aside(token, session_id, n))
 
     @router.get(
         "/{session_id}/tests/{n}/events", response_class=StreamingResponse, responses=answers_with("text/event-stream")
@@ -112,7 +112,7 @@ def sessions_router(service: Service) -> APIRouter:
     async def events(session_id: str, n: TestNumber, request: Request) -> StreamingResponse:
         """Server-sent events: `status`, `metrics` and `progress` as they come, then `result`."""
         token = bearer(request)
-        views.test(token, session_id, n)  # refuses before the stream begins
+        views.news(token, session_id, n, 0)  # refuses before the stream begins
         return StreamingResponse(_events(service, token, session_id, n), media_type="text/event-stream")
 
     @router.post("/{session_id}/tests/{n}/cancel", response_model=schema.TestView)
@@ -120,7 +120,7 @@ def sessions_router(service: Service) -> APIRouter:
         """Stop a test and free its devices. A test that was still queued is refunded."""
         tools.cancel(bearer(request), session_id, n)
         await lifecycle.wait(session_id, n, wait)
-        return json_response(views.test(bearer(request), session_id, n))
+        return json_response(await views.test_aside(bearer(request), session_id, n))
 
     @quick.post("/{session_id}/submit", response_model=Submitted)
     async def submit(session_id: str, body: SubmitArguments, request: Request) -> Response:
@@ -130,7 +130,9 @@ def sessions_router(service: Service) -> APIRouter:
     @router.get("/{session_id}/trajectory", response_model=schema.TrajectoryView)
     async def trajectory(session_id: str, request: Request) -> Response:
         """Every step with its tool, input, observation and time, and the final files."""
-        return json_response(views.trajectory(bearer(request), session_id))
+        whole, steps = views.trajectory(bearer(request), session_id)
+        pieces = json_pieces(whole, "steps", steps)
+        return await download(pieces, service.snapshots, "application/json")
 
     # First those that are called most: routes are tried in order.
     router.routes[:0] = quick.routes
@@ -141,7 +143,8 @@ async def _events(service: Service, token: str | None, session_id: str, n: int) 
     status, shown, standing = None, 0, None
     while not service.lifecycle.stopping:
         try:
-            seen = service.views.test(token, session_id, n)
+            seen = service.views.news(token, session_id, n, shown)
+            result = await service.views.test_aside(token, session_id, n) if seen.over else None
         except OUTAGES:
             yield ": the database does not answer\n\n"
             await asyncio.sleep(AGAIN_S)
@@ -149,11 +152,12 @@ async def _events(service: Service, token: str | None, session_id: str, n: int) 
         if seen.status != status:
             status = seen.status
             yield _event("status", TestTicket(n=n, status=status).to_dict())
-        for point in seen.progress.series[shown:]:
+        points = seen.progress.series if result is None else result.progress.series[shown:]
+        for point in points:
             yield _event("metrics", point.to_dict())
-        shown = max(shown, len(seen.progress.series))
-        if seen.ended_at is not None:
-            yield _event("result", seen.to_dict())
+        shown += len(points)
+        if result is not None:
+            yield _event("result", result.to_dict())
             return
         progress = seen.progress.model_dump(exclude={"series"})
         if progress != standing:

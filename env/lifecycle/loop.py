@@ -13,6 +13,7 @@ from pathlib import Path
 from env.lifecycle.attempts import Attempts
 from env.lifecycle.devices import DeviceReturns
 from env.lifecycle.execution import Execution
+from env.lifecycle.leftovers import clear_up
 from env.lifecycle.news import TestNews
 from env.lifecycle.plan import on_gpus
 from env.lifecycle.progress import NoWatcher, Progress, Watcher
@@ -146,8 +147,7 @@ class Lifecycle(TestNews):
             self._execution.machine = await ask(self._runner.describe)
             for lack in await ask(self._runner.lacks):
                 log.warning("this host's sandbox: %s. To mend it, %s", lack.what, lack.remedy)
-            await self._remove_orphans()
-            self._keep_off_others()
+            await clear_up(self._store, self._attempts, self._returns, self._ours)
             self._under_way = await self._turns.take_up()
             self._tidy.set()
         self._woken.clear()
@@ -243,19 +243,6 @@ class Lifecycle(TestNews):
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a test's supervision broke down", exc_info=error)
-
-    async def _remove_orphans(self) -> None:
-        """Runs of tests that are over, and of rehearsals: the service died before the clean-up."""
-        with self._store.begin() as conn:
-            wanted = {one.key for one in unfinished(conn)}
-        await self._attempts.remove_where(lambda key: key not in wanted)
-
-    def _keep_off_others(self) -> None:
-        """Runs of tests that are not ours may still go on."""
-        with self._store.begin() as conn:
-            for one in unfinished(conn):
-                if one.status is Status.RUNNING and not self._ours(one.session_id):
-                    self._returns.keep_off(held_devices(conn, one))
 
 
 def utc_now() -> datetime:

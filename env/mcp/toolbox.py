@@ -46,6 +46,8 @@ Tell = Callable[[ProgressView], Awaitable[None]]
 
 
 class Toolbox:
+    """The tools as an MCP client calls them, and what each answers."""
+
     def __init__(self, service: Service) -> None:
         self._service = service
         self._checks: set[asyncio.Task[Checked | TurnedDown]] = set()

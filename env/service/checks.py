@@ -23,11 +23,13 @@ from env.store.store import Store
 def lint(live: LiveSession) -> None:
     """Raises FenceViolation."""
     for edited in live.workspace.documents.values():
-        original = live.history[0].documents.get(edited.filename)
+        original = live.opened.documents.get(edited.filename)
         check_source(original, edited, override_keys=live.session.task.override_keys)
 
 
 class Checks:
+    """Rehearses a session's files at its agent's call, and keeps count of how often."""
+
     def __init__(
         self,
         store: Store,

@@ -35,6 +35,8 @@ class Remembered:
 
 
 class Repeats:
+    """Keeps answers under their Idempotency-Keys, and finds them again."""
+
     def __init__(self, store: Store) -> None:
         self._store = store
 

@@ -28,7 +28,7 @@ from env.service.views import Views
 from env.store.engine import Checkpoints, open_database
 from env.store.lease import NO_LEASE, Lease
 from env.store.outage import OUTAGES, Loop, said
-from env.store.snapshots import snapshots_of
+from env.store.snapshots import Snapshots
 from env.store.store import Store
 from env.telemetry.metrics import Metrics
 from env.telemetry.watch import Telemetry
@@ -86,6 +86,8 @@ class Service:
     closing: Closing
     catalogue: Catalogue
     boards: LeaderboardReader
+    snapshots: Snapshots
+    """For what takes its time to read."""
     open_to_all: bool
     """No operator keys are configured: it listens on loopback only."""
 
@@ -126,7 +128,8 @@ def build(
     store = Store(engine)
     anchors = anchors or {}
     catalogue = Catalogue(tasks, anchors)
-    boards = LeaderboardReader(store, tasks, catalogue, snapshots_of(engine))
+    snapshots = Snapshots(engine)
+    boards = LeaderboardReader(store, tasks, catalogue, snapshots)
     for scale, each in (item for of_task in anchors.values() for item in of_task.items()):
         boards.adopt(scale, each)
     access = Access(_secret(settings.state_dir), settings.keys)
@@ -153,7 +156,7 @@ def build(
         ours=own.__contains__ if settings.only_own_sessions else everybodys,
     )
     steps = Steps(store, live, access, clock)
-    views = Views(store, live, lifecycle, access)
+    views = Views(store, live, lifecycle, access, snapshots)
     rehearsals = Rehearsals(runner, lifecycle.tidied, turns)
     checks = Checks(store, live, steps, rehearsals, access, lambda: lifecycle.trouble)
     closing = Closing(store, live, clock, settings.patience)
@@ -174,10 +177,11 @@ def build(
         opening=Opening(store, live, tasks, access, new_id, clock, settings.default_scale),
         tools=SessionTools(store, live, steps, lifecycle, checks, access, clock),
         views=views,
-        history=History(store, live, views),
+        history=History(store, live, views, snapshots),
         closing=closing,
         catalogue=catalogue,
         boards=boards,
+        snapshots=snapshots,
         open_to_all=access.open_to_all,
     )
 

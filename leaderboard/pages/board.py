@@ -45,7 +45,8 @@ class HeadingGroup:
 class BoardRow:
     """One result as a row of the page's table."""
 
-    rank: int
+    rank: int | None
+    """Its place in the order; None for a result that does not count."""
     run_key: str
     agent: str
     agent_address: str
@@ -164,7 +165,7 @@ def _row(
     agent, session_id, test = str(row["agent"]), str(row["session_id"]), row["test"]
     assert isinstance(test, int)
     return BoardRow(
-        rank=rank,
+        rank=rank if row["status"] == naming.COUNTS else None,
         run_key=str(row.get("run_key") or f"{session_id}-{test}"),
         agent=agent,
         agent_address=query.address(agent=agent),

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from leaderboard.curve import Curve
 from leaderboard.model import RESULT_STATUSES
+from leaderboard.naming import COUNTS
 from leaderboard.pages.address import MAX_RUNS, BoardAddress
 from leaderboard.pages.board import BoardView, board_view
 from leaderboard.pages.listing import blocks
@@ -83,5 +84,5 @@ def task_page(
 
 
 def _chosen(board: BoardView, baselines: Sequence[Standing]) -> tuple[str, ...]:
-    first = [row.run_key for row in board.rows if row.status != "cancelled"][:_CHOSEN]
+    first = [row.run_key for row in board.rows if row.status == COUNTS][:_CHOSEN]
     return tuple(dict.fromkeys([*first, *(standing.run_key for standing in baselines[:1])]))

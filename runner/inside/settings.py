@@ -42,7 +42,7 @@ class EvaluationSettings:
     eval_tokens: int | None
     """At most this many held-out tokens are scored; None scores them all."""
     max_parameters: int
-    """The most numbers that the checkpoint may hold, as `judge/checkpoint.py` counts them."""
+    """The most numbers that the checkpoint may hold, as `charges.py` counts them."""
     meet_dir: Path
     """The folder where workers and evaluator meet: a folder in it for each worker, by its name."""
     scorers: int

@@ -15,8 +15,8 @@ Visit = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def address(shared: Server) -> str:
-    """Of the page of a task with three submitted results, one of them failed."""
-    for name, comment in (("ann", "x"), ("bob", "y"), ("eve", "fake: exit=1")):
+    """Of the page of a task with four submitted results, one of them failed."""
+    for name, comment in (("ann", "x"), ("bob", "y"), ("cat", "z"), ("eve", "fake: exit=1")):
         agent = shared.open(agent=name)
         agent.call("edit", {"start_line": 246, "end_line": 246, "content": f"    # {comment}"})
         agent.post("/test?wait=30")
@@ -31,11 +31,11 @@ def agents(page: Page) -> list[str]:
 def test_a_click_on_a_column_sorts_and_a_second_turns_it_round(visit: Visit, address: str) -> None:
     page = visit(address)
     by_loss = agents(page)
-    assert sorted(by_loss) == ["ann", "bob", "eve"]
+    assert sorted(by_loss) == ["ann", "bob", "cat", "eve"]
     assert by_loss[-1] == "eve"  # no loss: last either way
     column = page.locator("th", has_text="Agent")
     expect(column).to_have_attribute("aria-sort", "none")
-    for order, expected in (("ascending", ["ann", "bob", "eve"]), ("descending", ["eve", "bob", "ann"])):
+    for order, expected in (("ascending", ["ann", "bob", "cat", "eve"]), ("descending", ["eve", "cat", "bob", "ann"])):
         column.get_by_role("link").click()
         expect(column).to_have_attribute("aria-sort", order)
         assert agents(page) == expected
@@ -62,12 +62,13 @@ def test_boxes_choose_curves_and_the_address_keeps_them(visit: Visit, address: s
     legend = page.locator(".legend li")
     expect(legend).to_have_count(3)
     expect(page.locator(".chart canvas")).to_be_visible()
-    page.get_by_role("checkbox", name=re.compile("Curve of eve")).uncheck()
+    expect(page.get_by_role("checkbox", name=re.compile("Curve of eve"))).not_to_be_checked()  # it failed
+    page.get_by_role("checkbox", name=re.compile("Curve of cat")).uncheck()
     expect(legend).to_have_count(2)
     expect(page).to_have_url(re.compile("run="))
     again = visit(page.url)
     expect(again.locator(".legend li")).to_have_count(2)
-    expect(again.get_by_role("checkbox", name=re.compile("Curve of eve"))).not_to_be_checked()
+    expect(again.get_by_role("checkbox", name=re.compile("Curve of cat"))).not_to_be_checked()
 
 
 def test_curves_can_be_switched_and_axes_chosen(visit: Visit, address: str) -> None:
@@ -183,7 +184,7 @@ def test_without_script_the_page_still_sorts_filters_and_shows_points(visit: Vis
     page = visit(address, java_script_enabled=False)
     with page.expect_navigation():
         page.locator("th", has_text="Agent").get_by_role("link").click()
-    assert agents(page) == ["ann", "bob", "eve"]
+    assert agents(page) == ["ann", "bob", "cat", "eve"]
     with page.expect_navigation():
         page.get_by_role("button", name="Show the chosen curves").click()
     assert page.locator("table.points").count() == 3

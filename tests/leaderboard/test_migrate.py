@@ -3,20 +3,21 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
 
 from leaderboard import migrate, reading, writing
 from leaderboard.model import Result
-from leaderboard.tables import metadata
+from leaderboard.tables import metadata, result_values
 from tests.support.processes import next_line, started
 
-NEWEST = "0006"
+NEWEST = "0007"
 TABLES = {"anchors", "results", "result_texts", "result_values", "result_columns", "submissions"}
 
 SLOW_REVISION = """
@@ -101,6 +102,20 @@ def test_an_engine_that_begins_its_own_transactions_is_fine(tmp_path: Path) -> N
         upgrade(connection)
         assert versions(connection) == [NEWEST]
     engine.dispose()
+
+
+def test_scores_that_what_failed_once_got_are_dropped(file_engine: Engine, make_result: Callable[..., Result]) -> None:
+    with file_engine.connect() as connection:
+        upgrade(connection)
+        with connection.begin():
+            for test, status in enumerate(("succeeded", "cancelled", "failed"), 1):
+                writing.record(connection, make_result(test, status=status))
+                score = {"run_key": f"s-{test}", "kind": "score", "name": "score", "position": 0, "value": 0.9}
+                connection.execute(insert(result_values).values(score))
+            connection.execute(text(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '0006'"))
+        upgrade(connection)
+        kept = select(result_values.c.run_key).where(result_values.c.kind == "score")
+        assert connection.execute(kept).scalars().all() == ["s-1"]
 
 
 def test_two_histories_live_in_one_database(file_engine: Engine, tmp_path: Path) -> None:

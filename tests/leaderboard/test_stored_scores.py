@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from leaderboard import reading, stored_scores, writing
-from leaderboard.model import Result
+from leaderboard.model import RESULT_STATUSES, Result
 from leaderboard.score_formula import Anchor, ScoreFormula
 from leaderboard.table import TableQuery
 
@@ -46,6 +46,14 @@ def test_results_recorded_before_are_scored_when_anchors_become_known(connection
     assert scores(connection) == [(1, None), (2, None)]
     assert stored_scores.adopt(connection, anchored())
     assert scores(connection) == [(1, 0.5), (2, 0.0)]
+
+
+@pytest.mark.parametrize("status", sorted(set(RESULT_STATUSES) - {"succeeded"}))
+def test_what_did_not_succeed_has_no_score(connection: Connection, add: Add, status: str) -> None:
+    add(1, metrics={LOSS: 2.3}, status=status)
+    stored_scores.adopt(connection, anchored())
+    add(2, metrics={LOSS: 2.3}, status=status)
+    assert scores(connection) == [(1, None), (2, None)]
 
 
 def test_other_anchors_of_the_same_version_score_everything_again(connection: Connection, add: Add) -> None:

@@ -261,16 +261,20 @@ def test_a_time_under_a_metrics_name_does_not_displace_it(connection: Connection
     assert len(set(table.columns)) == len(table.columns)
 
 
-def test_what_took_more_compute_ranks_after_everything_else_on_every_page(connection: Connection, add: Add) -> None:
+def test_what_took_more_compute_ranks_after_what_did_not_and_what_failed_last_on_every_page(
+    connection: Connection, add: Add
+) -> None:
     add(1, metrics={LOSS: 2.0}, compute=1.26)
     add(2, metrics={LOSS: 2.4}, compute=1.25)
     add(3, metrics={LOSS: 2.5})
     add(4, metrics={}, status="failed")
     add(5, metrics={LOSS: 2.3}, compute=0.9)
     add(6, metrics={LOSS: 1.9}, compute=14.0)
-    ranked = [5, 2, 3, 4, 6, 1]
+    add(7, metrics={LOSS: 1.1}, status="cancelled")
+    ranked = [5, 2, 3, 6, 1, 7, 4]
     assert numbers(connection) == ranked
     for size in (1, 2, 4, 5):
-        assert [n for at in range(0, 6, size) for n in numbers(connection, limit=size, offset=at)] == ranked
-    assert numbers(connection, sort=LOSS) == [6, 1, 5, 2, 3, 4]
+        assert [n for at in range(0, 7, size) for n in numbers(connection, limit=size, offset=at)] == ranked
+    assert numbers(connection, sort=LOSS) == [6, 1, 5, 2, 3, 7, 4]
+    assert numbers(connection, sort=f"-{LOSS}") == [3, 2, 5, 1, 6, 7, 4]
     assert numbers(connection, sort="-compute")[:3] == [6, 1, 2]
