@@ -44,7 +44,7 @@ def test_a_thousand_honest_certificates_give_no_alarm(tokenizer, metric):
 def test_an_honest_claim_is_too_good_less_often_than_once_in_ten_thousand(tokenizer, metric):
     rng = np.random.default_rng(4)
     for model in EXAMS[tokenizer, metric].models:
-        certificates = [simulated(tokenizer, metric, rng, model=model) for _ in range(1000)]
+        certificates = [simulated(tokenizer, metric, rng, model=model) for _ in range(500)]
         room = np.array([one.limit - one.advantage for one in certificates])
         assert room.mean() / room.std() > 3.72  # of the normal distribution's tail
 
@@ -52,7 +52,7 @@ def test_an_honest_claim_is_too_good_less_often_than_once_in_ten_thousand(tokeni
 @every_exam
 def test_a_claim_that_is_much_too_good_is_caught(tokenizer, metric):
     rng = np.random.default_rng(2)
-    forged = {"val_loss": 0.05, "wikitext2_ppl": 0.15, "lambada_ppl": 0.35}[metric]
+    forged = {"val_loss": 0.05, "wikitext2_ppl": 0.2, "lambada_ppl": 0.4}[metric]
     caught = [
         one.advantage > one.limit for one in (simulated(tokenizer, metric, rng, forged=forged) for _ in range(500))
     ]

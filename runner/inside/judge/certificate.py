@@ -67,7 +67,7 @@ SPREADS: Mapping[str, Mapping[str, Spread]] = {
     "bytes": {
         "val_loss": Spread(beside=Scatter(token=0.45, text=0.05), alone=Scatter(token=1.2, text=0.1)),
         "wikitext2_ppl": Spread(beside=Scatter(token=0.45, text=0.03), alone=Scatter(token=1.2, text=0.1)),
-        "lambada_ppl": Spread(beside=Scatter(token=0.55, text=0.05), alone=Scatter(token=1.8, text=0.1)),
+        "lambada_ppl": Spread(beside=Scatter(token=0.6, text=0.05), alone=Scatter(token=1.8, text=0.1)),
     },
     "gpt2": {
         "val_loss": Spread(beside=Scatter(token=0.9, text=0.12), alone=Scatter(token=3.6, text=0.6)),
