@@ -250,8 +250,8 @@ def _toml(sandbox: Sandbox) -> str:
 def write_task(folder: Path, name: str) -> Path:
     """A task with a built-in one's ranges, whose smoke test takes a few seconds: `residual`, or `residual--hasty`.
 
-    Variants: `hasty` gives up on what takes longer, `roomy` has room for larger models, `few` is audited in few places,
-    `full` is the smoke test as it is built in, `seed-N` starts elsewhere.
+    Variants: `hasty` gives up on what takes longer, `brief` at once, `roomy` has room for larger models, `few` is
+    audited in few places, `full` is the smoke test as it is built in, `seed-N` starts elsewhere.
     """
     base, *variants = name.split("--")
     task = load_tasks(())[f"llm-pretrain-{base}"]
@@ -267,12 +267,16 @@ editable = {[list(pair) for pair in task.editable]}
 override_keys = {list(task.override_keys)}
 [scales.smoke]
 {"max_parameters = 200_000" if "roomy" in variants else ""}
-{"" if "full" in variants else _SMALL.format(timeout_s=25 if "hasty" in variants else 300)}
+{"" if "full" in variants else _SMALL.format(timeout_s=_timeout_s(variants))}
 [scales.smoke.settings]
 {"".join(f"seed = {one.removeprefix('seed-')}" for one in variants if one.startswith("seed-"))}
 {"" if "full" in variants else _FEWER.format(samples=12 if "few" in variants else 256)}
 """)
     return folder
+
+
+def _timeout_s(variants: list[str]) -> int:
+    return 8 if "brief" in variants else 25 if "hasty" in variants else 300
 
 
 _SMALL = """\

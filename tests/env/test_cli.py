@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.support.command import ringfence
 from tests.support.processes import plain_environment, run_to_end
-from tests.support.service import TASK, Serve
+from tests.support.service import TASK, Serve, services
 
 MINIMAL = """\
 id = "my-task"
@@ -103,12 +104,26 @@ def test_options_come_from_the_environment_too(tmp_path: Path) -> None:
     assert "'huge'" in shown.stderr
 
 
+@dataclass(frozen=True)
+class Demo:
+    """A demo that was played: what it printed, and the state it left."""
+
+    shown: subprocess.CompletedProcess[str]
+    state: Path
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, smoke_data: Path) -> Demo:
+    state = tmp_path_factory.mktemp("demo") / "state"
+    state.mkdir()
+    (state / "data").symlink_to(smoke_data)
+    return Demo(process("demo", "--state", str(state)), state)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)  # two trainings and all that is scored, on a busy machine
-def test_the_demo_plays_a_whole_session(tmp_path: Path, smoke_data: Path) -> None:
-    (tmp_path / "state").mkdir()
-    (tmp_path / "state" / "data").symlink_to(smoke_data)
-    shown = process("demo", "--state", str(tmp_path / "state"))
+def test_the_demo_plays_a_whole_session(demo: Demo) -> None:
+    shown = demo.shown
     told = shown.stdout
     assert shown.returncode == 0, told + shown.stderr
     assert "not a sandbox" in shown.stderr
@@ -124,6 +139,24 @@ def test_the_demo_plays_a_whole_session(tmp_path: Path, smoke_data: Path) -> Non
     assert "demo-rmsnorm" in told
     assert "demo-template" in told
     assert re.search(rf"Leaderboard: http://127\.0\.0\.1:\d+/v1/leaderboards/{TASK}", told)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_real_test_has_its_compute_data_and_exam_in_its_row(demo: Demo) -> None:
+    """Read by a service that goes on where the demo ended."""
+    with services(lambda: demo.state, "--runner", "fake") as start, start().client() as client:
+        (row,) = client.get(f"/v1/leaderboards/{TASK}", params={"agent": "demo-template"}).json()["rows"]
+        result = client.get(f"/v1/results/{row['run_key']}").json()
+    record = result["record"]
+    assert 0.6 < row["compute"] == result["compute"] < 1.6
+    assert record["compute"]["measure"] == "cpu"
+    assert record["compute"]["ratio"] == pytest.approx(row["compute"], abs=1e-4)
+    assert record["exam"] == {"data_set": "smoke", "sat": True, "why_not": ""}
+    assert all(len(digest) == 64 for use in ("training", "held_out") for digest in record["data"][use].values())
+    assert record["data"]["reserve"] == {}
+    assert len(record["reference"]) == 32
+    assert all(run["cpu_s"] > 0 for run in record["runs"])
 
 
 def test_a_state_folder_serves_one_service(serve: Serve) -> None:
