@@ -17,6 +17,7 @@ from runner.container.sandbox import Sandbox
 from tasks.load import load_tasks
 from tests.support.containers import containers_with
 from tests.support.service import Agent, Server, services
+from tests.support.tasks import TRAIN
 
 HERE = Path(__file__).parent
 METRIC = "val_loss_gpt-smoke"
@@ -257,7 +258,7 @@ def write_task(folder: Path, name: str) -> Path:
     task = load_tasks(())[f"llm-pretrain-{base}"]
     folder.mkdir(parents=True)
     (folder / "description.md").write_text("A built-in task, smaller.\n")
-    (folder / "train.sh").write_bytes((HERE / "train.sh").read_bytes())
+    (folder / "train.sh").write_text(TRAIN)
     (folder / "task.toml").write_text(f"""\
 id = "range-{name}"
 title = "A range for attacks"

@@ -22,11 +22,8 @@ script = "train.sh"
 role = "train"
 timeout_s = 100
 """
-# One process and no downstream tasks: most of a short test goes into starting processes that import torch.
-TRAIN = """\
-export OMP_NUM_THREADS=1 TORCH_CPP_LOG_LEVEL=ERROR RANK=0 WORLD_SIZE=1 MASTER_ADDR=127.0.0.1 MASTER_PORT=0
-exec python "$SCRIPT"
-"""
+TRAIN = (Path(__file__).parent / "train.sh").read_text()
+"""A stage's script. One process and no downstream tasks: most of a short test goes into starting what imports torch."""
 
 
 SHORT = """\
