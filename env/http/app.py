@@ -19,11 +19,11 @@ from env.http.catalogue import catalogue_router
 from env.http.heads import HeadAsGet
 from env.http.health import health_router
 from env.http.hosts import LoopbackNames
+from env.http.mcp_route import McpRoute
 from env.http.observe import Observe
 from env.http.pages import pages_router
 from env.http.responses import MAX_BODY_BYTES, on_http_error, on_invalid, on_outage, on_refusal
 from env.http.sessions import sessions_router
-from env.mcp.server import McpEndpoint
 from env.service.repeats import MAX_KEY_CHARS
 from env.service.service import Service
 from env.store.outage import OUTAGES
@@ -44,7 +44,7 @@ class _Application(FastAPI):
 
 
 def create_app(service: Service) -> FastAPI:
-    mcp = McpEndpoint(service)
+    mcp = McpRoute(service)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
