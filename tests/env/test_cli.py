@@ -136,6 +136,7 @@ def test_the_demo_plays_a_whole_session(demo: Demo) -> None:
         assert re.search(rf"Final metrics \(gpt-smoke\): .*{metric}_gpt-smoke=\d+\.\d{{4}}", told)
     assert "arc_easy_lm-eval-smoke=" in told
     assert "[submit] Finalized test #1 as final." in told
+    assert "[NOTE] The training's last report" not in told
     assert "demo-rmsnorm" in told
     assert "demo-template" in told
     assert re.search(rf"Leaderboard: http://127\.0\.0\.1:\d+/v1/leaderboards/{TASK}", told)
