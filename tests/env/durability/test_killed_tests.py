@@ -86,7 +86,7 @@ def kill_until_done(server: Server, work: list[Future[Any]], moments: random.Ran
         server.kill()
         server.start()
         kills += 1
-        if kills == 15:
+        if kills == 10:
             break
     return kills
 
