@@ -37,6 +37,7 @@ max_iters = 20
 eval_iters = 2
 eval_tokens = 8192
 audit_samples = 256
+certificate_tokens = 2048
 """
 NORM = """\
 class LayerNorm(nn.Module):

@@ -15,7 +15,10 @@ world_size = 1
 [scales.smoke.settings]
 max_iters = 30
 eval_interval = 10
+eval_iters = 2
 eval_tokens = 8192
+audit_samples = 256
+certificate_tokens = 2048
 [[scales.smoke.stages]]
 label = "gpt-smoke"
 script = "train.sh"
@@ -38,6 +41,7 @@ eval_interval = 10
 eval_iters = 2
 eval_tokens = 8192
 audit_samples = 64
+certificate_tokens = 2048
 """
 
 

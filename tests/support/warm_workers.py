@@ -42,8 +42,10 @@ def warm_workers() -> Iterator[StartWorker]:
                     os.killpg(pid, signal.SIGKILL)
                 until(lambda: not Path(f"/proc/{pid}").exists())
 
-        yield start
-        asking.close()
+        try:
+            yield start
+        finally:
+            asking.close()  # which ends it
 
 
 def _become_worker(environment: dict[str, str], folder: str) -> None:
