@@ -23,10 +23,13 @@ editable = [[3, 14], [20, 22]]
 """
 
 
+NO_ENGINE = "unix:///dev/null/no-engine"
+"""Whatever engine this machine has."""
+
+
 def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    no_engine = {"DOCKER_HOST": "unix:///dev/null/no-engine"}  # whatever engine this machine has
     command = [sys.executable, "-m", "env.cli", *arguments]
-    return run_to_end(command, 380, plain_environment() | no_engine | environment)
+    return run_to_end(command, 380, plain_environment() | {"DOCKER_HOST": NO_ENGINE} | environment)
 
 
 @pytest.fixture
@@ -89,13 +92,23 @@ def test_task_check_names_file_and_key_of_a_mistake(minimal: Path, old: str, new
         (["--runner", "fake", "--db", "nonsense"], "cannot open the database"),
         (["--runner", "fake", "--db", "sqlite:////dev/null/all.db"], "there is no folder /dev/null"),
         (["--runner", "fake", "--tasks", "/nowhere/at/all"], "/nowhere/at/all"),
-        (["--runner", "fake", "--port", "1", "--host", "192.0.2.1", "--key", "k"], "cannot listen on 192.0.2.1"),
     ],
 )
-def test_serve_says_why_it_does_not_start(tmp_path: Path, arguments: list[str], said: str) -> None:
-    shown = process("serve", "--state", str(tmp_path / "state"), *arguments)
-    assert shown.returncode == 2
+def test_serve_says_why_it_does_not_start(
+    tmp_path: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", NO_ENGINE)
+    shown = ringfence("serve", "--state", str(tmp_path / "state"), *arguments)
+    assert shown.exit_code == 2
     assert said in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_serve_says_where_it_cannot_listen(tmp_path: Path) -> None:
+    address = ("--host", "192.0.2.1", "--port", "1", "--key", "k")
+    shown = process("serve", "--state", str(tmp_path / "state"), "--runner", "fake", *address)
+    assert shown.returncode == 2
+    assert "cannot listen on 192.0.2.1" in shown.stderr
     assert "Traceback" not in shown.stderr
 
 
@@ -177,17 +190,17 @@ def test_the_version_is_told() -> None:
 
 
 def test_a_folder_that_is_not_there_gets_no_database(tmp_path: Path) -> None:
-    shown = process(
+    shown = ringfence(
         "serve", "--runner", "fake", "--state", str(tmp_path / "s"), "--db", f"sqlite:///{tmp_path}/no/x.db"
     )
-    assert shown.returncode == 2
+    assert shown.exit_code == 2
     assert f"there is no folder {tmp_path}/no for the database" in shown.stderr
     assert not (tmp_path / "no").exists()
 
 
 def test_an_empty_secret_is_none(tmp_path: Path) -> None:
     (tmp_path / "secret").touch()
-    shown = process("serve", "--runner", "fake", "--state", str(tmp_path))
-    assert shown.returncode == 2
+    shown = ringfence("serve", "--runner", "fake", "--state", str(tmp_path))
+    assert shown.exit_code == 2
     assert f"{tmp_path}/secret holds 0 bytes, and 32 are needed" in shown.stderr
     assert "Traceback" not in shown.stderr
