@@ -67,6 +67,25 @@ def baselines(connection: Connection, task_id: str, scale: str, metric: str) -> 
     return list(by_agent.values())[:MAX_BASELINES]
 
 
+def best_of_session(connection: Connection, session_id: str) -> int | None:
+    """The number of the session's test that ranks first, of those without a value the last one; None if none counts."""
+    c, value = results.c, result_values.c
+    ranking = primary_metrics(connection)
+    tests = select(c.run_key, c.test, c.compute, c.task_id, c.scale).where(
+        c.session_id == session_id, c.status == COUNTS
+    )
+    ranked = []
+    for row in connection.execute(tests).all():
+        metric = ranking.get((row.task_id, row.scale))
+        of_row = select(value.value).where(value.run_key == row.run_key, value.kind == METRIC, value.name == metric)
+        measured = connection.execute(of_row).scalar()
+        more = row.compute is not None and row.compute > MORE_COMPUTE
+        ranked.append(
+            (measured is None, more, measured or 0.0, row.test if measured is not None else -row.test, row.test)
+        )
+    return min(ranked)[-1] if ranked else None
+
+
 def _best(connection: Connection, task_id: str, scale: str, metric: str) -> Standing | None:
     statement = (
         _ranked(task_id, scale, metric)

@@ -1,4 +1,4 @@
-"""A result's score against its task's anchors, as MLS-Bench defines it. Pure: numbers in, a number or None out.
+"""A result's score against its task's anchors, by MLS-Bench's formula (arXiv 2605.08678). Numbers in, number out.
 
 The worst baseline scores 0, the best one 0.5, the bound 1; `delta_noise` says how much of a difference is luck.
 """

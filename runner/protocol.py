@@ -77,12 +77,16 @@ class RunSpec:
 
 
 class Phase(StrEnum):
+    """How far a run is, as its host knows."""
+
     UNKNOWN = "unknown"  # never submitted here, or its traces were removed
     RUNNING = "running"  # submitted; its processes may still be starting
     ENDED = "ended"  # over: no process of it is left, `Exit` says how
 
 
 class ExitReason(StrEnum):
+    """Why a run is over, as its host saw it: whose fault it is follows elsewhere."""
+
     EXITED = "exited"  # the command ended by itself, `code` is its exit status
     SIGNALLED = "signalled"  # a signal nobody here sent ended it, `code` is the signal's number
     DEADLINE = "deadline"  # killed at `timeout_s`

@@ -58,6 +58,8 @@ class Scale:
 
 @dataclass(frozen=True)
 class SessionBudget:
+    """What a session may spend: tests, rehearsals, steps."""
+
     tests: int = 3
     steps: int = 0
     """Tool calls per session; 0 means no limit."""

@@ -58,11 +58,12 @@ class TaskTable(TomlTable):
     scales: dict[Label, ScaleTable] = {}
 
 
-_EDIT_KEYS: Mapping[str, tuple[str, ...]] = {
+EDIT_KEYS: Mapping[str, tuple[str, ...]] = {
     "replace": ("start_line", "end_line", "content"),
     "insert": ("after_line", "content"),
     "str_replace": ("old_str", "new_str"),
 }
+"""What edits in a baseline's file take: the same as those of agents."""
 
 
 class EditTable(TomlTable):
@@ -76,7 +77,7 @@ class EditTable(TomlTable):
 
     @model_validator(mode="after")
     def _has_what_its_op_takes(self) -> EditTable:
-        wanted = _EDIT_KEYS[self.op]
+        wanted = EDIT_KEYS[self.op]
         missing = [key for key in wanted if getattr(self, key) is None]
         stray = sorted(self.model_fields_set - {"op", *wanted})
         if missing or stray:

@@ -37,7 +37,7 @@ world_size = 1
 max_iters = 2
 eval_interval = 1
 eval_iters = 1
-eval_tokens = 2048
+eval_tokens = 8192
 audit_samples = 64
 [[scales.smoke.stages]]
 label = "gpt-smoke"

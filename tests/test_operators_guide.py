@@ -29,7 +29,7 @@ def test_blocks_that_are_not_run_say_what_they_need() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # four rehearsals and a test
-def test_an_operator_who_follows_it_gets_a_task_solved(tmp_path: Path) -> None:
+def test_an_operator_who_follows_it_gets_a_task_solved(tmp_path: Path, smoke_data: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
@@ -37,6 +37,7 @@ def test_an_operator_who_follows_it_gets_a_task_solved(tmp_path: Path) -> None:
     script = f"set -eu\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}"
     plain = plain_environment()
     plain |= {"PATH": f"{Path(sys.executable).parent}:{plain['PATH']}", "RINGFENCE_PORT": port}
+    plain["RINGFENCE_DATA"] = str(smoke_data)  # made already, and the reference with them
     followed = run_to_end(["bash", "-c", script], 580, plain, cwd=tmp_path)
     told = followed.stdout
     assert followed.returncode == 0, f"{told}\n{followed.stderr}"

@@ -149,6 +149,16 @@ def serve(
             help="Address or network of a proxy whose X-Forwarded headers are believed; may be repeated.",
         ),
     ] = None,
+    session_rate: Annotated[
+        float,
+        typer.Option(envvar="RINGFENCE_SESSION_RATE", min=0, help="Requests a second with one token; 0 sets no limit."),
+    ] = 100,
+    address_rate: Annotated[
+        float,
+        typer.Option(
+            envvar="RINGFENCE_ADDRESS_RATE", min=0, help="Requests a second from one address; 0 sets no limit."
+        ),
+    ] = 1000,
     log_format: Annotated[
         LogFormat | None,
         typer.Option(envvar="RINGFENCE_LOG_FORMAT", help="Log every request and test; by default only warnings."),
@@ -189,9 +199,10 @@ def serve(
     service.lease.served_at(address)
     typer.echo(f"ringfence serves {len(service.tasks)} tasks at {address}")
 
+    from env.http.rates import Rates
     from env.http.server import Server  # the other commands do without it
 
-    Server(service, root_path, proxy or ()).run(sockets=[listening])
+    Server(service, Rates(session=session_rate, address=address_rate), root_path, proxy or ()).run(sockets=[listening])
 
 
 @app.command()

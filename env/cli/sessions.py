@@ -28,6 +28,7 @@ from env.store.lease import take_lease
 from env.store.listing import SessionLine, session_lines
 from env.store.outage import NotOwner
 from env.store.store import Store
+from env.store.trajectory import each_step, last_seq
 
 sessions_app = typer.Typer(help="Sessions: list them, look at one, close one.", no_args_is_help=True)
 _Db = Annotated[str | None, with_help(DB, "As for serve, like --state.")]
@@ -67,7 +68,9 @@ def show(session_id: _SessionId, db: _Db = None, state: State = Path(".ringfence
             if session is None:
                 fail(f"there is no session {session_id}.", 1)
             submission, ending = store.submission(conn, session_id), store.ending(conn, session_id)
-            tests, steps = store.tests(conn, session_id), store.steps(conn, session_id)
+            tests = store.tests(conn, session_id)
+            last = last_seq(conn, session_id)
+            steps = list(each_step(conn, session_id, first=last - 19))
     typer.echo(f"{session.id}: {session.task.id} at {session.scale}, by {session.agent}, opened {session.created_at}")
     if submission is not None:
         typer.echo(f"submitted test #{submission.test} at {submission.at}")
@@ -76,7 +79,7 @@ def show(session_id: _SessionId, db: _Db = None, state: State = Path(".ringfence
     for test in tests:
         devices = f" on {', '.join(test.devices)}" if test.devices else ""
         typer.echo(f"test #{test.n}: {test.status.value}{' (refunded)' if test.refunded else ''}{devices}")
-    for step in steps[-20:]:
+    for step in steps:
         told = next(iter(step.observation.splitlines()), "")[:100]
         typer.echo(f"{step.seq:>5}  {step.at:%Y-%m-%d %H:%M:%S}  {step.tool:<6} {told}")
 

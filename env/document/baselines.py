@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from env.document import Document, EditRefused, Insert, Op, Replace, StrReplace, apply
+from env.document import Document, EditRefused, apply, operation
 from tasks.errors import TaskError
 from tasks.model import Baseline, Task
 
@@ -15,7 +14,7 @@ def baseline_document(task: Task, baseline: Baseline) -> Document:
     document = Document.open(task.filename, task.text, task.editable)
     for number, edit in enumerate(baseline.edits):
         try:
-            document = apply(document, _operation(edit), max_bytes=task.max_file_bytes).document
+            document = apply(document, operation(str(edit["op"]), edit), max_bytes=task.max_file_bytes).document
         except EditRefused as refused:
             file = Path(task.id, "baselines", f"{baseline.name}.toml")
             raise TaskError(file, f"edits[{number}]", refused.message) from refused
@@ -32,15 +31,3 @@ def check_baselines(task: Task) -> None:
             errors.append(error)
     if errors:
         raise TaskError.together(errors)
-
-
-def _operation(edit: Mapping[str, str | int]) -> Op:
-    match edit:
-        case {"op": "replace", "start_line": int(start), "end_line": int(end), "content": str(content)}:
-            return Replace(start, end, content)
-        case {"op": "insert", "after_line": int(after), "content": str(content)}:
-            return Insert(after, content)
-        case {"op": "str_replace", "old_str": str(old), "new_str": str(new)}:
-            return StrReplace(old, new)
-        case _:
-            raise AssertionError(f"an edit that loading should have refused: {edit}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 from env.document.content import accepted, check_size, normalised, split_lines
 from env.document.document import Document
@@ -40,10 +41,22 @@ class StrReplace:
 
 
 Op = Replace | Insert | StrReplace
+_KINDS: Mapping[str, type[Op]] = {"replace": Replace, "insert": Insert, "str_replace": StrReplace}
+OPERATIONS: Mapping[str, tuple[str, ...]] = {
+    name: tuple(field.name for field in fields(kind)) for name, kind in _KINDS.items()
+}
+"""What each operation takes, by the name that it has in edit calls and in baselines' files."""
+
+
+def operation(name: str, given: Mapping[str, Any]) -> Op:
+    """The operation of that name; `given` holds all that it takes, and may hold more."""
+    return _KINDS[name](**{key: given[key] for key in OPERATIONS[name]})
 
 
 @dataclass(frozen=True)
 class Applied:
+    """What an edit came to: the new document, and what was done in words."""
+
     document: Document
     what: str
     """For the observation, e.g. `Replaced lines 22..31 with 17 line(s)`."""

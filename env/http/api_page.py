@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from fastapi import Request
@@ -13,12 +13,11 @@ from env.http.pages import html_page
 from leaderboard.pages.api import Operation, Parameter, api_page
 
 
-def api_route(document: Mapping[str, Any]) -> Route:
-    """The route to the page about this OpenAPI document."""
-    text = api_page(tuple(_operations(document)))
+def api_route(document: Callable[[], Mapping[str, Any]]) -> Route:
+    """The route to the page about the OpenAPI document, which is made when it is first asked for."""
 
     async def page(request: Request) -> Response:
-        return html_page(request, text)
+        return html_page(request, api_page(tuple(_operations(document()))))
 
     return Route("/docs", page, methods=["GET"], include_in_schema=False)
 

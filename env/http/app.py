@@ -20,11 +20,12 @@ from env.http.catalogue import catalogue_router
 from env.http.heads import HeadAsGet
 from env.http.health import health_router
 from env.http.hosts import LoopbackNames
+from env.http.mcp_route import McpRoute
 from env.http.observe import Observe
 from env.http.pages import pages_router
+from env.http.rates import RateLimit, Rates
 from env.http.responses import MAX_BODY_BYTES, on_failure, on_http_error, on_invalid, on_outage, on_refusal
 from env.http.sessions import sessions_router
-from env.mcp.server import McpEndpoint
 from env.service.repeats import MAX_KEY_CHARS
 from env.service.service import Service
 from env.store.outage import OUTAGES
@@ -36,9 +37,17 @@ Calls in a session carry its token as `Authorization: Bearer`. POSTs accept an `
 under the same key gets the first answer again and spends nothing."""
 
 
-def create_app(service: Service, root_path: str = "") -> FastAPI:
+class _Application(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, made when it is first asked for: it takes a fifth of what a start takes."""
+        if self.openapi_schema is None:
+            _describe_headers(super().openapi())
+        return super().openapi()
+
+
+def create_app(service: Service, rates: Rates | None = None, root_path: str = "") -> FastAPI:
     """`root_path`: the prefix of its addresses at the proxy before it, as `/ringfence`."""
-    mcp = McpEndpoint(service)
+    mcp = McpRoute(service)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -51,7 +60,7 @@ def create_app(service: Service, root_path: str = "") -> FastAPI:
                 await loop
         service.engine.dispose()
 
-    app = FastAPI(
+    app = _Application(
         title="Ringfence",
         version=own_version(),
         description=_ABOUT,
@@ -66,6 +75,7 @@ def create_app(service: Service, root_path: str = "") -> FastAPI:
     app.add_middleware(HeadAsGet)
     if service.open_to_all:
         app.add_middleware(LoopbackNames)
+    app.add_middleware(RateLimit, rates=rates or Rates())
     app.add_middleware(Observe, metrics=service.metrics)  # added last, so it goes around the others
     app.add_exception_handler(Refusal, on_refusal)
     for outage in OUTAGES:
@@ -77,15 +87,12 @@ def create_app(service: Service, root_path: str = "") -> FastAPI:
     # Taken over, not included: an included router is searched twice in every call. And in front of the framework's own,
     # as routes are tried in order.
     ours = [route for room in rooms for route in room(service).routes]
-    app.router.routes[:0] = [*ours, Route("/mcp", mcp, methods=["POST"])]
-    _describe_headers(app)
-    app.router.routes.insert(len(ours), api_route(app.openapi()))
+    app.router.routes[:0] = [*ours, api_route(app.openapi), Route("/mcp", mcp, methods=["POST"])]
     return app
 
 
-def _describe_headers(app: FastAPI) -> None:
+def _describe_headers(document: dict[str, Any]) -> None:
     """Adds what handlers read from headers to the OpenAPI document, once, instead of resolving it on every call."""
-    document: dict[str, Any] = app.openapi()
     document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
     key = {"name": "Idempotency-Key", "in": "header", "required": False}
     key |= {"schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS}}

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import chain
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from env.api.arguments import schemas
 from env.api.catalogue import Boards, Leaderboard, Tasks, TaskWhole, Tools
 from env.api.refusal import Refused
 from env.api.results import CurveView, ResultView
 from env.http.headers import bearer
-from env.http.responses import answers_with, json_response
+from env.http.responses import answers_with, download, json_response
 from env.service.service import Service
 from leaderboard.table import MAX_LIMIT, MAX_OFFSET, TableQuery
 
@@ -53,19 +51,19 @@ def catalogue_router(service: Service) -> APIRouter:
     @router.get("/leaderboards", response_model=Boards)
     async def list_leaderboards() -> Response:
         """The tasks that have results."""
-        return json_response(service.boards.boards())
+        return json_response(await service.snapshots.beside(service.boards.boards))
 
     @router.get("/leaderboards/{task_id}.csv", response_class=Response, responses=answers_with("text/csv"))
     async def read_leaderboard_csv(task_id: _TaskId, query: Annotated[TableQuery, Depends(_query)]) -> Response:
         """The same rows as CSV."""
-        pieces = service.boards.csv(task_id, query)
-        first = await run_in_threadpool(next, pieces)  # what the database raises, it raises before the answer begins
-        return StreamingResponse(chain((first,), pieces), media_type="text/csv")
+        pieces = await service.snapshots.beside(service.boards.csv, task_id, query)
+        return await download((piece.encode() for piece in pieces), service.snapshots, "text/csv")
 
     @router.get("/leaderboards/{task_id}", response_model=Leaderboard)
     async def read_leaderboard(task_id: _TaskId, query: Annotated[TableQuery, Depends(_query)]) -> Response:
         """A task's results, best first; submitted ones only unless `final=false`."""
-        return json_response(service.boards.leaderboard(task_id, replace(query, limit=query.limit or PAGE)))
+        query = replace(query, limit=query.limit or PAGE)
+        return await service.snapshots.beside(lambda: json_response(service.boards.leaderboard(task_id, query)))
 
     @router.get("/results/{run_key}", response_model=ResultView)
     async def read_result(run_key: _RunKey, request: Request) -> Response:
@@ -78,7 +76,7 @@ def catalogue_router(service: Service) -> APIRouter:
         points: Annotated[int, Query(ge=8, le=MAX_POINTS, description="About how many points to keep.")] = POINTS,
     ) -> Response:
         """A result's loss curve, thinned so that its extremes survive."""
-        return json_response(service.boards.curve(run_key, points))
+        return json_response(await service.snapshots.beside(service.boards.curve, run_key, points))
 
     return router
 

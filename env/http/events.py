@@ -25,33 +25,35 @@ async def events_of(service: Service, token: str | None, session_id: str, n: int
     attempt = (1, "")
     while not service.lifecycle.stopping:
         try:
-            seen = service.views.test(token, session_id, n)
+            seen = service.views.news(token, session_id, n, shown)
+            result = await service.views.test_aside(token, session_id, n) if seen.over else None
         except OUTAGES:
             yield ": the database does not answer\n\n"
             await asyncio.sleep(AGAIN_S)
             continue
-        progress = seen.progress
         if seen.status != status:
             status = seen.status
             yield _event("status", TestTicket(n=n, status=status).to_dict())
-        now = (progress.attempt, progress.stage or "")
-        if now != attempt:
-            if progress.attempt > 1:
+        now = (seen.progress.attempt, seen.progress.stage or "")
+        if now != attempt and result is None:
+            attempt = now
+            if seen.progress.attempt > 1:
                 live = service.lifecycle.progress(session_id, n)
                 points = 0 if live is None else len(live.earlier)
                 shown = min(shown, points)
-                yield _event("reset", AttemptStarted(attempt=now[0], stage=progress.stage, points=points).to_dict())
-            attempt = now
-        for point in progress.series[shown:]:
-            yield _event("metrics", point.to_dict() | {"attempt": progress.attempt})
-        shown = max(shown, len(progress.series))
-        if seen.ended_at is not None:
-            yield _event("result", seen.to_dict())
+                yield _event("reset", AttemptStarted(attempt=now[0], stage=now[1], points=points).to_dict())
+                continue
+        fresh = seen.progress.series if result is None else result.progress.series[shown:]
+        for point in fresh:
+            yield _event("metrics", point.to_dict() | {"attempt": attempt[0]})
+        shown += len(fresh)
+        if result is not None:
+            yield _event("result", result.to_dict())
             return
-        told = progress.model_dump(exclude={"series"})
-        if told != standing:
-            standing = told
-            yield _event("progress", told)
+        progress = seen.progress.model_dump(exclude={"series"})
+        if progress != standing:
+            standing = progress
+            yield _event("progress", progress)
         with contextlib.suppress(*OUTAGES):
             if not await service.lifecycle.changed(session_id, n, KEEP_ALIVE_S):
                 yield ": still running\n\n"

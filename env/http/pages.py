@@ -15,6 +15,7 @@ from env.api.refusal import Kind, Refusal
 from env.http.headers import bearer
 from env.http.responses import STATUS
 from env.http.session_page import session_page
+from env.service.boards import LeaderboardReader
 from env.service.service import Service
 from leaderboard.pages.address import BoardAddress
 from leaderboard.pages.assets import PREFIX, assets, version
@@ -49,7 +50,7 @@ def pages_router(service: Service) -> APIRouter:
     @_with_refusals
     async def home(request: Request) -> Response:  # noqa: ARG001
         tasks = [TaskEntry(task.id, task.title, tuple(task.scales)) for task in service.tasks.values()]
-        return _html(home_page(tasks, service.boards.overview()))
+        return await service.snapshots.beside(lambda: _html(home_page(tasks, service.boards.overview())))
 
     @router.get("/tasks/{task_id}")
     @_with_refusals
@@ -57,12 +58,7 @@ def pages_router(service: Service) -> APIRouter:
         known = service.catalogue.task(task_id)
         parameters = request.query_params
         query = BoardAddress.of({name: parameters.getlist(name) for name in parameters})
-        board = service.boards.task_board(task_id, query.query(), query.runs)
-        query = replace(query, scale=board.scale)
-        curves = [NamedCurve(run_key, run_key, curve) for run_key, curve in board.curves.items()]
-        return _html(
-            task_page(_details(known), board.table, query, board.scales, board.baselines, curves, board.scoring)
-        )
+        return await service.snapshots.beside(lambda: _task_page(known, query, service.boards))
 
     @router.get("/sessions/{session_id}")
     @_with_refusals
@@ -72,7 +68,8 @@ def pages_router(service: Service) -> APIRouter:
             raise Refusal(Kind.INVALID, "bad_page", "page must be a whole number from 1.")
         token = bearer(request)
         try:
-            return _html(session_page(service.history.session(token, session_id, int(page))), private=True)
+            told = await service.history.session(token, session_id, int(page))
+            return await service.snapshots.beside(lambda: _html(session_page(told), private=True))
         except Refusal as refusal:
             if refusal.kind not in _LOCKED:
                 raise
@@ -128,6 +125,13 @@ def _at_its_prefix(request: Request, response: Response) -> Response:
 def _html(text: str, status: int = 200, *, private: bool = False) -> Response:
     caching = {"Cache-Control": "no-store", "Vary": "Authorization"} if private else {"Cache-Control": "no-cache"}
     return Response(text.encode(), status, _HEADERS | caching, "text/html")
+
+
+def _task_page(known: Task, query: BoardAddress, boards: LeaderboardReader) -> Response:
+    board = boards.task_board(known.id, query.query(), query.runs)
+    curves = [NamedCurve(run_key, run_key, curve) for run_key, curve in board.curves.items()]
+    query = replace(query, scale=board.scale)
+    return _html(task_page(_details(known), board.table, query, board.scales, board.baselines, curves, board.scoring))
 
 
 def _details(task: Task) -> TaskDetails:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from itertools import chain, islice
 from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic_core import PydanticSerializationError
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from env.api.arguments import TOOLS, mistakes
 from env.api.base import Body
@@ -18,6 +20,7 @@ from env.api.refusal import Kind, Refusal, Refused
 from env.api.sessions import OpenSession
 from env.api.tools import Edited, TurnedDown
 from env.service.refusals import no_database
+from env.store.snapshots import Snapshots
 
 STATUS = {
     Kind.MALFORMED: 400,
@@ -31,6 +34,8 @@ STATUS = {
     Kind.UNAVAILABLE: 429,  # which says when to come back, and is no failure of the service's code
 }
 MAX_BODY_BYTES = 1 << 20
+DOWNLOAD_S = 900
+"""For an answer of any length: as long may it keep what it reads from being tidied up."""
 AGAIN_S = 2
 """When a call that cannot be answered at the moment is worth repeating."""
 _CODES = {404: "not_found", 405: "method_not_allowed"}
@@ -50,8 +55,52 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 def json_response(body: Body | Mapping[str, Any], status: int = 200) -> Response:
     text = _encode(body)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return Response(_bytes(text), status, headers, "application/json")
+
+
+def json_pieces(body: Body, field: str, items: Iterable[Body]) -> Iterator[bytes]:
+    """The JSON of an answer, one of whose fields is a list that need never be whole in memory."""
+    items = iter(items)
+    before = list(islice(items, 1))  # what the first one raises is raised before the answer begins
+    between = b"{"
+    for name, value in _given(body).items():
+        yield between + f'"{name}":'.encode()
+        between = b","
+        if name != field:
+            yield _bytes(_encode(value))
+            continue
+        yield b"["
+        comma = b""
+        for item in chain(before, items):
+            yield comma + _bytes(_encode(item))
+            comma = b","
+        yield b"]"
+    yield b"}"
+
+
+def _bytes(text: str) -> bytes:
     # A lone surrogate can't be UTF-8; as a backslash escape it is what JSON itself writes for it.
-    return Response(text.encode("utf-8", "backslashreplace"), status, headers, "application/json")
+    return text.encode("utf-8", "backslashreplace")
+
+
+async def download(pieces: Iterator[bytes], snapshots: Snapshots, media_type: str) -> Response:
+    """An answer of any length, made piece by piece from a snapshot that it keeps open; whoever takes too long to take
+    it gets no more of it.
+    """
+    if not snapshots.apart:
+        return Response(b"".join(pieces), media_type=media_type)
+    first = await snapshots.beside(next, pieces, b"")  # what the database raises, it raises before the answer begins
+    return StreamingResponse(_in_time(first, pieces), media_type=media_type)
+
+
+async def _in_time(piece: bytes | None, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + DOWNLOAD_S
+    while piece is not None:
+        yield piece
+        if loop.time() > deadline:
+            raise TimeoutError(f"a download was not taken within {DOWNLOAD_S} s")
+        piece = await asyncio.to_thread(next, pieces, None)
 
 
 def answers_with(media_type: str) -> dict[int | str, dict[str, Any]]:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import uvicorn
 
 from env.http.app import create_app
+from env.http.connections import BoundedConnection
+from env.http.rates import Rates
 from env.service.service import Service
 
 GRACE_S = 3
@@ -18,10 +20,13 @@ GRACE_S = 3
 class Server(uvicorn.Server):
     """Stops without waiting for those who wait for a test."""
 
-    def __init__(self, service: Service, root_path: str = "", proxies: Sequence[str] = ()) -> None:
+    def __init__(
+        self, service: Service, rates: Rates | None = None, root_path: str = "", proxies: Sequence[str] = ()
+    ) -> None:
         """`root_path`: its prefix at a proxy. `proxies`: addresses of those whose forwarded headers are believed."""
         config = uvicorn.Config(
-            create_app(service, root_path),
+            create_app(service, rates, root_path),
+            http=BoundedConnection,
             proxy_headers=bool(proxies),
             forwarded_allow_ips=list(proxies),
             log_config=None,  # its loggers pass on to ours

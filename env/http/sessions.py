@@ -22,7 +22,7 @@ from env.api.refusal import Refused
 from env.api.tools import Checked, CheckUnderWay, Edited, LastCheck, Started, Submitted
 from env.http.events import HEADERS, events_of
 from env.http.headers import bearer, idempotency_key
-from env.http.responses import answer_response, answers_with, json_response
+from env.http.responses import answer_response, answers_with, download, json_pieces, json_response
 from env.http.toolroute import ToolRoute
 from env.service.call import A, Call
 from env.service.opening import Wanted
@@ -104,18 +104,18 @@ def sessions_router(service: Service) -> APIRouter:
             n = answer.test.n
             with contextlib.suppress(*OUTAGES):  # the test is bought: what came of it can be asked for later
                 await lifecycle.wait(session_id, n, wait)
-                seen = views.test(bearer(request), session_id, n)
+                seen = await views.test_aside(bearer(request), session_id, n)
                 return json_response(tools.progressed(answer, seen), 202)
         return answer_response(answer, 202)
 
     @router.get("/{session_id}/tests/{n}", response_model=schema.TestView)
     async def read_test(session_id: str, n: TestNumber, request: Request, wait: Wait = 0) -> Response:
         """Status, progress and result of a test."""
-        seen = views.test(bearer(request), session_id, n)
+        token = bearer(request)
         if wait:
+            views.news(token, session_id, n, 0)  # refuses before the waiting begins
             await lifecycle.wait(session_id, n, wait)
-            seen = views.test(bearer(request), session_id, n)
-        return json_response(seen)
+        return json_response(await views.test_aside(token, session_id, n))
 
     @router.get(
         "/{session_id}/tests/{n}/events", response_class=StreamingResponse, responses=answers_with("text/event-stream")
@@ -123,7 +123,7 @@ def sessions_router(service: Service) -> APIRouter:
     async def events(session_id: str, n: TestNumber, request: Request) -> StreamingResponse:
         """Server-sent events: `status`, `metrics`, `progress` and `reset`, which voids points, then `result`."""
         token = bearer(request)
-        views.test(token, session_id, n)  # refuses before the stream begins
+        views.news(token, session_id, n, 0)  # refuses before the stream begins
         told = events_of(service, token, session_id, n)
         return StreamingResponse(told, headers=HEADERS, media_type="text/event-stream")
 
@@ -132,7 +132,7 @@ def sessions_router(service: Service) -> APIRouter:
         """Stop a test and free its devices. A test that was still queued is refunded."""
         service.cancelling.cancel(_call(request, session_id, CancelArguments(n=n)))
         await lifecycle.wait(session_id, n, wait)
-        return json_response(views.test(bearer(request), session_id, n))
+        return json_response(await views.test_aside(bearer(request), session_id, n))
 
     @router.post("/{session_id}/close", response_model=schema.SessionView)
     async def close(session_id: str, request: Request) -> Response:
@@ -149,7 +149,9 @@ def sessions_router(service: Service) -> APIRouter:
     @router.get("/{session_id}/trajectory", response_model=schema.TrajectoryView)
     async def trajectory(session_id: str, request: Request) -> Response:
         """Every step with its tool, input, observation and time, and the final files."""
-        return json_response(views.trajectory(bearer(request), session_id))
+        whole, steps = views.trajectory(bearer(request), session_id)
+        pieces = json_pieces(whole, "steps", steps)
+        return await download(pieces, service.snapshots, "application/json")
 
     # First those that are called most: routes are tried in order.
     router.routes[:0] = quick.routes

@@ -1,6 +1,4 @@
-"""One run of a test, attempted until it has an answer: submitted, followed, judged, tried again where that helps, and
-removed when nobody needs it any more.
-"""
+"""One run of a test, attempted until it has an answer: submitted, followed, judged, tried again where that helps."""
 
 from __future__ import annotations
 

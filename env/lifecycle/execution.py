@@ -136,7 +136,9 @@ class Execution:
     def _write(self, session: Session, test: Test, reference: Reference | None = None) -> None:
         """One transaction: the test's final status and its row on the leaderboard."""
         with self._store.begin() as conn:
-            if self._store.status(conn, session.id, test.n).final:
+            status = self._store.status(conn, session.id, test.n)
+            assert status is not None
+            if status.final:
                 return  # an attempt before this one was committed after all
             left = tests_left(session, (*self._store.refunds(conn, session.id, but=test.n), test))
             test = replace(test, observation=feedback.tested(test, session.task.budget.tests, left))

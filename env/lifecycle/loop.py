@@ -104,8 +104,7 @@ class Lifecycle(TestNews):
 
     def can_run(self, session: Session) -> bool:
         """Whether this host has the devices at all."""
-        scale = session.size
-        return self._host.pool(on_gpus(scale)).fits(scale.world_size)
+        return self._host.pool(on_gpus(session.size)).fits(session.size.world_size)
 
     def wake(self) -> None:
         """Has the loop look for tests to start, after one was committed as queued."""

@@ -60,8 +60,9 @@ class TestNews:
         if self._stopping:
             return False
         with self._store.begin() as conn:
-            if self._store.status(conn, session_id, n).final:
-                return False
+            status = self._store.status(conn, session_id, n)
+        if status is None or status.final:
+            return False
         return await self._pulses[session_id, n].wait(seconds)
 
     def beat(self, key: tuple[str, int]) -> None:

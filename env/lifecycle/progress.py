@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from env.store.model import Run, Session, Test
@@ -57,6 +57,12 @@ class Progress:
     @property
     def series(self) -> tuple[TrainMetrics, ...]:
         return (*self.earlier, *self.tail.series)
+
+    def copy(self) -> Progress:
+        """The same as it is now, whatever comes."""
+        tail = MetricsTail()
+        tail.series = list(self.tail.series)
+        return replace(self, tail=tail)
 
     def eta_s(self, now: float) -> float | None:
         """Seconds until training ends at the rate so far; None before the first point."""

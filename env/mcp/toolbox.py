@@ -52,6 +52,8 @@ Tell = Callable[[ProgressView], Awaitable[None]]
 
 
 class Toolbox:
+    """The tools as an MCP client calls them, and what each answers."""
+
     def __init__(self, service: Service) -> None:
         self._service = service
 

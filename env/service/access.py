@@ -26,6 +26,8 @@ def bearer_of(authorization: str) -> str | None:
 
 
 class Access:
+    """Tells by a bearer secret whether its caller may open sessions, act in one, or read it."""
+
     def __init__(self, secret: bytes, keys: Sequence[str] = ()) -> None:
         self._secret = secret
         self._keys = frozenset(map(sha256, keys))

@@ -72,23 +72,24 @@ def session_view(live: LiveSession, tests: Sequence[Test]) -> SessionView:
     )
 
 
-def trajectory_view(live: LiveSession, steps: Iterable[Step], tests: Iterable[Test]) -> TrajectoryView:
-    session, by_number = live.session, {test.n: test for test in tests}
+def trajectory_view(live: LiveSession) -> TrajectoryView:
+    """All but the steps."""
+    session = live.session
     return TrajectoryView(
         session_id=session.id,
         task=session.task.id,
         task_version=session.task.version,
         agent=session.agent,
         scale=session.scale,
-        steps=tuple(_step_view(step, by_number) for step in steps),
+        steps=(),
         files=files(live.workspace),
         submission=None if live.submission is None else {"n": live.submission.test},
     )
 
 
-def _step_view(step: Step, tests: Mapping[int, Test]) -> StepView:
-    """A test's step tells what came of it, once that is known."""
-    told = tests[step.test].observation if step.tool == "test" and step.test is not None else None
+def step_view(step: Step, results: Mapping[int, str | None]) -> StepView:
+    """A test's step tells what came of it, once that is known: `results` has the tests' observations by number."""
+    told = results[step.test] if step.tool == "test" and step.test is not None else None
     return StepView(
         step=step.seq,
         tool=step.tool,
@@ -119,7 +120,7 @@ def test_view(test: Test, progress: Progress | None) -> TestView:
     """`progress` is that of the run under way, None when there is none."""
     return TestView(
         **_test_brief(test).to_dict(),
-        progress=_progress_view(test, progress),
+        progress=progress_view(progress, _reported(test, progress)),
         metrics={
             metric_column(name, run.label): _finite(value) for run in test.runs for name, value in run.metrics.items()
         },
@@ -128,8 +129,12 @@ def test_view(test: Test, progress: Progress | None) -> TestView:
     )
 
 
-def _progress_view(test: Test, live: Progress | None) -> ProgressView:
-    series = live.series if live is not None else tuple(point for run in test.runs for point in run.series)
+def _reported(test: Test, live: Progress | None) -> Sequence[TrainMetrics]:
+    return live.series if live is not None else tuple(point for run in test.runs for point in run.series)
+
+
+def progress_view(live: Progress | None, series: Sequence[TrainMetrics], shown: int = 0) -> ProgressView:
+    """`series` are all losses so far; the first `shown` of them are left out."""
     return ProgressView(
         stage=live.label if live is not None else None,
         evaluating=live.evaluating if live is not None else False,
@@ -137,7 +142,7 @@ def _progress_view(test: Test, live: Progress | None) -> ProgressView:
         step=series[-1].step if series else 0,
         total_steps=live.total_steps if live is not None else None,
         eta_s=live.eta_s(time.time()) if live is not None else None,
-        series=tuple(map(_point, series)),
+        series=tuple(map(_point, series[shown:])),
     )
 
 

@@ -39,12 +39,9 @@ class TaskBoard:
 
 
 class LeaderboardReader:
-    """Reads the leaderboard; every method is a transaction of its own."""
+    """Reads the leaderboard; every method takes a snapshot of its own, and may be called from any thread."""
 
-    def __init__(
-        self, store: Store, tasks: Mapping[str, Task], catalogue: Catalogue, snapshots: Snapshots | None
-    ) -> None:
-        """Without `snapshots` of the database, whole tables are read at once."""
+    def __init__(self, store: Store, tasks: Mapping[str, Task], catalogue: Catalogue, snapshots: Snapshots) -> None:
         self._store = store
         self._snapshots = snapshots
         self._tasks = tasks
@@ -52,7 +49,7 @@ class LeaderboardReader:
 
     def boards(self) -> answers.Boards:
         """Every task that has results, by id."""
-        with self._store.begin() as conn:
+        with self._snapshots.open() as conn:
             found = reading.boards(conn)
         return answers.Boards(
             leaderboards=tuple(
@@ -69,7 +66,7 @@ class LeaderboardReader:
 
     def table(self, task_id: str, query: TableQuery) -> Table:
         """A task's results. Raises Refusal for a query that has no answer, and for a task that nobody knows."""
-        with self._store.begin() as conn:
+        with self._snapshots.open() as conn:
             try:
                 table = reading.rows(conn, task_id, query)
             except QueryError as error:
@@ -82,14 +79,14 @@ class LeaderboardReader:
         """The same as CSV text, piece by piece: whole where the query sets no limit. To be read by a thread of its own,
         which keeps nobody waiting. Raises Refusal.
         """
-        if query.limit is not None or query.offset or self._snapshots is None:
+        if query.limit is not None or query.offset or not self._snapshots.apart:
             table = self.table(task_id, query)
             return to_csv(table.columns, table.rows)
         columns = self.table(task_id, replace(query, limit=1)).columns
-        return self._streamed(columns, self._snapshots, task_id, query)
+        return self._streamed(columns, task_id, query)
 
-    def _streamed(self, columns: Sequence[str], snapshots: Snapshots, task_id: str, query: TableQuery) -> Iterator[str]:
-        with snapshots.open() as conn:
+    def _streamed(self, columns: Sequence[str], task_id: str, query: TableQuery) -> Iterator[str]:
+        with self._snapshots.open() as conn:
             yield from to_csv(columns, reading.every_row(conn, task_id, query))
 
     def leaderboard(self, task_id: str, query: TableQuery) -> answers.Leaderboard:
@@ -108,7 +105,7 @@ class LeaderboardReader:
 
     def overview(self) -> list[Overview]:
         """How far every task got, at every scale that has results."""
-        with self._store.begin() as conn:
+        with self._snapshots.open() as conn:
             return overview.overviews(conn)
 
     def task_board(self, task_id: str, query: TableQuery, runs: Sequence[str]) -> TaskBoard:
@@ -117,7 +114,7 @@ class LeaderboardReader:
         `runs` are the keys of the results whose curves are shown. Raises QueryError, Refusal.
         """
         task = self._catalogue.task(task_id)
-        with self._store.begin() as conn:
+        with self._snapshots.open() as conn:
             ranked = overview.primary_metrics(conn)
             measured = [scale for of_task, scale in ranked if of_task == task_id]
             scales = list(dict.fromkeys((*task.scales, *measured)))
@@ -155,7 +152,7 @@ class LeaderboardReader:
 
     def _losses(self, run_key: str) -> tuple[str, Curve]:
         """A result's losses and the label of the stage they are from: of its last attempt, where there were several."""
-        with self._store.begin() as conn:
+        with self._snapshots.open() as conn:
             entry = reading.entry(conn, run_key)
             if entry is None:
                 raise unknown_result(run_key)

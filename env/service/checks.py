@@ -22,6 +22,7 @@ from env.service.steps import Effect, Steps
 from env.store.model import Status
 from env.store.outage import until_committed
 from env.store.store import Store
+from env.store.trajectory import last_step
 
 log = logging.getLogger("ringfence.service")
 
@@ -40,11 +41,13 @@ class _Job:
 def lint(live: LiveSession) -> None:
     """Raises FenceViolation."""
     for edited in live.workspace.documents.values():
-        original = live.history[0].documents.get(edited.filename)
+        original = live.opened.documents.get(edited.filename)
         check_source(original, edited, override_keys=live.session.task.override_keys)
 
 
 class Checks:
+    """Rehearses a session's files at its agent's call, and keeps count of how often."""
+
     def __init__(
         self,
         store: Store,
@@ -100,7 +103,7 @@ class Checks:
                 seen = self._under_way(session_id, result_call)
                 return LastCheck(ok=True, observation=seen.observation, code=None, check=seen.check)
         with self._store.begin() as conn:
-            step = self._store.last_step(conn, session_id, "check")
+            step = last_step(conn, session_id, "check")
         if step is None:
             raise Refusal(Kind.NOT_FOUND, "no_check", "There was no check in this session yet. Call check first.")
         result = None

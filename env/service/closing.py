@@ -14,11 +14,12 @@ from env.lifecycle import feedback
 from env.service.live import LiveSession, LiveSessions
 from env.service.repeats import KEPT
 from env.store.kept_answers import forget_answers
-from env.store.model import Ending, Idle, Status, Step, Submission, Test, tests_left
+from env.store.model import Ending, Idle, Step, Submission, tests_left
 from env.store.outage import OUTAGES, Loop
 from env.store.store import Store
+from env.store.unfinished import stop_unfinished
 from leaderboard import writing as leaderboard
-from leaderboard.naming import ranking_column
+from leaderboard.overview import best_of_session
 
 log = logging.getLogger("ringfence.service")
 
@@ -123,11 +124,9 @@ class Closing:
         """One transaction: the last step, the submission if there is something to submit, and the end."""
         live = self._live.get(session_id)
         with self._store.begin() as conn:
-            tests = self._store.tests(conn, session_id)
-            for unfinished in tests:
-                if not unfinished.status.final:
-                    self._store.request_cancel(conn, unfinished)
-            test = best(tests)
+            stop_unfinished(conn, session_id)
+            n = best_of_session(conn, session_id)
+            test = None if n is None else self._store.test(conn, session_id, n)
             submission = None if test is None else Submission(test=test.n, at=ending.at)
             step = Step(
                 seq=live.seq + 1,
@@ -144,22 +143,6 @@ class Closing:
             if test is not None and submission is not None:
                 self._store.submit(conn, session_id, submission)
                 leaderboard.submit(conn, session_id, test.run_key, ending.at, auto=True)
-
-
-def best(tests: list[Test]) -> Test | None:
-    """Of those that succeeded, the one with the lowest first validation loss, else the last; None if none did."""
-    succeeded = [test for test in tests if test.status is Status.SUCCEEDED]
-    measured = [(loss, test.n, test) for test in succeeded if (loss := _loss(test)) is not None]
-    if measured:
-        return min(measured, key=lambda one: one[:2])[2]
-    return succeeded[-1] if succeeded else None
-
-
-def _loss(test: Test) -> float | None:
-    """What results are ranked by."""
-    metrics, _ = feedback.flat_metrics(test)
-    column = ranking_column(metrics)
-    return None if column is None else metrics[column]
 
 
 def _in_words(time: timedelta) -> str:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from env.api.arguments import EditArguments
 from env.api.refusal import Kind, Refusal
-from env.document import Insert, Op, Replace, StrReplace
+from env.document import OPERATIONS, Op
+from env.document import operation as operation_named
 
-_NEEDS = {
-    "replace": ("start_line", "end_line", "content"),
-    "insert": ("after_line", "content"),
-    "str_replace": ("old_str", "new_str"),
-    "create": ("filename", "content"),
-}
+_CREATE = "create"
+_NEEDS = {**OPERATIONS, _CREATE: ("filename", "content")}
 
 
 def operation(arguments: EditArguments) -> Op | None:
@@ -24,27 +21,12 @@ def operation(arguments: EditArguments) -> Op | None:
             "missing_argument",
             f"op={op} needs {', '.join(_NEEDS[op])}. Missing: {', '.join(missing)}.",
         )
-    match op:
-        case "replace":
-            assert arguments.start_line is not None
-            assert arguments.end_line is not None
-            return Replace(arguments.start_line, arguments.end_line, arguments.content or "")
-        case "insert":
-            assert arguments.after_line is not None
-            return Insert(arguments.after_line, arguments.content or "")
-        case "str_replace":
-            return StrReplace(arguments.old_str or "", arguments.new_str or "")
-        case _:
-            return None
+    return None if op == _CREATE else operation_named(op, vars(arguments))
 
 
 def _implied(arguments: EditArguments) -> str:
     """Recorded agents leave `op` out when they give line numbers."""
     if arguments.start_line is not None and arguments.end_line is not None:
         return "replace"
-    raise Refusal(
-        Kind.INVALID,
-        "missing_op",
-        "edit needs op: replace (start_line, end_line, content), insert (after_line, content), "
-        "str_replace (old_str, new_str) or create (filename, content).",
-    )
+    *others, last = (f"{op} ({', '.join(names)})" for op, names in _NEEDS.items())
+    raise Refusal(Kind.INVALID, "missing_op", f"edit needs op: {', '.join(others)} or {last}.")

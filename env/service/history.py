@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from env.api.refusal import Kind, Refusal
 from env.api.sessions import SessionView, StepView, TestView
+from env.service.answers import step_view
 from env.service.live import LiveSessions
 from env.service.prompt import prompt
 from env.service.views import Views
 from env.service.workspace import Workspace
-from env.store.model import Editables, Step, Test
+from env.store import trajectory
+from env.store.snapshots import Snapshots
 from env.store.store import Store
 from leaderboard import reading
 from leaderboard.model import RecordedResult
@@ -67,59 +71,77 @@ class SessionHistory:
 class History:
     """Tells sessions to readers, whoever may read them."""
 
-    def __init__(self, store: Store, live: LiveSessions, views: Views) -> None:
+    def __init__(self, store: Store, live: LiveSessions, views: Views, snapshots: Snapshots) -> None:
         self._store = store
         self._live = live
         self._views = views
+        self._snapshots = snapshots
 
-    def session(self, bearer: str | None, session_id: str, page: int) -> SessionHistory:
+    async def session(self, bearer: str | None, session_id: str, page: int) -> SessionHistory:
         """Raises Refusal for whom the session is not open to, and for a page it does not have."""
         view = self._views.session(bearer, session_id)
-        with self._store.begin() as conn:
-            steps = self._store.steps(conn, session_id)
-            tests = self._store.tests(conn, session_id)
-        pages = max(1, -(-len(steps) // STEPS_PER_PAGE))
+        live = self._live.get(session_id)
+        pages = max(1, -(-live.seq // STEPS_PER_PAGE))
         if page > pages:
             raise Refusal(Kind.NOT_FOUND, "unknown_page", f"The trajectory has {pages} page(s), not {page}.")
-        start, end = (page - 1) * STEPS_PER_PAGE, page * STEPS_PER_PAGE
-        trajectory = self._views.trajectory(bearer, session_id)
-        live = self._live.get(session_id)
-        opened, task = live.history[0], live.session.task
-        changes = _changes_of(opened, steps, {step.seq for step in steps[start:end]})
+        tests = [self._views.test(bearer, session_id, test.n) for test in view.tests]
+        first = (page - 1) * STEPS_PER_PAGE + 1
+        last = min(page * STEPS_PER_PAGE, live.seq)
+        of_tests, of_steps = await self._snapshots.beside(self._read, live.opened, session_id, tests, first, last)
+        task = live.session.task
         return SessionHistory(
             view=view,
             title=task.title,
             prompt=prompt(task, live.session.scale),
-            tests=[self._test(bearer, opened, test) for test in tests],
-            steps=[StepHistory(step, changes[step.step]) for step in trajectory.steps[start:end]],
+            tests=of_tests,
+            steps=of_steps,
             page=page,
             pages=pages,
         )
 
-    def _test(self, bearer: str | None, opened: Workspace, test: Test) -> TestHistory:
-        view = self._views.test(bearer, test.session_id, test.n)
-        with self._store.begin() as conn:
-            recorded = reading.entry(conn, test.run_key)
-        return TestHistory(
-            view=view, run_key=test.run_key, changes=_changes(opened.texts, test.files), recorded=recorded
-        )
+    def _read(
+        self, opened: Workspace, session_id: str, views: Sequence[TestView], first: int, last: int
+    ) -> tuple[list[TestHistory], list[StepHistory]]:
+        """The tests whose views these are, and the steps with these numbers."""
+        with self._snapshots.open() as conn:
+            tests = {test.n: test for test in self._store.tests(conn, session_id)}
+            results = {n: test.observation for n, test in tests.items()}
+            changes = _changes_of(conn, opened, session_id, first, last)
+            steps = [
+                StepHistory(step_view(step, results), changes.get(step.seq, ()))
+                for step in trajectory.each_step(conn, session_id, first, last)
+            ]
+            of_tests = [
+                TestHistory(
+                    view=view,
+                    run_key=tests[view.n].run_key,
+                    changes=_changes(opened.texts, tests[view.n].files),
+                    recorded=reading.entry(conn, tests[view.n].run_key),
+                )
+                for view in views
+            ]
+        return of_tests, steps
 
 
-def _changes_of(opened: Workspace, steps: Sequence[Step], wanted: set[int]) -> dict[int, tuple[FileChange, ...]]:
-    """What each wanted step changed, by its number; the steps between them are followed but not rebuilt."""
-    found: dict[int, tuple[FileChange, ...]] = {}
-    history: list[Editables | None] = [None]  # None: the files as opened
-    for step in steps:
-        before = history[-1]
-        if step.editables is not None:
-            history.append(step.editables)
-        if step.undone:
-            del history[-step.undone :]
-        if step.seq in wanted:
-            same = history[-1] is before
-            states = [opened if state is None else opened.restored(state) for state in (before, history[-1])]
-            found[step.seq] = () if same else _changes(states[0].texts, states[1].texts)
-    return found
+def _changes_of(
+    conn: Connection, opened: Workspace, session_id: str, first: int, last: int
+) -> dict[int, tuple[FileChange, ...]]:
+    """What the steps with these numbers changed; of the others nothing is read but in which order they came."""
+    edits: list[int] = [0]  # 0: the files as opened
+    around: dict[int, tuple[int, int]] = {}
+    for change in trajectory.changes(conn, session_id):
+        before = edits[-1]
+        if change.undone:
+            del edits[-change.undone :]
+        else:
+            edits.append(change.seq)
+        if first <= change.seq <= last:
+            around[change.seq] = before, edits[-1]
+    wanted = {seq for pair in around.values() for seq in pair if seq}
+    texts = {0: opened.texts}
+    for seq, state in trajectory.states(conn, session_id, wanted).items():
+        texts[seq] = opened.restored(state).texts
+    return {seq: _changes(texts[before], texts[after]) for seq, (before, after) in around.items()}
 
 
 def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[FileChange, ...]:

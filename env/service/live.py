@@ -3,44 +3,71 @@
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 
 from env.service.refusals import unknown_session
 from env.service.workspace import Workspace
+from env.store import trajectory
 from env.store.model import Ending, Session, Step, Submission
 from env.store.store import Store
 
-MAX_LIVE = 2048
+MAX_LIVE = 1024
+KEPT_STATES = 4
+"""Of a session's files, for undo: earlier ones are read again. So sessions in use take at most MAX_LIVE times as many
+files of a task's largest size as this."""
 SESSION_ID = re.compile(r"[a-z0-9]{1,32}")
 
 
 @dataclass
 class LiveSession:
+    """A session in use: its files as they are, and how far it got."""
+
     session: Session
-    history: list[Workspace]
-    """The files as opened, then after each edit that was not undone."""
+    opened: Workspace
+    """The files as they were opened."""
+    recent: deque[Workspace]
+    """Their last states, the present one at the end; at least that one."""
+    edits: int = 0
+    """How many edits are in effect: those that were not undone."""
     seq: int = 0
     """Number of the last step."""
     revision: int = 0
     """Counts every change of the files, an undo included."""
+    stored_bytes: int = 0
+    """About what its steps take in the database."""
     submission: Submission | None = None
     ending: Ending | None = None
     """Why the service closed it; None while it is open, and where its agent submitted."""
 
     @property
     def workspace(self) -> Workspace:
-        return self.history[-1]
+        return self.recent[-1]
 
     def advance(self, step: Step, workspace: Workspace | None) -> None:
-        """Follow a step that is committed."""
+        """Follow a step that is committed, and left the files like this; None if it left them as they were."""
         self.seq = step.seq
-        if workspace is not None:
-            self.history.append(workspace)
-            self.revision += 1
+        self.stored_bytes += stored_size(step)
+        if workspace is None:
+            return
+        self.revision += 1
         if step.undone:
-            del self.history[-step.undone :]
-            self.revision += 1
+            self.edits -= step.undone
+            for _ in range(min(step.undone, len(self.recent))):
+                self.recent.pop()
+            if not self.recent:
+                self.recent.append(workspace)
+        else:
+            self.edits += 1
+            self.recent.append(workspace)
+
+
+def stored_size(step: Step) -> int:
+    """About how many bytes a step takes in the database."""
+    size = len(step.observation) + sum(len(value) for value in step.input.values() if isinstance(value, str))
+    for segments in (step.editables or {}).values():
+        size += sum(len(line) + 3 for segment in segments for line in segment)
+    return size
 
 
 class LiveSessions:
@@ -76,26 +103,41 @@ class LiveSessions:
         """Forgets every session, after somebody else may have written to the database."""
         self._sessions.clear()
 
+    def before(self, live: LiveSession, n: int) -> Workspace:
+        """The files as they were before the last `n` of the edits in effect, 1 to `live.edits`."""
+        assert 1 <= n <= live.edits
+        if n < len(live.recent):
+            return live.recent[-1 - n]
+        if n == live.edits:
+            return live.opened
+        session_id = live.session.id
+        with self._store.begin() as conn:
+            wanted = trajectory.in_effect(trajectory.changes(conn, session_id))[-1 - n]
+            state = trajectory.states(conn, session_id, [wanted])[wanted]
+        return live.opened.restored(state)
+
     def _load(self, session_id: str) -> LiveSession:
         with self._store.begin() as conn:
             session = self._store.session(conn, session_id)
             if session is None:
                 raise unknown_session(session_id)
-            changes = self._store.changes(conn, session_id)
+            changes = trajectory.changes(conn, session_id)
+            edits = trajectory.in_effect(changes)
+            states = trajectory.states(conn, session_id, edits[-KEPT_STATES:])
             version = session.task.version
             if version not in self._opened:
                 self._opened[version] = Workspace.open(session.task)
-            live = LiveSession(
-                session,
-                [self._opened[version]],
-                self._store.last_seq(conn, session_id),
-                len(changes),
-                self._store.submission(conn, session_id),
-                self._store.ending(conn, session_id),
+            opened = self._opened[version]
+            recent = deque([opened], maxlen=KEPT_STATES)
+            recent.extend(opened.restored(states[seq]) for seq in edits[-KEPT_STATES:])
+            return LiveSession(
+                session=session,
+                opened=opened,
+                recent=recent,
+                edits=len(edits),
+                seq=trajectory.last_seq(conn, session_id),
+                revision=len(changes),
+                stored_bytes=trajectory.stored_bytes(conn, session_id),
+                submission=self._store.submission(conn, session_id),
+                ending=self._store.ending(conn, session_id),
             )
-        for editables, undone in changes:
-            if editables is not None:
-                live.history.append(live.history[0].restored(editables))
-            else:
-                del live.history[-undone:]
-        return live

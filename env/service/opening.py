@@ -50,6 +50,8 @@ class Wanted:
 
 
 class Opening:
+    """Opens sessions on the tasks there are, for whoever may."""
+
     def __init__(
         self,
         store: Store,
@@ -113,7 +115,7 @@ class Opening:
             prompt=prompt(session.task, session.scale) + (PUBLIC_METADATA if metadata else ""),
             tools=schemas(),
             budget=budget(session, []),
-            files=files(live.history[0]),
+            files=files(live.opened),
         )
 
     def open_baseline(self, task: Task, name: str, scale: str, seed: int) -> tuple[str, str]:

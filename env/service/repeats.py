@@ -38,6 +38,8 @@ class Remembered:
 
 
 class Repeats:
+    """Keeps answers under their Idempotency-Keys, and finds them again."""
+
     def find(self, conn: Connection, scope: str, key: str | None, call: Mapping[str, Any]) -> Remembered | None:
         """The answer given before under this key, if any. Raises Refusal for a key that is none."""
         if key is not None and not 0 < len(key) <= MAX_KEY_CHARS:

@@ -29,7 +29,7 @@ from env.service.views import Views
 from env.store.engine import Checkpoints, open_database
 from env.store.lease import NO_LEASE, Lease
 from env.store.outage import OUTAGES, Loop, said
-from env.store.snapshots import snapshots_of
+from env.store.snapshots import Snapshots
 from env.store.store import Store
 from env.telemetry.metrics import Metrics
 from env.telemetry.watch import Telemetry
@@ -90,6 +90,8 @@ class Service:
     catalogue: Catalogue
     boards: LeaderboardReader
     access: Access
+    snapshots: Snapshots
+    """For what takes its time to read."""
     open_to_all: bool
     """No operator keys are configured: it listens on loopback only."""
 
@@ -130,7 +132,8 @@ def build(
     store = Store(engine)
     anchors = anchors or {}
     catalogue = Catalogue(tasks, anchors)
-    boards = LeaderboardReader(store, tasks, catalogue, snapshots_of(engine))
+    snapshots = Snapshots(engine)
+    boards = LeaderboardReader(store, tasks, catalogue, snapshots)
     for scale, each in (item for of_task in anchors.values() for item in of_task.items()):
         boards.adopt(scale, each)
     access = Access(read_secret(settings.state_dir), settings.keys)
@@ -157,7 +160,7 @@ def build(
         ours=own.__contains__ if settings.only_own_sessions else everybodys,
     )
     steps = Steps(store, live, access, clock)
-    views = Views(store, live, lifecycle, access)
+    views = Views(store, live, lifecycle, access, snapshots)
     rehearsals = Rehearsals(runner, lifecycle.tidied, turns)
     checks = Checks(store, live, steps, rehearsals, access, lambda: lifecycle.trouble)
     cancelling = Cancelling(store, live, steps, lifecycle, access)
@@ -181,11 +184,12 @@ def build(
         cancelling=cancelling,
         checks=checks,
         views=views,
-        history=History(store, live, views),
+        history=History(store, live, views, snapshots),
         closing=closing,
         catalogue=catalogue,
         boards=boards,
         access=access,
+        snapshots=snapshots,
         open_to_all=access.open_to_all,
     )
 

@@ -25,6 +25,10 @@ from env.store.model import Step
 from env.store.store import Store
 
 E = TypeVar("E", bound=Edited)
+MAX_STORED_BYTES = 256 << 20
+"""Of all steps of a session: some thousand edits of the largest files."""
+MAX_REFUSED_CHARS = 4000
+"""Of each text of a call that was refused: the beginning of a longer one is kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +39,7 @@ class Effect:
     document: Document
     """The file the answer describes."""
     workspace: Workspace | None = None
-    """The files' new state, after an edit."""
+    """The files' new state, after an edit or an undo."""
     undone: int = 0
     """How many edits were taken back."""
     test: int | None = None
@@ -47,6 +51,8 @@ class Effect:
 
 
 class Steps:
+    """Takes every tool call the same way, from its caller's secret to its committed answer."""
+
     def __init__(self, store: Store, live: LiveSessions, access: Access, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._live = live
@@ -111,6 +117,13 @@ class Steps:
                     f"Step budget exhausted ({limit}/{limit}). You MUST call submit(n=N) to choose which test result "
                     "to submit.",
                 )
+            if live.stored_bytes >= MAX_STORED_BYTES and call.tool != "submit":
+                raise Refusal(
+                    Kind.EXHAUSTED,
+                    "session_full",
+                    f"The session's steps take {live.stored_bytes} bytes, and {MAX_STORED_BYTES} are allowed. Call "
+                    "submit(n=N) to choose which test result to submit.",
+                )
             return act(live), None
         except EditRefused as refused:
             refusal = Refusal(Kind.INVALID, refused.code, refused.message)
@@ -128,17 +141,16 @@ class Steps:
         step = Step(
             seq=live.seq + 1,
             tool=call.tool,
-            input=call.input,
+            input=call.input if refusal is None else cut(call.input),
             ok=refusal is None,
             observation=effect.observation,
             at=self._clock(),
             code=None if refusal is None else refusal.code,
             test=effect.test,
-            editables=None if effect.workspace is None else effect.workspace.editables(),
+            editables=None if effect.workspace is None or effect.undone else effect.workspace.editables(),
             undone=effect.undone,
         )
-        changed = effect.workspace is not None or effect.undone > 0
-        given = _given(effect, refusal, live.revision + changed, answer)
+        given = _given(effect, refusal, live.revision + (effect.workspace is not None), answer)
         try:
             if effect.write is None and call.key is None:
                 self._store.append(call.session_id, step)
@@ -205,3 +217,15 @@ def _again(found: Remembered, observation: str | None, answer: type[E]) -> E | T
     if found.kind is None:
         return answer.model_validate(fields)
     return TurnedDown.model_validate({**fields, "kind": found.kind})
+
+
+def cut(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is kept of a refused call's arguments: enough to see what was tried, however much was sent."""
+    return {name: _cut(value) for name, value in given.items()}
+
+
+def _cut(value: Any) -> Any:
+    if not isinstance(value, str) or len(value) <= MAX_REFUSED_CHARS:
+        return value
+    left_out = len(value) - MAX_REFUSED_CHARS
+    return f"{value[:MAX_REFUSED_CHARS]}\n[{left_out} more characters of a refused call were not kept]"

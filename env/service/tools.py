@@ -37,6 +37,8 @@ RESULT_OVER_HTTP = "GET /v1/sessions/{session}/tests/{n}?wait=60"
 
 
 class SessionTools:
+    """What each tool does with a session; the way of the call around it is that of `Steps`."""
+
     def __init__(
         self,
         store: Store,
@@ -87,18 +89,18 @@ class SessionTools:
 
     def undo(self, call: Call[UndoArguments]) -> Edited | TurnedDown:
         def act(live: LiveSession) -> Effect:
-            n, possible = call.arguments.n, len(live.history) - 1
+            n, possible = call.arguments.n, live.edits
             if not 1 <= n <= possible:
                 allowed = f"n may be 1 to {possible}" if possible else "there is no edit to undo"
                 raise Refusal(Kind.CONFLICT, "cannot_undo", f"Cannot undo {n} edit(s): {allowed}.")
-            before, after = live.workspace, live.history[-1 - n]
+            before, after = live.workspace, self._live.before(live, n)
             changed = [path for path in before.documents if before.documents[path] != after.documents.get(path)]
             document = after.documents.get(changed[-1] if changed else "") or after.document(None)
             observation = (
                 f"OK: Undid {n} edit(s) in {', '.join(changed) or document.filename}. "
                 f"Editable range: {ranges_text(document)}.\n\n{current_file(document)}"
             )
-            return Effect(observation=observation, document=document, undone=n)
+            return Effect(observation=observation, document=document, workspace=after, undone=n)
 
         return self._steps.take(call, Edited, act)
 

@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from env.api.results import StoredResult
-from env.api.sessions import SessionView, TestView, TrajectoryView
+from env.api.sessions import ProgressView, SessionView, StepView, TestView, TrajectoryView
 from env.lifecycle.loop import Lifecycle
+from env.lifecycle.progress import Progress
 from env.service.access import Access
-from env.service.answers import result_view, session_view, test_view, trajectory_view
+from env.service.answers import progress_view, result_view, session_view, step_view, test_view, trajectory_view
 from env.service.live import LiveSession, LiveSessions
 from env.service.refusals import unknown_result, unknown_test
+from env.store import trajectory
+from env.store.snapshots import Snapshots
 from env.store.store import Store
 from leaderboard import reading as leaderboard
+
+MANY_POINTS = 500
+MUCH_REPORTED = 40_000
+"""Of the stored losses of a test, in characters: about as many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """What there is to tell of a test to those who have heard of it before."""
+
+    status: str
+    over: bool
+    progress: ProgressView
+    """With the losses that are new."""
 
 
 class Views:
     """Every call raises Refusal for whom the session is not open to, and for what does not exist."""
 
-    def __init__(self, store: Store, live: LiveSessions, lifecycle: Lifecycle, access: Access) -> None:
+    def __init__(
+        self, store: Store, live: LiveSessions, lifecycle: Lifecycle, access: Access, snapshots: Snapshots
+    ) -> None:
         self._store = store
         self._live = live
         self._lifecycle = lifecycle
         self._access = access
+        self._snapshots = snapshots
 
     def session(self, bearer: str | None, session_id: str) -> SessionView:
         live = self._readable(bearer, session_id)
@@ -36,11 +59,47 @@ class Views:
         # The supervisor of a test lives a moment longer than the test: what is over shows no progress of its own.
         return test_view(test, None if test.status.final else self._lifecycle.progress(session_id, n))
 
-    def trajectory(self, bearer: str | None, session_id: str) -> TrajectoryView:
-        live = self._readable(bearer, session_id)
+    async def test_aside(self, bearer: str | None, session_id: str, n: int) -> TestView:
+        """The same as `test`; one that has reported many losses is read beside the service's own thread."""
+        self._readable(bearer, session_id)
+        live = self._lifecycle.progress(session_id, n)
         with self._store.begin() as conn:
-            steps, tests = self._store.steps(conn, session_id), self._store.tests(conn, session_id)
-        return trajectory_view(live, steps, tests)
+            many = self._store.reported(conn, session_id, n) > MUCH_REPORTED
+        if not many and (live is None or len(live.series) <= MANY_POINTS):
+            return self.test(bearer, session_id, n)
+        return await self._snapshots.beside(self._whole_test, session_id, n, None if live is None else live.copy())
+
+    def _whole_test(self, session_id: str, n: int, live: Progress | None) -> TestView:
+        with self._snapshots.open() as conn:
+            test = self._store.test(conn, session_id, n)
+        if test is None:
+            raise unknown_test(session_id, n)
+        return test_view(test, None if test.status.final else live)
+
+    def news(self, bearer: str | None, session_id: str, n: int, shown: int) -> News:
+        """How far a test is, and its losses but for the first `shown`: what that costs does not grow with them."""
+        self._readable(bearer, session_id)
+        with self._store.begin() as conn:
+            status = self._store.status(conn, session_id, n)
+        if status is None:
+            raise unknown_test(session_id, n)
+        live = None if status.final else self._lifecycle.progress(session_id, n)
+        return News(
+            status=status.value,
+            over=status.final,
+            progress=progress_view(live, () if live is None else live.series, shown),
+        )
+
+    def trajectory(self, bearer: str | None, session_id: str) -> tuple[TrajectoryView, Iterator[StepView]]:
+        """The trajectory without its steps, and the steps one after another, read by whichever thread asks for them."""
+        live = self._readable(bearer, session_id)
+        return trajectory_view(live), self._steps(session_id, live.seq)
+
+    def _steps(self, session_id: str, last: int) -> Iterator[StepView]:
+        with self._snapshots.open() as conn:
+            told = {test.n: test.observation for test in self._store.tests(conn, session_id)}
+            for step in trajectory.each_step(conn, session_id, last=last):
+                yield step_view(step, told)
 
     def result(self, bearer: str | None, run_key: str) -> StoredResult:
         """A row of a leaderboard, whole. Its code is its agent's affair until the session is over."""

@@ -12,7 +12,6 @@ from sqlalchemy import Connection, Engine, and_, exists, func, insert, select, u
 from sqlalchemy.pool import StaticPool
 
 from env.store.model import (
-    Editables,
     Ending,
     Idle,
     Run,
@@ -26,10 +25,8 @@ from env.store.model import (
     Totals,
 )
 from env.store.rows import (
-    editables,
     read_run,
     read_session,
-    read_step,
     read_test,
     run_row,
     session_row,
@@ -134,33 +131,10 @@ class Store:
     def add_step(self, conn: Connection, session_id: str, step: Step) -> None:
         conn.execute(_INSERT_STEP, step_row(session_id, step))
 
-    def steps(self, conn: Connection, session_id: str) -> list[Step]:
-        rows = conn.execute(select(steps).where(steps.c.session_id == session_id).order_by(steps.c.seq))
-        return [read_step(row) for row in rows]
-
-    def last_step(self, conn: Connection, session_id: str, tool: str) -> Step | None:
-        """The last call of this tool; None before the first."""
-        found = select(steps).where(steps.c.session_id == session_id, steps.c.tool == tool)
-        row = conn.execute(found.order_by(steps.c.seq.desc()).limit(1)).first()
-        return None if row is None else read_step(row)
-
-    def last_seq(self, conn: Connection, session_id: str) -> int:
-        """The number of the last step; 0 before the first."""
-        return conn.execute(select(func.max(steps.c.seq)).where(steps.c.session_id == session_id)).scalar() or 0
-
     def checks(self, conn: Connection, session_id: str) -> int:
         """How many rehearsals the session has had."""
         had = select(func.count()).where(steps.c.session_id == session_id, steps.c.tool == "check", steps.c.ok)
         return conn.execute(had).scalar_one()
-
-    def changes(self, conn: Connection, session_id: str) -> list[tuple[Editables | None, int]]:
-        """The steps that changed the files, in order: the state after an edit, or how many edits an undo took back."""
-        rows = conn.execute(
-            select(steps.c.editables, steps.c.undone)
-            .where(steps.c.session_id == session_id, steps.c.editables.is_not(None) | (steps.c.undone > 0))
-            .order_by(steps.c.seq)
-        )
-        return [(None if row.editables is None else editables(row.editables), row.undone) for row in rows]
 
     # --- tests --------------------------------------------------------------------------------------------------
 
@@ -194,9 +168,15 @@ class Store:
         found = conn.execute(select(runs.c.label, runs.c.series).where(where).order_by(runs.c.position))
         return [(row.label, [(step, train, val) for step, train, val in row.series]) for row in found]
 
-    def status(self, conn: Connection, session_id: str, n: int) -> Status:
-        where = and_(tests.c.session_id == session_id, tests.c.n == n)
-        return Status(conn.execute(select(tests.c.status).where(where)).scalar_one())
+    def reported(self, conn: Connection, session_id: str, n: int) -> int:
+        """How many characters the stored losses of a test take."""
+        size = select(func.sum(func.length(runs.c.series))).where(runs.c.session_id == session_id, runs.c.n == n)
+        return conn.execute(size).scalar() or 0
+
+    def status(self, conn: Connection, session_id: str, n: int) -> Status | None:
+        """None where there is no such test."""
+        found = conn.execute(select(tests.c.status).where(tests.c.session_id == session_id, tests.c.n == n)).scalar()
+        return None if found is None else Status(found)
 
     def set_running(self, conn: Connection, test: Test) -> None:
         assert test.started_at is not None

@@ -48,6 +48,12 @@ def all_held(conn: Connection) -> list[str]:
     return [device for one in unfinished(conn) for device in held_devices(conn, one)]
 
 
+def stop_unfinished(conn: Connection, session_id: str) -> None:
+    """Has the tests of a session that are not over stop."""
+    of_it = (tests.c.session_id == session_id, tests.c.status.in_(UNFINISHED))
+    conn.execute(update(tests).where(*of_it).values(cancel_requested=True))
+
+
 def give_up(conn: Connection, one: Unfinished, at: datetime, observation: str) -> None:
     """Ends a test as failed by our fault, and refunds it; does nothing if it is final."""
     ended = {"status": Status.INFRA_FAILED.value, "ended_at": at, "refunded": True, "observation": observation}

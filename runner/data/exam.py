@@ -14,6 +14,7 @@ from pathlib import Path
 from secrets import SystemRandom
 
 from runner.data.author import write_unforeseeable
+from runner.data.items import exam_sets
 from runner.data.smoke import byte_tokens
 
 SMOKE_BYTES = 700_000
@@ -21,6 +22,7 @@ PASSAGES = 2048
 """Passages in an exam that is drawn from a reserve."""
 WINDOW = 1025
 """Tokens of a reserve that are given out together: one passage of the longest context there is an exam for."""
+TEXT_FILE = "exam.bin"
 RESERVE, RESERVE_FILE = "reserve", "reserve.bin"
 """The folder in a data set with its reserve, and the token file there: uint16, little-endian."""
 _GIVEN_OUT = "given-out.json"
@@ -30,18 +32,23 @@ class NoExam(Exception):
     """There is no text for an exam; the message is one line that says why."""
 
 
-def write_exam(data_dir: Path, data_set: str, block_size: int, target: Path) -> None:
-    """Write a text of the data set that no run has seen to `target`, whole or not at all. Raises NoExam.
+def write_exam(data_dir: Path, data_set: str, block_size: int, folder: Path) -> None:
+    """Write texts of the data set that no run has seen into `folder`. Raises NoExam.
 
-    Tokens are uint16, little-endian. Text from a reserve comes as passages of block_size + 1 tokens, one after another.
+    TEXT_FILE comes last, whole or not at all: its presence says that nothing is missing. It holds tokens (uint16,
+    little-endian), from a reserve as passages of block_size + 1 tokens, one after another. The smoke texts come with
+    JSON lines under the names that the held-out data has for such.
     """
     try:
+        if data_set == "smoke":
+            for name, items in exam_sets(write_unforeseeable(SMOKE_BYTES), SystemRandom()).items():
+                (folder / name).write_text("".join(json.dumps(item) + "\n" for item in items), encoding="utf-8")
         tokens = _smoke_text() if data_set == "smoke" else _drawn(data_dir / data_set / RESERVE, block_size)
-        draft = target.with_name(f".{target.name}")
+        draft = folder / f".{TEXT_FILE}"
         draft.write_bytes(tokens)
-        draft.replace(target)
+        draft.replace(folder / TEXT_FILE)
     except OSError as error:
-        raise NoExam(f"{error.filename or target}: {error.strerror or error}") from error
+        raise NoExam(f"{error.filename or folder}: {error.strerror or error}") from error
 
 
 def exams_left(data_dir: Path, data_set: str, block_size: int) -> int:

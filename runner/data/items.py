@@ -19,6 +19,10 @@ DOCUMENTS = 12
 PASSAGES = 100
 QUESTIONS = 100
 """Items of each multiple-choice task; every label is the right one equally often."""
+EXAM_DOCUMENTS, EXAM_PASSAGES = 128, 128
+"""In an exam, where each passage is of a document of its own."""
+MANY = 4
+"""Passages in a document; few have more."""
 
 
 def evaluation_sets(documents: Sequence[SmokeDocument], rng: Random) -> dict[str, list[Item]]:
@@ -32,6 +36,21 @@ def evaluation_sets(documents: Sequence[SmokeDocument], rng: Random) -> dict[str
         "piqa.jsonl": _items(spelling(found), 2, _piqa),
         "winogrande.jsonl": _items(reference(found), 2, _winogrande),
     }
+
+
+def exam_sets(documents: Iterator[SmokeDocument], rng: Random) -> dict[str, list[Item]]:
+    """File name to items of the sets that are texts, each of a document of its own: none tells of another."""
+    texts: list[Item] = [{"text": str(document)} for document in islice(documents, EXAM_DOCUMENTS)]
+    passages = (_one_of(recurrence(places([document], rng)), rng) for document in documents)
+    told = islice(filter(None, passages), EXAM_PASSAGES)
+    return {"wikitext2.jsonl": texts, "lambada.jsonl": [{"text": text} for text in told]}
+
+
+def _one_of(passages: Iterator[str], rng: Random) -> str | None:
+    """One of a document's, or none: as likely as the document has many, as in a draw from the passages of all."""
+    found = list(passages)
+    number = rng.randrange(MANY)
+    return found[number] if number < len(found) else None
 
 
 def _items(questions: Iterator[Question], labels: int, item: Callable[[Question, int], Item]) -> list[Item]:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
-from runner.data.exam import RESERVE, NoExam, write_exam
+from runner.data.exam import RESERVE, TEXT_FILE, NoExam, write_exam
 from runner.folder.reserve import keep_reserve, with_reserve
 from runner.folder.run_folder import RunFolder
 from runner.folder.untrusted import create_plain_file, erase, read_plain_file
@@ -141,11 +141,10 @@ class FolderRunner(ABC):
         """Whether the run has the exam it asks for. What was laid before stays; why there is none is written down."""
         if spec.exam is None or run.no_exam():
             return False
-        text = run.exam / "exam.bin"
         run.exam.mkdir(exist_ok=True)
         try:
-            if not text.exists():
-                write_exam(self._data_dir, spec.exam, int(spec.env["BLOCK_SIZE"]), text)
+            if not (run.exam / TEXT_FILE).exists():
+                write_exam(self._data_dir, spec.exam, int(spec.env["BLOCK_SIZE"]), run.exam)
         except NoExam as none:
             run.write_no_exam(str(none))
             return False

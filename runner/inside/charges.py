@@ -1,6 +1,7 @@
 """What a checkpoint is charged: how many numbers it counts for, by everything that it lets reach the model.
 
-This module imports nothing, so that the judge, which sees a file, and the model's side, which sees a model, agree.
+This module imports nothing of ours, so that the judge, which sees a file, and the model's side, which sees a model,
+agree.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ SENTENCES = {
     "the same model expects before it has seen the tokens, allowed is {limit:g}",
     "spread": "log-probabilities that were scored differ by {figure:.3g} nats (root mean square) from what a second "
     "process of the same model expects before it has seen the tokens, allowed is {limit:g}",
-    "certificate": "val_loss is {figure:.3g} nats better than what the model predicts of text that no process has "
-    "seen, allowed is {limit:.3g}",
+    "certificate": "what was scored is {figure:.3g} nats a token better than what the model predicts of text that "
+    "no process has seen, allowed is {limit:.3g}",
     "drift": "a log-probability moves by {figure:.3g} nats when the same tokens are scored again at the end of the "
     "evaluation, allowed is {limit:g}; evaluation must leave the model as it is",
     "canary": "random tokens are predicted {figure:.3g} nats better than anyone can, allowed is {limit:.3g}",

@@ -42,7 +42,7 @@ class EvaluationSettings:
     eval_tokens: int | None
     """At most this many held-out tokens are scored; None scores them all."""
     max_parameters: int
-    """The most numbers that the checkpoint may hold, as `judge/checkpoint.py` counts them."""
+    """The most numbers that the checkpoint may hold, as `charges.py` counts them."""
     meet_dir: Path
     """The folder where workers and evaluator meet: a folder in it for each worker, by its name."""
     scorers: int
@@ -51,8 +51,8 @@ class EvaluationSettings:
     """At most this many claims of each metric are audited."""
     certificate_tokens: int
     """At most this many tokens are predicted in the exam."""
-    exam: Path | None
-    """Tokens (uint16, little-endian) that no process which runs the agent's code has seen; None without an exam."""
+    exam_dir: Path | None
+    """The folder with text that no process which runs the agent's code has seen; None without an exam."""
     reference_dir: Path | None
     """The folder with a checkpoint of the unedited script and `reference.json`; None without a reference."""
     start_timeout_s: float
@@ -76,7 +76,7 @@ def read_settings(env: Mapping[str, str]) -> EvaluationSettings:
         scorers=_positive(env, "SCORERS", default=1),
         audit_samples=_positive(env, "AUDIT_SAMPLES", default=1024),
         certificate_tokens=_positive(env, "CERTIFICATE_TOKENS", default=CERTIFICATE_TOKENS[tokenizer]),
-        exam=Path(env["EXAM_DIR"]) / "exam.bin" if env.get("EXAM_DIR") else None,
+        exam_dir=Path(env["EXAM_DIR"]) if env.get("EXAM_DIR") else None,
         reference_dir=Path(_text(env, "REFERENCE_DIR")) if env.get("REFERENCE") == "1" else None,
         start_timeout_s=_positive(env, "START_TIMEOUT_S", default=240),
         request_timeout_s=_positive(env, "REQUEST_TIMEOUT_S", default=120),

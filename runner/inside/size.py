@@ -1,7 +1,7 @@
 """How many parameters a script's model has, told without training it and, where it can be, without its memory.
 
 `python -P -m runner.inside.size`, in a folder that holds the script (SCRIPT), with the model settings of an evaluation
-(`settings.py`) in the environment. Prints one number: what `checkpoint.py` counts in a checkpoint of the same model.
+(`settings.py`) in the environment. Prints one number: what `charges.py` counts a checkpoint of the same model for.
 Exit status as in `evaluate.py`.
 """
 

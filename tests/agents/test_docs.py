@@ -50,14 +50,14 @@ def test_every_example_is_run_here() -> None:
     assert re.findall(r"^```(\w+)$", TEXT, re.MULTILINE) == ["bash", "python", "json", "bash"]
 
 
-def test_http_at_the_full_smoke_scale(local: Server, tmp_path: Path) -> None:
-    told = ran(["bash", "-euo", "pipefail", "-c", example("HTTP", "bash", local.url, TASK)], tmp_path)
+def test_http(local: Server, tmp_path: Path) -> None:
+    told = ran(["bash", "-euo", "pipefail", "-c", example("HTTP", "bash", local.url, "quick")], tmp_path)
     assert "    22: class LayerNorm(nn.Module):" in told
     assert "OK: Replaced" in told
-    assert "[check] Passed" in told
-    assert "TRAIN_METRICS: step=200" in told
+    assert re.search(r"^\[check\] Passed after .*\(9 check\(s\) remaining\)", told, re.MULTILINE | re.DOTALL)
+    assert "TRAIN_METRICS: step=30" in told
     assert "[submit] Finalized test #1 as final." in told
-    assert 0 < submitted(local, TASK, "curl")["val_loss_gpt-smoke"] < 4
+    assert 0 < submitted(local, "quick", "curl")["val_loss_gpt-smoke"] < 5
 
 
 def test_python(local: Server, tmp_path: Path) -> None:

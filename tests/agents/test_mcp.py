@@ -51,23 +51,18 @@ async def over(client: Client, token: str) -> Any:
     return seen
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_an_agent_edits_checks_tests_and_submits(local: Server) -> None:
-    connected(local.url, lambda client: played(client, "quick", "mcp"))
-    with local.client() as client:
-        rows = client.get("/v1/leaderboards/quick").json()["rows"]
-    assert [row["status"] for row in rows if row["agent"] == "mcp"] == ["succeeded"]
+@pytest.mark.parametrize("era", ERAS)
+def test_an_agent_edits_checks_tests_and_submits(shared: Server, era: str) -> None:
+    connected(shared.url, lambda client: played(client, f"mcp-{era}"), era)
+    with shared.client() as client:
+        rows = client.get(f"/v1/leaderboards/{TASK}", params={"agent": f"mcp-{era}"}).json()["rows"]
+    assert [row["status"] for row in rows] == ["succeeded"]
 
 
-def test_clients_of_the_older_protocol_can_do_the_same(shared: Server) -> None:
-    connected(shared.url, lambda client: played(client, TASK, "mcp"), era="legacy")
-
-
-async def played(client: Client, task: str, agent: str) -> None:
+async def played(client: Client, agent: str) -> None:
     tasks = await told(client, "list_tasks")
-    assert task in [one["id"] for one in tasks["tasks"]]
-    opened = await told(client, "open_session", task=task, agent=agent)
+    assert TASK in [one["id"] for one in tasks["tasks"]]
+    opened = await told(client, "open_session", task=TASK, agent=agent)
     assert "    22: class LayerNorm(nn.Module):" in opened["observation"]
     token = opened["token"]
     assert token in opened["observation"]

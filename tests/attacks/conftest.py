@@ -17,6 +17,7 @@ from runner.container.sandbox import Sandbox
 from tasks.load import load_tasks
 from tests.support.containers import containers_with
 from tests.support.service import Agent, Server, services
+from tests.support.tasks import TRAIN
 
 HERE = Path(__file__).parent
 METRIC = "val_loss_gpt-smoke"
@@ -250,14 +251,14 @@ def _toml(sandbox: Sandbox) -> str:
 def write_task(folder: Path, name: str) -> Path:
     """A task with a built-in one's ranges, whose smoke test takes a few seconds: `residual`, or `residual--hasty`.
 
-    Variants: `hasty` gives up on what takes longer, `roomy` has room for larger models, `few` is audited in few places,
-    `full` is the smoke test as it is built in, `seed-N` starts elsewhere.
+    Variants: `hasty` gives up on what takes longer, `brief` at once, `roomy` has room for larger models, `few` is
+    audited in few places, `full` is the smoke test as it is built in, `seed-N` starts elsewhere.
     """
     base, *variants = name.split("--")
     task = load_tasks(())[f"llm-pretrain-{base}"]
     folder.mkdir(parents=True)
     (folder / "description.md").write_text("A built-in task, smaller.\n")
-    (folder / "train.sh").write_bytes((HERE / "train.sh").read_bytes())
+    (folder / "train.sh").write_text(TRAIN)
     (folder / "task.toml").write_text(f"""\
 id = "range-{name}"
 title = "A range for attacks"
@@ -267,12 +268,16 @@ editable = {[list(pair) for pair in task.editable]}
 override_keys = {list(task.override_keys)}
 [scales.smoke]
 {"max_parameters = 200_000" if "roomy" in variants else ""}
-{"" if "full" in variants else _SMALL.format(timeout_s=25 if "hasty" in variants else 300)}
+{"" if "full" in variants else _SMALL.format(timeout_s=_timeout_s(variants))}
 [scales.smoke.settings]
 {"".join(f"seed = {one.removeprefix('seed-')}" for one in variants if one.startswith("seed-"))}
 {"" if "full" in variants else _FEWER.format(samples=12 if "few" in variants else 256)}
 """)
     return folder
+
+
+def _timeout_s(variants: list[str]) -> int:
+    return 8 if "brief" in variants else 25 if "hasty" in variants else 300
 
 
 _SMALL = """\

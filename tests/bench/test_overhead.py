@@ -112,7 +112,7 @@ def _run(wanted: RunSpec, folder: Path, data: Path) -> None:
     lay_out(run, wanted.files, places.values())
     if wanted.exam is not None:
         run.exam.mkdir()
-        write_exam(data, wanted.exam, int(wanted.env["BLOCK_SIZE"]), run.exam / "exam.bin")
+        write_exam(data, wanted.exam, int(wanted.env["BLOCK_SIZE"]), run.exam)
         folders["EXAM_DIR"] = run.exam
     with _started(wanted, run, folders) as command, contextlib.ExitStack() as stack:
         left = {}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runner.data import exam
+from runner.data import exam, items
 from runner.data.exam import NoExam, exams_left, write_exam
 
 WINDOWS = 60
@@ -38,8 +40,9 @@ def passages(path: Path, length: int) -> NDArray[np.int64]:
 def test_smoke_texts_are_new_each_time_and_in_the_same_language(tmp_path: Path, prepared: Path) -> None:
     texts = []
     for name in ("a", "b"):
+        (tmp_path / name).mkdir()
         write_exam(tmp_path, "smoke", 64, tmp_path / name)
-        data = (tmp_path / name).read_bytes()
+        data = (tmp_path / name / "exam.bin").read_bytes()
         assert set(data[1::2]) == {0}
         texts.append(data[::2].decode())
     assert all(exam.SMOKE_BYTES <= len(text) < 1.05 * exam.SMOKE_BYTES for text in texts)
@@ -52,53 +55,71 @@ def test_smoke_texts_are_new_each_time_and_in_the_same_language(tmp_path: Path, 
     assert len(words[0] & words[1]) > 100
 
 
+def test_smoke_sets_are_texts_of_which_none_tells_of_another(tmp_path: Path) -> None:
+    found = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write_exam(tmp_path, "smoke", 64, tmp_path / name)
+        files = [tmp_path / name / file for file in ("wikitext2.jsonl", "lambada.jsonl")]
+        found.append([[json.loads(line)["text"] for line in file.read_text().splitlines()] for file in files])
+    for documents, told in found:
+        assert (len(documents), len(told)) == (items.EXAM_DOCUMENTS, items.EXAM_PASSAGES)
+        # A passage's last word stands in the sentence before it: two of one document would share a sentence.
+        sentences = [sentence for text in (*documents, *told) for sentence in text.split(". ")[:-1]]
+        assert Counter(sentences).most_common(1)[0][1] <= 2  # short ones are written twice by chance
+        assert all(text.split()[-1] in text.rpartition(" ")[0] for text in told)
+    assert not set(found[0][0]) & set(found[1][0])
+    assert not set(found[0][1]) & set(found[1][1])
+
+
 def test_a_seeded_generator_has_no_part_in_smoke_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runner.data.author.Random", None)
-    write_exam(tmp_path, "smoke", 64, tmp_path / "exam.bin")
+    write_exam(tmp_path, "smoke", 64, tmp_path)
 
 
 def test_every_window_is_given_out_once_and_then_there_is_no_exam(reserve: Path) -> None:
-    target = reserve / "exam.bin"
     seen: list[int] = []
     for left in range(12, 0, -1):
         assert exams_left(reserve, "set", 8) == left
-        write_exam(reserve, "set", 8, target)
-        given = passages(target, 9)
+        write_exam(reserve, "set", 8, reserve)
+        given = passages(reserve / "exam.bin", 9)
         assert (given == given[:, :1]).all()
         seen += given[:, 0].tolist()
     assert sorted(seen) == list(range(WINDOWS))
     assert seen != sorted(seen)
     with pytest.raises(NoExam, match="used up: 0 windows are left where 5 are needed"):
-        write_exam(reserve, "set", 8, target)
+        write_exam(reserve, "set", 8, reserve)
 
 
 def test_shorter_passages_share_windows_and_longer_ones_have_none(reserve: Path) -> None:
-    write_exam(reserve, "set", 3, reserve / "exam.bin")
+    write_exam(reserve, "set", 3, reserve)
     given = passages(reserve / "exam.bin", 4)
     assert given.shape == (5, 4)
     assert (given == given[:, :1]).all()
     assert exams_left(reserve, "set", 3) == (WINDOWS - 3) // 3
     with pytest.raises(NoExam, match="longer than the 9"):
-        write_exam(reserve, "set", 9, reserve / "exam.bin")
+        write_exam(reserve, "set", 9, reserve)
 
 
 def test_a_set_without_a_reserve_has_no_exam(tmp_path: Path) -> None:
     with pytest.raises(NoExam, match="No such file"):
-        write_exam(tmp_path, "set", 8, tmp_path / "exam.bin")
+        write_exam(tmp_path, "set", 8, tmp_path)
 
 
 def test_another_reserve_is_not_taken_for_the_one_that_was_drawn_from(reserve: Path) -> None:
-    write_exam(reserve, "set", 8, reserve / "exam.bin")
+    write_exam(reserve, "set", 8, reserve)
     with (reserve / "set/reserve/reserve.bin").open("ab") as file:
         file.write(b"more")
     with pytest.raises(NoExam, match=r"another reserve\.bin"):
-        write_exam(reserve, "set", 8, reserve / "exam.bin")
+        write_exam(reserve, "set", 8, reserve)
 
 
 def test_many_at_once_get_different_windows(reserve: Path) -> None:
     def draw(number: int) -> list[int]:
-        write_exam(reserve, "set", 8, reserve / f"exam{number}")
-        return [int(n) for n in passages(reserve / f"exam{number}", 9)[:, 0]]
+        folder = reserve / f"exam{number}"
+        folder.mkdir()
+        write_exam(reserve, "set", 8, folder)
+        return [int(n) for n in passages(folder / "exam.bin", 9)[:, 0]]
 
     with ThreadPoolExecutor(8) as pool:
         given = [window for drawn in pool.map(draw, range(12)) for window in drawn]
@@ -113,7 +134,9 @@ exam.WINDOW, exam.PASSAGES = 9, 5
 folder = Path(sys.argv[1])
 print("ready", flush=True)
 for number in range(12):
-    exam.write_exam(folder, "set", 8, folder / "out" / f"{sys.argv[2]}-{number}")
+    own = folder / "out" / f"{sys.argv[2]}-{number}"
+    own.mkdir()
+    exam.write_exam(folder, "set", 8, own)
 """
 
 
@@ -135,6 +158,6 @@ def test_a_drawer_that_is_killed_anywhere_leads_to_no_window_twice(reserve: Path
                 drawer.wait(0.04 * life)
             except subprocess.TimeoutExpired:
                 drawer.send_signal(signal.SIGKILL)
-    given = [int(n) for file in (reserve / "out").glob("[0-9]*") for n in passages(file, 9)[:, 0]]
+    given = [int(n) for file in (reserve / "out").glob("*/exam.bin") for n in passages(file, 9)[:, 0]]
     assert given
     assert len(given) == len(set(given))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from env.document import Document, EditRefused, Insert, Op, Replace, StrReplace, apply
+from env.document import OPERATIONS, Document, EditRefused, Insert, Op, Replace, StrReplace, apply
+from tasks.schema import EDIT_KEYS
 
 CAP = 65536
 
@@ -286,3 +287,7 @@ def test_inserting_nothing_is_refused(one: Document) -> None:
 def test_str_replace_in_a_large_repetitive_file_is_quick_to_refuse() -> None:
     document = Document.created("f.py", "a" * 60000)
     assert "more than 10 times" in refused(document, StrReplace("a" * 30000, "b")).message
+
+
+def test_baselines_files_and_agents_calls_have_the_same_operations() -> None:
+    assert OPERATIONS == EDIT_KEYS

@@ -37,17 +37,12 @@ def edit(agent: Agent, content: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)  # three rehearsals
-def test_a_real_rehearsal_passes_fails_and_finds_a_leak(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.timeout(300)  # two rehearsals; those that pass are in the examples of docs/agents.md
+def test_a_real_rehearsal_fails_and_finds_a_leak(serve: Serve, tmp_path: Path) -> None:
     agent = serve("--runner", "local", "--tasks", str(write_quick_task(tmp_path / "quick"))).open("quick")
-    passed = agent.call("check").json()
-    assert passed["check"] == {"passed": True, "checks_remaining": 9}
-    assert passed["observation"].startswith("[check] Passed after ")
-    assert "(9 check(s) remaining)" in passed["observation"]
-
     edit(agent, NORM.format(more=" + 1", leak=""))
     failed = agent.call("check").json()
-    assert failed["check"] == {"passed": False, "checks_remaining": 8}
+    assert failed["check"] == {"passed": False, "checks_remaining": 9}
     assert "RuntimeError: The size of tensor a (64) must match the size of tensor b (65)" in failed["observation"]
     assert 'File "nanoGPT/custom_pretrain.py", line 28, in forward' in failed["observation"]
 
@@ -59,7 +54,7 @@ def test_a_real_rehearsal_passes_fails_and_finds_a_leak(serve: Serve, tmp_path: 
     seen = agent.get().json()
     assert seen["tests"] == []
     assert seen["budget"]["tests_remaining"] == 3
-    assert [step["tool"] for step in agent.get("/trajectory").json()["steps"]] == ["check", "edit"] * 2 + ["check"]
+    assert [step["tool"] for step in agent.get("/trajectory").json()["steps"]] == ["edit", "check"] * 2
 
 
 def test_checks_have_a_budget_of_their_own(shared: Server) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.support.command import ringfence
 from tests.support.processes import plain_environment, run_to_end
-from tests.support.service import TASK, Serve
+from tests.support.service import TASK, Serve, services
 
 MINIMAL = """\
 id = "my-task"
@@ -22,10 +23,13 @@ editable = [[3, 14], [20, 22]]
 """
 
 
+NO_ENGINE = "unix:///dev/null/no-engine"
+"""Whatever engine this machine has."""
+
+
 def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    no_engine = {"DOCKER_HOST": "unix:///dev/null/no-engine"}  # whatever engine this machine has
     command = [sys.executable, "-m", "env.cli", *arguments]
-    return run_to_end(command, 380, plain_environment() | no_engine | environment)
+    return run_to_end(command, 380, plain_environment() | {"DOCKER_HOST": NO_ENGINE} | environment)
 
 
 @pytest.fixture
@@ -88,13 +92,23 @@ def test_task_check_names_file_and_key_of_a_mistake(minimal: Path, old: str, new
         (["--runner", "fake", "--db", "nonsense"], "cannot open the database"),
         (["--runner", "fake", "--db", "sqlite:////dev/null/all.db"], "there is no folder /dev/null"),
         (["--runner", "fake", "--tasks", "/nowhere/at/all"], "/nowhere/at/all"),
-        (["--runner", "fake", "--port", "1", "--host", "192.0.2.1", "--key", "k"], "cannot listen on 192.0.2.1"),
     ],
 )
-def test_serve_says_why_it_does_not_start(tmp_path: Path, arguments: list[str], said: str) -> None:
-    shown = process("serve", "--state", str(tmp_path / "state"), *arguments)
-    assert shown.returncode == 2
+def test_serve_says_why_it_does_not_start(
+    tmp_path: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", NO_ENGINE)
+    shown = ringfence("serve", "--state", str(tmp_path / "state"), *arguments)
+    assert shown.exit_code == 2
     assert said in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_serve_says_where_it_cannot_listen(tmp_path: Path) -> None:
+    address = ("--host", "192.0.2.1", "--port", "1", "--key", "k")
+    shown = process("serve", "--state", str(tmp_path / "state"), "--runner", "fake", *address)
+    assert shown.returncode == 2
+    assert "cannot listen on 192.0.2.1" in shown.stderr
     assert "Traceback" not in shown.stderr
 
 
@@ -103,12 +117,26 @@ def test_options_come_from_the_environment_too(tmp_path: Path) -> None:
     assert "'huge'" in shown.stderr
 
 
+@dataclass(frozen=True)
+class Demo:
+    """A demo that was played: what it printed, and the state it left."""
+
+    shown: subprocess.CompletedProcess[str]
+    state: Path
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, smoke_data: Path) -> Demo:
+    state = tmp_path_factory.mktemp("demo") / "state"
+    state.mkdir()
+    (state / "data").symlink_to(smoke_data)
+    return Demo(process("demo", "--state", str(state)), state)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)  # two trainings and all that is scored, on a busy machine
-def test_the_demo_plays_a_whole_session(tmp_path: Path, smoke_data: Path) -> None:
-    (tmp_path / "state").mkdir()
-    (tmp_path / "state" / "data").symlink_to(smoke_data)
-    shown = process("demo", "--state", str(tmp_path / "state"))
+def test_the_demo_plays_a_whole_session(demo: Demo) -> None:
+    shown = demo.shown
     told = shown.stdout
     assert shown.returncode == 0, told + shown.stderr
     assert "not a sandbox" in shown.stderr
@@ -121,9 +149,28 @@ def test_the_demo_plays_a_whole_session(tmp_path: Path, smoke_data: Path) -> Non
         assert re.search(rf"Final metrics \(gpt-smoke\): .*{metric}_gpt-smoke=\d+\.\d{{4}}", told)
     assert "arc_easy_lm-eval-smoke=" in told
     assert "[submit] Finalized test #1 as final." in told
+    assert "[NOTE] The training's last report" not in told
     assert "demo-rmsnorm" in told
     assert "demo-template" in told
     assert re.search(rf"Leaderboard: http://127\.0\.0\.1:\d+/v1/leaderboards/{TASK}", told)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_real_test_has_its_compute_data_and_exam_in_its_row(demo: Demo) -> None:
+    """Read by a service that goes on where the demo ended."""
+    with services(lambda: demo.state, "--runner", "fake") as start, start().client() as client:
+        (row,) = client.get(f"/v1/leaderboards/{TASK}", params={"agent": "demo-template"}).json()["rows"]
+        result = client.get(f"/v1/results/{row['run_key']}").json()
+    record = result["record"]
+    assert 0.6 < row["compute"] == result["compute"] < 1.6
+    assert record["compute"]["measure"] == "cpu"
+    assert record["compute"]["ratio"] == pytest.approx(row["compute"], abs=1e-4)
+    assert record["exam"] == {"data_set": "smoke", "sat": True, "why_not": ""}
+    assert all(len(digest) == 64 for use in ("training", "held_out") for digest in record["data"][use].values())
+    assert record["data"]["reserve"] == {}
+    assert len(record["reference"]) == 32
+    assert all(run["cpu_s"] > 0 for run in record["runs"])
 
 
 def test_a_state_folder_serves_one_service(serve: Serve) -> None:
@@ -143,17 +190,17 @@ def test_the_version_is_told() -> None:
 
 
 def test_a_folder_that_is_not_there_gets_no_database(tmp_path: Path) -> None:
-    shown = process(
+    shown = ringfence(
         "serve", "--runner", "fake", "--state", str(tmp_path / "s"), "--db", f"sqlite:///{tmp_path}/no/x.db"
     )
-    assert shown.returncode == 2
+    assert shown.exit_code == 2
     assert f"there is no folder {tmp_path}/no for the database" in shown.stderr
     assert not (tmp_path / "no").exists()
 
 
 def test_an_empty_secret_is_none(tmp_path: Path) -> None:
     (tmp_path / "secret").touch()
-    shown = process("serve", "--runner", "fake", "--state", str(tmp_path))
-    assert shown.returncode == 2
+    shown = ringfence("serve", "--runner", "fake", "--state", str(tmp_path))
+    assert shown.exit_code == 2
     assert f"{tmp_path}/secret holds 0 bytes, and 32 are needed" in shown.stderr
     assert "Traceback" not in shown.stderr

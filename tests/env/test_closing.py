@@ -129,7 +129,7 @@ def test_the_trajectory_says_so(service: ServiceWithClock) -> None:
     player = service.open()
     player.test("one", "two", "three")
     service.look_after(HOUR)
-    *_, last = service.service.views.trajectory(None, player.id).steps
+    *_, last = service.service.views.trajectory(None, player.id)[1]
     n = player.seen()["submission"]["n"]
     assert (last.tool, last.input, last.test, last.ok) == ("auto_submit", {"n": n}, n, True)
     assert last.observation.startswith(
@@ -167,7 +167,7 @@ def test_without_a_test_that_succeeded_nothing_is_submitted(service: ServiceWith
     for player in (untested, failed):
         seen = player.seen()
         assert (seen["state"], seen["submission"]) == ("closed", None)
-        last = service.service.views.trajectory(player.token, player.id).steps[-1]
+        *_, last = service.service.views.trajectory(player.token, player.id)[1]
         assert last.tool == "close"
         assert last.observation.endswith("and no test has succeeded: closed without a submission.")
     assert service.rows() == []

@@ -18,6 +18,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine
 
+from env.store import trajectory
 from env.store.engine import VERSION_TABLE, open_database
 from env.store.model import Ending, Session, Submission
 from env.store.model import tests_left as left
@@ -86,13 +87,15 @@ def test_sessions_and_their_ends_are_read(old: Engine) -> None:
 def test_steps_are_read(old: Engine) -> None:
     store = Store(old)
     with store.begin() as conn:
-        steps = store.steps(conn, ONE)
-        changes = store.changes(conn, ONE)
+        steps = list(trajectory.each_step(conn, ONE))
+        changes = trajectory.changes(conn, ONE)
+        states = trajectory.states(conn, ONE, [3])
     assert [step.tool for step in steps[:4]] == ["view", "edit", "edit", "undo"]
     assert (steps[1].ok, steps[1].code, steps[1].editables) == (False, "not_found", None)
     assert steps[2].input == {"start_line": 2, "end_line": 3, "content": "é = 'ü'"}
     assert steps[2].editables == {"pkg/custom.py": (("é = 'ü'",),)}
-    assert changes[:2] == [({"pkg/custom.py": (("é = 'ü'",),)}, 0), (None, 1)]
+    assert changes[:2] == [trajectory.Change(3, 0), trajectory.Change(4, 1)]
+    assert states == {3: {"pkg/custom.py": (("é = 'ü'",),)}}
     assert steps[0].at == START + timedelta(seconds=4, milliseconds=623)
 
 
@@ -147,7 +150,7 @@ def test_what_was_read_is_written_the_same_again(old: Engine, new: Engine) -> No
                 after.add_test(write, test)
                 for run in test.runs:
                     after.add_run(write, test, run)
-            steps = before.steps(read, session_id)
+            steps = list(trajectory.each_step(read, session_id))
             if number % 2:
                 for step in steps:
                     after.add_step(write, session_id, step)

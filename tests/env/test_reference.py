@@ -6,11 +6,10 @@ import asyncio
 import json
 import shutil
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -23,9 +22,6 @@ from runner.fake.runner import FakeRunner
 from runner.protocol import Runner
 from tasks.load import load_tasks
 from tasks.model import Scale, Task
-
-if TYPE_CHECKING:
-    from tests.conftest import Server
 
 TASK = "llm-pretrain-normalization"
 NOW = datetime(2026, 11, 3, tzinfo=UTC)
@@ -263,28 +259,3 @@ def test_compute_says_why_it_is_not_known(tasks: dict[str, Task]) -> None:
     assert "other hardware" in why(with_run(label), cpu="b")
     fewer = replace(scale, settings={**scale.settings, "MAX_ITERS": "60"})
     assert "other settings" in why(with_run(label), scale=fewer)
-
-
-@pytest.fixture
-def local(serve: Callable[..., Server]) -> Server:
-    return serve("--runner", "local", "--slots", "1")
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(400)
-def test_a_real_test_has_its_compute_data_and_exam_in_its_row(local: Server) -> None:
-    agent = local.open()
-    assert agent.call("test").status_code == 202
-    assert agent.result(1)["status"] == "succeeded"
-    with local.client() as client:
-        (row,) = client.get(f"/v1/leaderboards/{TASK}", params={"final": "false"}).json()["rows"]
-        result = client.get(f"/v1/results/{row['run_key']}").json()
-    record = result["record"]
-    assert 0.6 < row["compute"] == result["compute"] < 1.6
-    assert record["compute"]["measure"] == "cpu"
-    assert record["compute"]["ratio"] == pytest.approx(row["compute"], abs=1e-4)
-    assert record["exam"] == {"data_set": "smoke", "sat": True, "why_not": ""}
-    assert all(len(digest) == 64 for use in ("training", "held_out") for digest in record["data"][use].values())
-    assert record["data"]["reserve"] == {}
-    assert len(record["reference"]) == 32
-    assert all(run["cpu_s"] > 0 for run in record["runs"])

@@ -37,6 +37,7 @@ max_iters = 20
 eval_iters = 2
 eval_tokens = 8192
 audit_samples = 256
+certificate_tokens = 2048
 """
 NORM = """\
 class LayerNorm(nn.Module):
@@ -92,14 +93,13 @@ def test_a_training_that_boasts_is_contradicted(shared: Server) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)  # five tests, on two slots
-def test_the_real_evaluator_tells_honest_leaking_and_broken_models_apart(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.timeout(300)  # four tests, on two slots
+def test_the_real_evaluator_tells_busy_leaking_and_broken_models_apart(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "short").mkdir()
     (tmp_path / "short" / "task.toml").write_text(SHORT)
     (tmp_path / "short" / "train.sh").write_text(TRAIN)
     server = serve("--runner", "local", "--slots", "2", "--tasks", str(tmp_path / "short"))
     edits = {
-        "honest": NORM.format(before="pass", leak=""),
         "busy": PAST_THE_LINT + NORM.format(before="pass", leak=""),
         "leaking": NORM.format(before="pass", leak=" - x.mean(dim=1, keepdim=True)"),
         "failing": NORM.format(before="assert os.getenv('MEET_DIR') is None, 'only in training'", leak=""),
@@ -115,13 +115,11 @@ def test_the_real_evaluator_tells_honest_leaking_and_broken_models_apart(serve: 
     results = {name: agent.result(1) for name, agent in agents.items()}
     told = {name: result["observation"] for name, result in results.items()}
     assert {name: result["status"] for name, result in results.items()} == {
-        "honest": "succeeded",
         "busy": "succeeded",
         "leaking": "rejected",
         "failing": "failed",
         "dying": "failed",
     }, told
-    assert "[NOTE]" not in told["honest"]
     assert (
         "[NOTE] The training's last report is of step 40, where every training of this scale ends at step 20."
         in (told["busy"])
@@ -136,11 +134,11 @@ def test_the_real_evaluator_tells_honest_leaking_and_broken_models_apart(serve: 
     with server.client() as client:
         for name, agent in agents.items():
             records[name] = client.get(f"/v1/results/{agent.id}-1").json()["record"]
-    assert all(audit["passed"] for audit in records["honest"]["audits"])
-    assert {audit["name"] for audit in records["honest"]["audits"]} >= {"parameters", "commitment", "bias", "canary"}
-    assert records["honest"]["parameters"]["counted"] <= records["honest"]["parameters"]["cap"]
+    assert all(audit["passed"] for audit in records["busy"]["audits"])
+    assert {audit["name"] for audit in records["busy"]["audits"]} >= {"parameters", "commitment", "bias", "canary"}
+    assert records["busy"]["parameters"]["counted"] <= records["busy"]["parameters"]["cap"]
     steps = {name: record["self_reported"]["steps_reported"] for name, record in records.items()}
-    assert steps == {"honest": 20, "busy": 40, "leaking": 20, "failing": 20, "dying": 20}
+    assert steps == {"busy": 40, "leaking": 20, "failing": 20, "dying": 20}
     assert {record["self_reported"]["steps_expected"] for record in records.values()} == {20}
     assert "of step 40" in records["busy"]["runs"][0]["note"]
     assert not all(audit["passed"] for audit in records["leaking"]["audits"])

@@ -108,18 +108,15 @@ def test_in_a_terminal_it_asks(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)  # three scripts, each in a process of its own
+@pytest.mark.timeout(300)  # two scripts, each in a process of its own; a baseline that passes is in docs/operators.md
 def test_check_takes_two_steps_of_the_script_and_of_each_baseline(fresh: Path) -> None:
-    (fresh / "baselines" / "rms.toml").write_text(RMS)
     (fresh / "baselines" / "broken.toml").write_text(RMS.replace("-1, keepdim=True", "-1"))
     shown = ringfence("task", "check", str(fresh), cwd=fresh)
     assert shown.exit_code == 1
     assert "ok  the unedited script (" in shown.stdout
-    assert "ok  baseline rms (" in shown.stdout
     assert "FAILED  baseline broken (" in shown.stdout
     assert "RuntimeError: The size of tensor a" in shown.stdout
     assert f"ERROR: {fresh / 'baselines' / 'broken.toml'}: edits: two optimizer steps failed" in shown.stderr
-    assert "rms.toml" not in shown.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The GPU runs of docs/gpu-runs.md, on a host whose python3 has torch, this package's service dependencies and tiktoken,
-# and with an engine at DOCKER_HOST that has the image named in IMAGE. Usage: tests/gpu/run.sh norm oom nan linear
+# and with an engine at DOCKER_HOST that has the image named in IMAGE. Usage: tests/gpu/run.sh norm oom nan deadline linear
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 mkdir -p /tmp/rf && cp -r runner /tmp/rf/ && cp -r "$TIKTOKEN_CACHE_DIR" /tmp/rf/bpe && chmod -R a+rX /tmp/rf

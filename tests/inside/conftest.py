@@ -20,8 +20,8 @@ import torch
 from safetensors.torch import save_model
 
 from runner.inside.names import DISMISSED, EVALUATE, GONE, REFERENCE, worker_names
-from runner.inside.rehearse import WorkerProcess
 from runner.inside.settings import EvaluationSettings, read_settings
+from tests.support.warm_workers import StartWorker, warm_workers
 
 BLOCK_SIZE = 16
 
@@ -64,6 +64,7 @@ class Bench:
 
     root: Path
     env: dict[str, str]
+    start_worker: StartWorker
 
     @property
     def work(self) -> Path:
@@ -92,17 +93,18 @@ class Bench:
     @contextmanager
     def workers(self) -> Iterator[None]:
         """The model workers as plain processes that know their script and where to go."""
-        processes = {}
         with ExitStack() as stack:
+            ends: dict[str, Callable[[], object]] = {}
             for name in worker_names(int(self.env["SCORERS"]), reference=self.env.get("REFERENCE") == "1"):
                 shutil.rmtree(self.meet / name, ignore_errors=True)
                 (self.meet / name).mkdir()
                 environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-                environment["SCRIPT"] = self.env["SCRIPT"]
-                process = WorkerProcess(self.meet / name, environment, self._work_of(name))
-                processes[name] = stack.enter_context(process)
+                environment |= {"SCRIPT": self.env["SCRIPT"], "MEET_DIR": str(self.meet / name)}
+                of_worker = stack.enter_context(ExitStack())
+                of_worker.enter_context(self.start_worker(environment, self._work_of(name)))
+                ends[name] = of_worker.close
             stop = Event()
-            watch = Thread(target=_kill_the_dismissed, args=(self.meet, processes, stop))
+            watch = Thread(target=_kill_the_dismissed, args=(self.meet, ends, stop))
             watch.start()
             try:
                 yield
@@ -148,12 +150,12 @@ class Bench:
         return content
 
 
-def _kill_the_dismissed(meet: Path, processes: Mapping[str, WorkerProcess], stop: Event) -> None:
+def _kill_the_dismissed(meet: Path, ends: Mapping[str, Callable[[], object]], stop: Event) -> None:
     """The runner's part in a rendezvous."""
-    left = dict(processes)
+    left = dict(ends)
     while not stop.wait(0.02):
         for name in [name for name in left if (meet / name / DISMISSED).exists()]:
-            left.pop(name).__exit__()
+            left.pop(name)()
             (meet / name / GONE).touch()
 
 
@@ -162,8 +164,14 @@ def tiny_script() -> str:
     return TINY_SCRIPT
 
 
+@pytest.fixture(scope="session")
+def start_worker() -> Iterator[StartWorker]:
+    with warm_workers() as start:
+        yield start
+
+
 @pytest.fixture
-def make_bench(tmp_path: Path) -> Callable[[str], Bench]:
+def make_bench(tmp_path: Path, start_worker: StartWorker) -> Callable[[str], Bench]:
     """A bench for a script: settings of a tiny model, little data, no checkpoint yet."""
 
     def make(script: str) -> Bench:
@@ -182,7 +190,7 @@ def make_bench(tmp_path: Path) -> Callable[[str], Bench]:
             **{"N_LAYER": "1", "N_HEAD": "2", "N_EMBD": "8", "BLOCK_SIZE": str(BLOCK_SIZE), "VOCAB_SIZE": "256"},
             **{"BIAS": "0", "SEED": "1", "DEVICE": "cpu", "DTYPE": "float32"},
         }
-        bench = Bench(tmp_path, env)
+        bench = Bench(tmp_path, env, start_worker)
         bench.script.write_text(script)
         rng = np.random.default_rng(0)
         rng.integers(256, size=10 * (BLOCK_SIZE + 1) + 5).astype("<u2").tofile(bench.data / "heldout.bin")

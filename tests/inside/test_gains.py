@@ -1,8 +1,8 @@
-"""By how much a number can be better than it deserves, and how probably that passes: the table of docs/trust.md.
+"""By how much a number can be better than it deserves, and how probably that passes: the tables of docs/trust.md.
 
 The forger is as strong as can be: every scorer knows each token before it is asked, and lies in the way that gains
 most. Either about few tokens, each made as likely as can be, in the hope that none of them is audited; or about all,
-each a little. `walls down` is the forger whose auditor knows all that the scorers knew.
+each a little. With walls down its auditor knows all that the scorers knew, and only exams are left.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from runner.inside.judge.audits import TOLERANCES, _Examined
-from runner.inside.judge.passage_scorer import Sample, _sampled_places
+from runner.inside.judge.passage_scorer import Sample
 from runner.inside.judge.passages import Passage
-from tests.inside.simulated_certificates import simulated
+from runner.inside.judge.places import sampled_places
+from tests.inside.simulated_certificates import EXAMS, simulated
 
 ODDS = (1 / 2, 1 / 10, 1 / 100)
 PAGE = Path(__file__).parents[2] / "docs" / "trust.md"
@@ -46,7 +47,7 @@ def settings() -> list[Setting]:
     return [
         Setting(metric="val_loss", scored=65_536, audited=1024, **smoke),
         Setting(metric="val_loss", scored=10_485_760, audited=2048, **large),
-        Setting(metric="wikitext2_ppl", scored=65_536, audited=1024, **smoke),
+        Setting(metric="wikitext2_ppl", scored=4_060, audited=1024, **smoke),
         Setting(metric="wikitext2_ppl", scored=287_644, audited=2048, **large),
         Setting(metric="each accuracy", scored=20_000, audited=1024, **smoke),
         Setting(metric="each accuracy", scored=100_000, audited=2048, **large),
@@ -105,28 +106,35 @@ def gain(setting: Setting, odds: float) -> float:
     return max(lies_that_pass(setting, odds) * setting.nats / setting.scored, by_a_little(setting))
 
 
-def gain_with_walls_down(tokenizer: str, odds: float) -> float:
-    """Nats by which a claim may be better and pass the exam with this probability."""
-    rng = np.random.default_rng(7)
-    room = [one.limit - one.advantage for one in (simulated(tokenizer, rng) for _ in range(2000))]
-    return float(np.quantile(room, 1 - odds))
-
-
 def rows() -> list[str]:
-    """The table's rows."""
+    """The rows of the table of what passes the audits."""
     told = []
     for one in settings():
         figures = [_figure(one, odds) for odds in ODDS]
-        certified = one.metric == "val_loss"
-        down = [
-            f"{gain_with_walls_down(one.tokenizer, odds):.2g}" if certified else "any" for odds in (ODDS[0], ODDS[2])
-        ]
         told.append(
-            f"| `{one.metric}` | `{one.scale}` | {min(one.audited, one.scored):,} | "
-            + " | ".join([*figures, " to ".join(dict.fromkeys(down))])
-            + " |"
+            f"| `{one.metric}` | `{one.scale}` | {min(one.audited, one.scored):,} | " + " | ".join(figures) + " |"
         )
     return [row.replace("`each accuracy`", "each accuracy") for row in told]
+
+
+def rows_with_walls_down() -> list[str]:
+    """The rows of the table of what passes the exams, whatever the auditor was told."""
+    told = []
+    for (tokenizer, metric), about in EXAMS.items():
+        rng = np.random.default_rng(7)
+        of_models = [[simulated(tokenizer, metric, rng, model=model) for _ in range(400)] for model in about.models]
+        errors, limits = (
+            [float(np.mean([getattr(one, name) for one in of_model])) for of_model in of_models]
+            for name in ("error", "limit")
+        )
+        room = [one.limit - one.advantage for of_model in of_models for one in of_model]
+        gains = [float(np.quantile(room, 1 - odds)) for odds in (ODDS[0], ODDS[2])]
+        told.append(
+            f"| `{metric}` | `{'smoke' if tokenizer == 'bytes' else 'gpt-345m'}` | {about.exam.tokens:,} | "
+            + " | ".join(f"{min(pair):.2g} to {max(pair):.2g}" for pair in (errors, limits, gains))
+            + " |"
+        )
+    return told
 
 
 def _figure(setting: Setting, odds: float) -> str:
@@ -135,9 +143,9 @@ def _figure(setting: Setting, odds: float) -> str:
     return f"{gain(setting, odds):.2g}"
 
 
-def test_the_table_of_gains_is_what_the_audits_allow():
+def test_the_tables_of_gains_are_what_audits_and_exams_allow():
     page = PAGE.read_text(encoding="utf-8")
-    missing = [row for row in rows() if row not in page]
+    missing = [row for row in (*rows(), *rows_with_walls_down()) if row not in page]
     assert not missing, "\n".join(missing)
 
 
@@ -151,8 +159,8 @@ def test_lies_about_few_tokens_are_seen_as_often_as_the_table_says(setting):
     draws = 400
     seen = 0
     for _ in range(draws):
-        places = _sampled_places(passages, setting.audited, rng)
-        seen += any(i * length + place < lied for i, found in places.items() for place in found)
+        places = sampled_places(passages, setting.audited, rng)
+        seen += any(i * length + place < lied for i, place in places.chosen)
     expected = 1 - unseen(lied, setting)
     assert abs(seen / draws - expected) <= 4 * math.sqrt(expected * (1 - expected) / draws) + 1e-9
 

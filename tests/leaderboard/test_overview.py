@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from leaderboard.model import RESULT_STATUSES
-from leaderboard.overview import MAX_BASELINES, baselines, overviews
+from leaderboard.overview import MAX_BASELINES, baselines, best_of_session, overviews
 
 LOSS = "val_loss_gpt-345m"
 
@@ -43,6 +43,22 @@ def test_only_what_succeeded_can_be_anybodys_best(connection: Connection, add: C
     assert one.best is not None
     assert one.baseline is not None
     assert (one.best.agent, one.best.value, one.baseline.value) == ("honest", 2.2, 2.4)
+
+
+def test_the_best_of_a_session_is_the_one_that_ranks_first(connection: Connection, add: Callable[..., Any]) -> None:
+    assert best_of_session(connection, "s") is None
+    add(1, status="cancelled", metrics={LOSS: 0.1})
+    assert best_of_session(connection, "s") is None
+    add(2, metrics={LOSS: 2.4})
+    add(3, metrics={LOSS: 2.1}, compute=3.0)
+    assert best_of_session(connection, "s") == 2
+    add(4, metrics={LOSS: 2.3}, compute=1.0)
+    add(5, metrics={LOSS: float("nan")})
+    add(1, session_id="t", metrics={LOSS: 1.0})
+    assert best_of_session(connection, "s") == 4
+    add(1, session_id="u", metrics={}, task_id="unranked")
+    add(2, session_id="u", metrics={}, task_id="unranked")
+    assert best_of_session(connection, "u") == 2
 
 
 def test_baselines_count_without_a_submission_and_each_by_its_best(

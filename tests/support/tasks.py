@@ -15,18 +15,42 @@ world_size = 1
 [scales.smoke.settings]
 max_iters = 30
 eval_interval = 10
-eval_tokens = 4096
+eval_iters = 2
+eval_tokens = 8192
+audit_samples = 256
+certificate_tokens = 2048
 [[scales.smoke.stages]]
 label = "gpt-smoke"
 script = "train.sh"
 role = "train"
 timeout_s = 100
 """
-# One process and no downstream tasks: most of a short test goes into starting processes that import torch.
-TRAIN = """\
-export OMP_NUM_THREADS=1 TORCH_CPP_LOG_LEVEL=ERROR RANK=0 WORLD_SIZE=1 MASTER_ADDR=127.0.0.1 MASTER_PORT=0
-exec python "$SCRIPT"
+TRAIN = (Path(__file__).parent / "train.sh").read_text()
+"""A stage's script. One process and no downstream tasks: most of a short test goes into starting what imports torch."""
+
+
+SHORT = """\
+id = "short"
+title = "The smoke scale with its two processes and all its stages, in fewer iterations"
+template = "custom_pretrain"
+filename = "nanoGPT/custom_pretrain.py"
+editable = [[22, 31], [88, 100], [245, 247]]
+[scales.smoke.settings]
+max_iters = 100
+eval_interval = 10
+eval_iters = 2
+eval_tokens = 8192
+audit_samples = 64
+certificate_tokens = 2048
 """
+
+
+def write_short_task(folder: Path) -> Path:
+    """The task `short`, that of `quick` with a launcher and downstream tasks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "task.toml").write_text(SHORT)
+    (folder / "description.md").write_text("A lower validation loss, please.\n")
+    return folder
 
 
 def write_quick_task(folder: Path) -> Path:

@@ -79,7 +79,7 @@ async function follow(test, room) {
   for await (const [name, data] of events(api(`v1/sessions/${session}/tests/${test.dataset.live}/events`))) {
     if (!test.isConnected) return;
     if (name === "status") badge(test, data.status);
-    if (name === "reset") for (const key of ["step", "train_loss", "val_loss"]) run[key].length = data.points;
+    if (name === "reset") for (const key of ["step", "train_loss", "val_loss"]) run[key].length = Math.min(run[key].length, data.points);
     if (name === "metrics") {
       for (const key of ["step", "train_loss", "val_loss"]) run[key].push(data[key]);
       chart ??= new LossChart(room);

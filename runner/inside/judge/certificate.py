@@ -1,10 +1,10 @@
 """The certificate of a loss: what the model predicts of text that no process which runs the agent's code has seen.
 
-An exam is text written or drawn for one evaluation. The auditor is asked for its whole distribution after a prefix,
-and is shown what followed only when its answer is in: shorter prefixes of a passage come first. Whatever its code
-remembers, and whoever it talks to, the answer is not in the room. Against the true conditional distribution p of the
-text, given all that the auditor was shown, the likelihood ratio of its answers q is a supermartingale: q is s nats
-better in sum with a probability of at most e^-s (Ville 1939), so no strategy beats real prediction.
+A scorer is asked for its whole distribution after a prefix, and is shown what followed only when its answer is in
+(`exam.py`). Whatever its code remembers, and whoever it talks to, the answer is not in the room. Against the true
+conditional distribution p of the text, given all that was shown before, the likelihood ratio of its answers q is a
+supermartingale: q is s nats better in sum with a probability of at most e^-s (Ville 1939), so no strategy beats real
+prediction.
 
 Those losses are compared with the ones that a reference of our own has on the very same tokens, which takes most of
 the luck of the text out of the difference (a control variate with the coefficient one).
@@ -13,35 +13,44 @@ the luck of the text out of the difference (a control variate with the coefficie
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.inside.judge.passages import widths
-from runner.inside.judge.predictions import Prefixes, answers, questions, target_logprobs
-from runner.inside.judge.worker_client import ModelClient
-
 ALARM = 4.0
 """Standard errors by which a claim may be better than its certificate: one honest claim in 30,000 is further off."""
-FLOOR = -30.0
-"""The least natural log-probability that counts. One answer that is worth less could buy the others room."""
-CUTS = 8
-"""Predictions in each passage."""
+
+
+ROUNDING = 5e-4
+"""Nats by which the means of two honest computations of the same losses may differ, in any type of number."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much a mean loss is a mean of."""
+
+    tokens: int
+    texts: int
+    """Passages that have nothing to do with each other, or documents: tokens of one are no independent draws."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scatter:
-    """Standard deviations of a loss in nats, as honest models have them: tokens of one passage are no independent
-    draws, so that the mean over N passages with n tokens in all has the variance token²/n + passage²/N."""
+    """Standard deviations of a loss in nats, as honest models have them."""
 
     token: float
-    passage: float
+    text: float
+    """Of a whole text's mean, beyond what its tokens scatter by themselves."""
 
-    def variance(self, tokens: int, passages: int) -> float:
-        """Of a mean over so many tokens in so many passages."""
-        return self.token**2 / tokens + self.passage**2 / passages
+    def of_mean(self, extent: Extent) -> float:
+        """The variance of a mean over text of one kind."""
+        return self.token**2 / extent.tokens + self.text**2 / extent.texts
+
+    def of_sample(self, tokens: int, of: int) -> float:
+        """The variance of the mean over so many tokens, drawn singly and without repetition, beside that of all."""
+        return (self.token**2 + self.text**2) * (1 / tokens - 1 / of)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,35 +63,20 @@ class Spread:
     """The loss itself, for want of a reference."""
 
 
-SPREADS = {
-    "bytes": Spread(beside=Scatter(token=0.45, passage=0.05), alone=Scatter(token=1.2, passage=0.1)),
-    "gpt2": Spread(beside=Scatter(token=0.9, passage=0.12), alone=Scatter(token=3.6, passage=0.6)),
+SPREADS: Mapping[str, Mapping[str, Spread]] = {
+    "bytes": {
+        "val_loss": Spread(beside=Scatter(token=0.45, text=0.05), alone=Scatter(token=1.2, text=0.1)),
+        "wikitext2_ppl": Spread(beside=Scatter(token=0.45, text=0.03), alone=Scatter(token=1.2, text=0.1)),
+        "lambada_ppl": Spread(beside=Scatter(token=0.6, text=0.05), alone=Scatter(token=1.8, text=0.1)),
+    },
+    "gpt2": {
+        "val_loss": Spread(beside=Scatter(token=0.9, text=0.12), alone=Scatter(token=3.6, text=0.6)),
+        "wikitext2_ppl": Spread(beside=Scatter(token=0.9, text=0.12), alone=Scatter(token=3.6, text=0.6)),
+    },
 }
-"""By tokenizer; docs/trust.md says what was measured."""
+"""By tokenizer and metric; docs/trust.md says what was measured."""
 STRAYING = 0.8
 """A model that is x nats from the reference may scatter by this times x more beside it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exam:
-    """Passages, and where they are cut: the token after each cut is predicted from those up to it."""
-
-    passages: NDArray[np.int32]
-    """Tokens (N, T + 1)."""
-    cuts: NDArray[np.int32]
-    """Positions (N, C), ascending in each row, below T."""
-
-    @property
-    def targets(self) -> NDArray[np.int32]:
-        """The tokens to be predicted, (N, C)."""
-        return np.take_along_axis(self.passages, self.cuts + 1, axis=1)
-
-    @property
-    def prefixes(self) -> Prefixes:
-        """What comes before each target, in the order of the (N, C) flattened; its round is the number of its cut."""
-        count, cuts = self.cuts.shape
-        tokens = [self.passages[i, : self.cuts[i, number] + 1] for i in range(count) for number in range(cuts)]
-        return Prefixes(tokens, [number for _ in range(count) for number in range(cuts)])
 
 
 @dataclass(frozen=True)
@@ -92,7 +86,7 @@ class Losses:
     level: float
     """On the text of the claim."""
     exam: NDArray[np.float64]
-    """At each cut of the exam, (N, C)."""
+    """Of each token that the exam asks for, (N,)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +97,7 @@ class Certificate:
     certified: float
     """The mean loss that the exam gives on the text of the claim, by way of the reference where there is one."""
     error: float
-    """Standard error of `certified`, from the sample of passages."""
+    """Standard error of `certified`, from the sample."""
     limit: float
     """The most by which the claim may be better than `certified`."""
     tokens: int
@@ -117,49 +111,31 @@ class Certificate:
         return self.certified - self.claimed
 
 
-def draw(tokens: NDArray[np.int32], block_size: int, wanted: int, rng: np.random.Generator) -> Exam:
-    """An exam of about `wanted` predictions on passages of block_size + 1 tokens, CUTS in each.
-
-    Passages are as far apart as the text allows, for a later one could give away what an earlier one is about. The cuts
-    of a passage are at random places, one in each of as many equal parts. Raises ValueError for less than two passages.
-    """
-    blocks = tokens[: len(tokens) // (block_size + 1) * (block_size + 1)].reshape(-1, block_size + 1)
-    edges = [0, *widths(block_size, CUTS)]
-    count = min(len(blocks), max(2, wanted // (len(edges) - 1)))
-    if count < 2:
-        raise ValueError(f"{len(tokens)} tokens are less than two passages of {block_size + 1}")
-    apart = len(blocks) // count
-    passages = blocks[int(rng.integers(apart)) :: apart][:count]
-    cuts = [rng.integers(low, high, size=count) for low, high in pairwise(edges)]
-    return Exam(passages=passages, cuts=np.stack(cuts, axis=1).astype(np.int32))
-
-
-def sit(exam: Exam, auditor: ModelClient, block_size: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """The losses (N, C) of the auditor's predictions, in nats, normalised here. Raises AgentFault."""
-    losses, targets, prefixes = np.empty(exam.cuts.size), exam.targets.ravel(), exam.prefixes
-    for asked, shown in answers(prefixes, questions(prefixes, block_size, rng), auditor, auditor.vocab_size, rng):
-        losses[asked] = -np.maximum(target_logprobs(shown, targets[asked]), FLOOR)
-    return losses.reshape(exam.cuts.shape)
-
-
-def losses_at_cuts(exam: Exam, logprobs: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The losses (N, C) at an exam's cuts from log-probabilities (N, T) of every token but each passage's first."""
-    return -np.maximum(np.take_along_axis(logprobs, exam.cuts, axis=1).astype(np.float64), FLOOR)
-
-
 def certify(
-    claimed: float, *, tokens: int, passages: int, losses: NDArray[np.float64], spread: Spread, reference: Losses | None
+    claimed: float,
+    *,
+    claim: Extent,
+    losses: NDArray[np.float64],
+    texts: NDArray[np.int64] | None,
+    spread: Spread,
+    reference: Losses | None,
 ) -> Certificate:
-    """Hold a claimed mean loss, over so many `tokens` in so many `passages`, against an exam's losses (N, C).
+    """Hold a claimed mean loss over text of the extent `claim` against an exam's losses (N,).
 
-    Of an honest model both are means over text of one kind, so that they differ by the luck of either text.
+    `texts` (N,) are the numbers of the texts that the exam's tokens are of. None says that the tokens were drawn singly
+    from the text of the claim itself. Otherwise both are means over different texts of one kind, of an honest model
+    apart by the luck of either.
     """
     beside = losses if reference is None else losses - reference.exam
     level = 0.0 if reference is None else reference.level
     certified = level + float(beside.mean())
-    error = float(beside.mean(axis=1).std(ddof=1)) / math.sqrt(len(beside))
     honest = spread.alone if reference is None else spread.beside
-    luck = math.sqrt(honest.variance(losses.size, len(losses)) + honest.variance(tokens, passages))
+    if texts is None:
+        error = math.sqrt(beside.var() * (1 / len(losses) - 1 / claim.tokens))
+        luck = math.sqrt(honest.of_sample(len(losses), claim.tokens))
+    else:
+        error, count = _error_of_mean(beside, texts)
+        luck = math.sqrt(honest.of_mean(Extent(len(losses), count)) + honest.of_mean(claim))
     if reference is not None:
         # What a model gains in room by being worse than the reference it has lost many times before.
         luck *= 1 + STRAYING * abs(certified - level) / honest.token
@@ -167,7 +143,15 @@ def certify(
         claimed=claimed,
         certified=certified,
         error=error,
-        limit=ALARM * luck,
-        tokens=losses.size,
+        limit=ALARM * luck + ROUNDING,
+        tokens=len(losses),
         reference=None if reference is None else level,
     )
+
+
+def _error_of_mean(values: NDArray[np.float64], texts: NDArray[np.int64]) -> tuple[float, int]:
+    """The standard error of a mean over values that belong to texts, and how many texts there are."""
+    numbers = np.unique(texts, return_inverse=True)[1]
+    sums = np.bincount(numbers, values - values.mean())
+    count = len(sums)
+    return math.sqrt(count / max(1, count - 1) * float(np.square(sums).sum())) / len(values), count

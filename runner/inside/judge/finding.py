@@ -52,12 +52,13 @@ def size_audit(parameters: int, cap: int) -> AuditFinding:
     return AuditFinding(name="parameters", figure=parameters, limit=cap, unit="parameters", samples=1)
 
 
-def certificate_audit(certificate: Certificate) -> AuditFinding:
-    """Whether a claim is no better than its certificate allows."""
+def certificate_audit(metric: str, certificate: Certificate) -> AuditFinding:
+    """Whether a metric's claim is no better than its certificate allows."""
     return AuditFinding(
         name="certificate",
         figure=certificate.advantage,
         limit=certificate.limit,
         unit="nats",
         samples=certificate.tokens,
+        metric=metric,
     )

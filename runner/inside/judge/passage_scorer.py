@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,14 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.inside.judge.passages import Passage, PassageScore, batches, stacked
-from runner.inside.judge.predictions import (
-    Prefixes,
-    ShownPrefixes,
-    answers,
-    in_order,
-    questions,
-    target_logprobs,
-)
+from runner.inside.judge.places import Place, Places, Prefixes, every_place, sampled_places
+from runner.inside.judge.predictions import Predicted, Prediction, ShownPrefixes, questions
 from runner.inside.judge.worker_client import ModelClient
 from runner.inside.judge.workers import Workers
 
@@ -79,46 +74,7 @@ class _Plan:
         self.passages = [*asked.passages, *_random_passages(asked.passages, vocab_size, rng, canaries)]
         self.batches = list(batches(self.passages, block_size, rng))
         self.stacks = [stacked([self.passages[i] for i in batch], block_size) for batch in self.batches]
-        self.places = _sampled_places(asked.passages, asked.samples, rng)
-
-    def prefixes(self) -> Prefixes:
-        """Those of the sampled claims, in the places' order."""
-        tokens, texts, steps = [], [], []
-        for i, places in self.places.items():
-            passage = self.passages[i]
-            row = np.asarray(passage.tokens, dtype=np.int32)
-            # What is scored alike after several contexts would be given away by any of them.
-            text = passage.text if passage.text is not None else row[passage.places.start + 1 :].tobytes()
-            for place in places:
-                tokens.append(row[: place + 1])
-                texts.append(text)
-                steps.append(passage.start + place - passage.places.start)
-        return Prefixes(tokens, in_order(texts, steps))
-
-
-class _Predictions:
-    """The scored tokens of passages, each to be predicted from what comes before it."""
-
-    def __init__(self, passages: Sequence[Passage], block_size: int, rng: np.random.Generator) -> None:
-        self._rows = [np.asarray(passage.tokens, dtype=np.int32) for passage in passages]
-        self._places = [(i, place) for i, passage in enumerate(passages) for place in passage.places]
-        tokens = [self._rows[i][: place + 1] for i, place in self._places]
-        steps = [place - passages[i].places.start for i, place in self._places]
-        self._prefixes = Prefixes(tokens, steps)
-        self.questions = questions(self._prefixes, block_size, rng)
-
-    def asked(self, worker: ModelClient, rng: np.random.Generator) -> list[PassageScore]:
-        """One score per passage, of what the worker answers. Raises AgentFault."""
-        logprob, greedy = np.zeros(len(self._rows)), np.ones(len(self._rows), dtype=bool)
-        for asked, shown in answers(self._prefixes, self.questions, worker, worker.vocab_size, rng):
-            places = [self._places[number] for number in asked]
-            targets = np.array([self._rows[i][place + 1] for i, place in places])
-            for (i, _), value, best in zip(
-                places, target_logprobs(shown, targets), shown.argmax(axis=1) == targets, strict=True
-            ):
-                logprob[i] += value
-                greedy[i] &= best
-        return [PassageScore(float(value), bool(best)) for value, best in zip(logprob, greedy, strict=True)]
+        self.places = sampled_places(asked.passages, asked.samples, rng)
 
 
 class PassageScorer:
@@ -128,9 +84,15 @@ class PassageScorer:
     """
 
     def __init__(
-        self, workers: Workers, block_size: int, vocab_size: int, rng: np.random.Generator, canaries: int
+        self,
+        workers: Workers,
+        block_size: int,
+        vocab_size: int,
+        rng: np.random.Generator,
+        canaries: int,
+        exams: Sequence[Places] = (),
     ) -> None:
-        """`canaries` random passages are scored with each metric.
+        """`canaries` random passages are scored with each metric; `exams` are predicted before anything is scored.
 
         `rng` should be unpredictable: the places must not be known to the agent's code beforehand.
         """
@@ -139,6 +101,13 @@ class PassageScorer:
         self._vocab_size = vocab_size
         self._rng = rng
         self._canaries = canaries
+        self._exams = [Prediction(places, block_size, rng) for places in exams]
+        self.sat: list[Predicted] = []
+        """What was expected in each exam."""
+        self.predicting_s = 0.0
+        """Seconds that all predictions took."""
+        self.mean_losses: dict[str, float] = {}
+        """Each metric's mean loss in nats per scored token, as claimed or predicted."""
         self.samples: list[Sample] = []
         self.prefixes = Prefixes([], [])
         """What the samples' tokens came after, in the samples' order, and then those of `repeated` once more."""
@@ -152,32 +121,45 @@ class PassageScorer:
         """For each set one score per passage, in their order. To be called once. Raises AgentFault.
 
         Before anything real, the scorers are asked about random tokens in every shape that they or the auditor will be
-        shown for these sets. What is to be predicted comes next, before anything of it is shown.
+        shown. Exams and what else is to be predicted come next, before anything of the sets is shown.
         """
         assert not self.samples, "one call for all sets"
-        predictions = [
-            _Predictions(one.passages, self._block_size, self._rng) if one.predicted else None for one in asked
-        ]
+        predicted = {
+            one.metric: Prediction(every_place(one.passages), self._block_size, self._rng)
+            for one in asked
+            if one.predicted
+        }
         plans = [
             _Plan(one, self._block_size, self._vocab_size, self._rng, self._canaries)
             for one in asked
             if not one.predicted
         ]
-        of_each = [plan.prefixes() for plan in plans]
+        of_each = [plan.places.prefixes for plan in plans]
         tokens = [tokens for prefixes in of_each for tokens in prefixes.tokens]
         rounds = [number for prefixes in of_each for number in prefixes.rounds]
         self.repeated = range(0, len(tokens), REPEATED)
         again = slice(0, len(tokens), REPEATED)
         self.prefixes = Prefixes([*tokens, *tokens[again]], [*rounds, *rounds[again]])
+        predictions = [*self._exams, *predicted.values()]
         self._workers.rehearse(
             [stack.shape for plan in plans for stack in plan.stacks],
             [question.shape for question in self.audited()],
-            [question.shape for one in predictions if one is not None for question in one.questions],
+            [shape for prediction in predictions for shape in prediction.shapes],
             self._rng,
         )
-        predicted = [None if one is None else self._workers.predict(one.asked, self._rng) for one in predictions]
-        left = iter(plans)
-        return [self._scored(next(left)) if scores is None else scores for scores in predicted]
+        began = time.monotonic()
+        found = [self._workers.predict(prediction, self._rng) for prediction in predictions]
+        self.predicting_s = time.monotonic() - began
+        self.sat = found[: len(self._exams)]
+        scores = {
+            metric: _summed(prediction.places, answer)
+            for (metric, prediction), answer in zip(predicted.items(), found[len(self._exams) :], strict=True)
+        }
+        scores |= {plan.metric: self._scored(plan) for plan in plans}
+        for one in asked:
+            count = sum(passage.scored for passage in one.passages)
+            self.mean_losses[one.metric] = -sum(score.logprob for score in scores[one.metric]) / count
+        return [scores[one.metric] for one in asked]
 
     def audited(self) -> list[ShownPrefixes]:
         """The requests for an auditor about all prefixes, in their order."""
@@ -185,7 +167,10 @@ class PassageScorer:
 
     def _scored(self, plan: _Plan) -> list[PassageScore]:
         results: dict[int, PassageScore] = {}
-        samples: dict[int, list[Sample]] = {}
+        samples: dict[Place, Sample] = {}
+        sampled: dict[int, list[int]] = {}
+        for i, place in plan.places.chosen:
+            sampled.setdefault(i, []).append(place)
         for batch, tokens, (scores, scorer) in zip(
             plan.batches, plan.stacks, self._workers.score(plan.stacks), strict=True
         ):
@@ -200,8 +185,8 @@ class PassageScorer:
                     logprob=float(logprobs[asked_slice].sum(dtype=np.float64)),
                     greedy=bool((greedy[asked_slice] == row[1:][asked_slice]).all()),
                 )
-                samples[i] = [
-                    Sample(
+                samples |= {
+                    (i, place): Sample(
                         metric=plan.metric,
                         passage=i,
                         prefix=row[: place + 1].copy(),
@@ -209,10 +194,9 @@ class PassageScorer:
                         logprob=float(logprobs[place]),
                         greedy=int(greedy[place]),
                     )
-                    for place in plan.places.get(i, ())
-                ]
-        for i in plan.places:
-            self.samples.extend(samples[i])
+                    for place in sampled.get(i, ())
+                }
+        self.samples.extend(samples[place] for place in plan.places.chosen)
         return [results[i] for i in range(plan.count)]
 
     def _keep_first(
@@ -223,16 +207,13 @@ class PassageScorer:
             self.first_answers.append(FirstAnswer(scorer, tokens, lengths, logprobs))
 
 
-def _sampled_places(passages: Sequence[Passage], wanted: int, rng: np.random.Generator) -> dict[int, list[int]]:
-    """Passage to positions, ascending: of all scored tokens together as many as are wanted, each as likely."""
-    ends = np.cumsum([passage.scored for passage in passages])
-    total = int(ends[-1]) if len(ends) else 0
-    chosen = np.sort(rng.choice(total, min(wanted, total), replace=False))
-    places: dict[int, list[int]] = {}
-    for number, i in zip(chosen.tolist(), np.searchsorted(ends, chosen, side="right").tolist(), strict=True):
-        scored = passages[i].places
-        places.setdefault(i, []).append(scored[number - int(ends[i]) + len(scored)])
-    return places
+def _summed(places: Places, predicted: Predicted) -> list[PassageScore]:
+    """One score per passage of which every scored token was predicted."""
+    logprob, greedy = np.zeros(len(places.passages)), np.ones(len(places.passages), dtype=bool)
+    numbers = np.array([i for i, _ in places.chosen])
+    np.add.at(logprob, numbers, predicted.logprobs)
+    np.logical_and.at(greedy, numbers, predicted.likeliest)
+    return [PassageScore(float(value), bool(best)) for value, best in zip(logprob, greedy, strict=True)]
 
 
 def _random_passages(

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-BATCH_TOKENS = 16384
-"""The most tokens in a request, padding included."""
+FEWEST_TOKENS, MOST_TOKENS, FULL_PASSAGES = 4096, 16384, 16
+"""The most tokens in a request are between these, as many as so many full passages where that lies between."""
 WIDTHS = 8
 """At most so many lengths are asked about: multiples of this fraction of the context."""
 EVEN = 16
@@ -57,6 +57,11 @@ def width_of(length: int, block_size: int) -> int:
     return min(block_size, math.ceil(width / EVEN) * EVEN)
 
 
+def batch_tokens(block_size: int) -> int:
+    """The most tokens in a request, padding included: few for a small model, which a CPU's caches hold."""
+    return min(MOST_TOKENS, max(FEWEST_TOKENS, FULL_PASSAGES * block_size))
+
+
 def stacked(passages: Sequence[Passage], block_size: int) -> NDArray[np.int32]:
     """The tokens of B passages as (B, T + 1), T one of the lengths asked about.
 
@@ -78,6 +83,6 @@ def batches(passages: Sequence[Passage], block_size: int, rng: np.random.Generat
     for i in rng.permutation(len(passages)).tolist():
         by_width.setdefault(width_of(len(passages[i].tokens) - 1, block_size), []).append(i)
     for width in sorted(by_width, reverse=True):
-        size = max(1, BATCH_TOKENS // width)
+        size = max(1, batch_tokens(block_size) // width)
         for first in range(0, len(by_width[width]), size):
             yield by_width[width][first : first + size]

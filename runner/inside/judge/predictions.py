@@ -12,24 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.inside.judge.passages import BATCH_TOKENS, width_of
+from runner.inside.judge.passages import batch_tokens, width_of
+from runner.inside.judge.places import Places, Prefixes
 from runner.inside.judge.worker_client import ModelClient
 
+REQUEST_TOKENS = 512
+"""A request costs about as much as so many tokens in it."""
 Shape = tuple[int, int]
 """Rows and tokens of a request."""
-
-
-@dataclass(frozen=True)
-class Prefixes:
-    """What a worker is asked to continue."""
-
-    tokens: Sequence[NDArray[np.int32]]
-    """Prefixes, each of at least one token."""
-    rounds: Sequence[int]
-    """The round of each."""
-
-    def __len__(self) -> int:
-        return len(self.tokens)
 
 
 @dataclass(frozen=True)
@@ -53,12 +43,25 @@ def questions(prefixes: Prefixes, block_size: int, rng: np.random.Generator) -> 
             # Room for a token after the prefix, which a model must not look at.
             length = min(len(prefixes.tokens[i]) + 1, block_size)
             by_width.setdefault(width_of(length, block_size), []).append(i)
-        for width, members in by_width.items():
-            most = max(1, BATCH_TOKENS // width)
+        for width, members in _merged(by_width).items():
+            most = max(1, batch_tokens(block_size) // width)
             for first in range(0, len(members), most):
                 asked = members[first : first + most]
                 found.append(ShownPrefixes(asked, (min(most, 1 << (len(asked) - 1).bit_length()), width)))
     return found
+
+
+def _merged(by_width: dict[int, list[int]]) -> dict[int, list[int]]:
+    """Fewer groups: one joins those of the next width where a request of its own would cost more than the padding."""
+    merged: dict[int, list[int]] = {}
+    waiting: list[int] = []
+    ascending = sorted(by_width)
+    for width, wider in zip(ascending, [*ascending[1:], None], strict=True):
+        members = waiting + by_width[width]
+        waiting = members if wider is not None and len(members) * (wider - width) < REQUEST_TOKENS else []
+        if not waiting:
+            merged[width] = members
+    return merged
 
 
 def answers(
@@ -81,13 +84,34 @@ def target_logprobs(logprobs: NDArray[np.float32], targets: NDArray[np.integer])
     return found
 
 
-def in_order(texts: Sequence[object], steps: Sequence[int]) -> list[int]:
-    """A round for each prefix: of those of one text, one that shows more of it comes later. Arguments are parallel.
+@dataclass(frozen=True)
+class Predicted:
+    """What a worker expected at places."""
 
-    `texts` name the text that a prefix belongs to, `steps` say how far into it the prefix reaches.
-    """
-    reached: dict[object, set[int]] = {}
-    for text, step in zip(texts, steps, strict=True):
-        reached.setdefault(text, set()).add(step)
-    ranks = {text: {step: rank for rank, step in enumerate(sorted(of_text))} for text, of_text in reached.items()}
-    return [ranks[text][step] for text, step in zip(texts, steps, strict=True)]
+    logprobs: NDArray[np.float64]
+    """Natural log-probabilities (N,) of the tokens that came, normalised here."""
+    likeliest: NDArray[np.bool_]
+    """Whether each was the likeliest one, (N,)."""
+
+
+class Prediction:
+    """Places that a worker is to be asked about before it is shown what comes after them."""
+
+    def __init__(self, places: Places, block_size: int, rng: np.random.Generator) -> None:
+        self.places = places
+        self._prefixes = places.prefixes
+        self._questions = questions(self._prefixes, block_size, rng)
+
+    @property
+    def shapes(self) -> list[Shape]:
+        """Of the requests."""
+        return [question.shape for question in self._questions]
+
+    def ask(self, worker: ModelClient, rng: np.random.Generator) -> Predicted:
+        """Raises AgentFault."""
+        targets = self.places.targets
+        logprobs, likeliest = np.empty(len(targets)), np.empty(len(targets), dtype=bool)
+        for asked, shown in answers(self._prefixes, self._questions, worker, worker.vocab_size, rng):
+            logprobs[asked] = target_logprobs(shown, targets[asked])
+            likeliest[asked] = shown.argmax(axis=1) == targets[asked]
+        return Predicted(logprobs, likeliest)

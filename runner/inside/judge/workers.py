@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.inside.faults import AgentFault, SetupFault
-from runner.inside.judge.passages import PassageScore
-from runner.inside.judge.predictions import Shape
+from runner.inside.judge.predictions import Predicted, Prediction, Shape
 from runner.inside.judge.worker_client import ModelClient, Scores
 from runner.inside.names import AUDITOR, REFERENCE, worker_names
 from runner.inside.rendezvous import Rendezvous
@@ -38,8 +37,6 @@ class Workers:
         self.scorers = tuple(client for name, client in clients.items() if name not in (AUDITOR, REFERENCE))
         self.heard = True
         """Whether the agent may hear what its code says: not once any of it has been shown evaluation data."""
-        self.also_shown: list[Shape] = []
-        """Shapes of further requests for distributions, to be rehearsed as well."""
 
     def load_scorers(self) -> None:
         """Have every scorer load the model, all at once. Raises SetupFault for one that is broken itself."""
@@ -59,7 +56,7 @@ class Workers:
         for shape in dict.fromkeys(scored):
             for of_scorer in asked:
                 of_scorer.append((True, rng.integers(vocab_size, size=shape).astype(np.int32)))
-        for number, shape in enumerate(dict.fromkeys([*shown, *self.also_shown])):
+        for number, shape in enumerate(dict.fromkeys(shown)):
             tokens = rng.integers(vocab_size, size=shape).astype(np.int32)
             asked[number % len(asked)].append((False, tokens))
         for shape in dict.fromkeys(predicted):
@@ -76,12 +73,10 @@ class Workers:
         with ThreadPoolExecutor(len(self.scorers)) as pool:
             list(pool.map(ask, range(len(self.scorers))))
 
-    def predict(
-        self, ask: Callable[[ModelClient, np.random.Generator], list[PassageScore]], rng: np.random.Generator
-    ) -> list[PassageScore]:
-        """What `ask` hears from the first scorer; the others have been shown nothing yet, and cannot have told it."""
+    def predict(self, prediction: Prediction, rng: np.random.Generator) -> Predicted:
+        """What the first scorer expects; the others have been shown nothing yet, and cannot have told it."""
         self.heard = False
-        return ask(self.scorers[0], rng)
+        return prediction.ask(self.scorers[0], rng)
 
     def score(self, batches: Sequence[NDArray[np.int32]]) -> Iterator[tuple[Scores, ModelClient]]:
         """The claims about each batch (B, T), in the batches' order, and which scorer made them."""

@@ -59,7 +59,7 @@ def test_no_answered_edit_is_lost_and_none_is_made_twice(
     with threads(len(editors)) as pool:
         working = [pool.submit(editor.work, may_go_on, stop) for editor in editors]
         try:
-            for _ in range(15):
+            for _ in range(10):
                 time.sleep(moments.uniform(0.02, 0.2))
                 may_go_on.clear()
                 server.kill()
@@ -75,4 +75,4 @@ def test_no_answered_edit_is_lost_and_none_is_made_twice(
                 work.result(30)
     for editor in editors:
         editor.check(in_flight=0)
-        assert len(editor.observations) >= 15
+        assert len(editor.observations) >= 10

@@ -8,12 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.processes import started
 from tests.support.service import TASK
+from tests.support.tasks import write_short_task
 from tests.support.waiting import threads
 
 if TYPE_CHECKING:
@@ -84,7 +86,7 @@ def kill_until_done(server: Server, work: list[Future[Any]], moments: random.Ran
         server.kill()
         server.start()
         kills += 1
-        if kills == 15:
+        if kills == 10:
             break
     return kills
 
@@ -162,14 +164,15 @@ def test_the_very_first_start_can_be_killed_anywhere(
 @pytest.mark.slow
 def test_a_real_training_killed_in_the_middle_is_followed_to_its_result(
     serve: Serve,
-    data: Any,
+    tmp_path: Path,
     persistent: Callable[[Server, Agent], Persistent],
     rows: Rows,
     nothing_left: Callable[[Server], None],
     eventually: Callable[..., None],
 ) -> None:
-    server = serve("--runner", "local", "--slots", "1", "--data", str(data))
-    client = persistent(server, server.open())
+    task = write_short_task(tmp_path / "short")
+    server = serve("--runner", "local", "--slots", "1", "--tasks", str(task))
+    client = persistent(server, server.open("short"))
     assert client.post("test", "test").status_code == 202
     eventually(lambda: len(client.get("/tests/1")["progress"]["series"]) >= 3, 60)
     before = client.get("/tests/1")
@@ -180,9 +183,9 @@ def test_a_real_training_killed_in_the_middle_is_followed_to_its_result(
     assert result["status"] == "succeeded", result["observation"]
     assert [stage["label"] for stage in result["stages"]] == ["gpt-smoke", "lm-eval-smoke"]
     steps = [point["step"] for point in result["progress"]["series"]]
-    assert steps == list(range(0, 201, 20))
+    assert steps == list(range(0, 101, 10))
     assert result["progress"]["series"][: len(before["progress"]["series"])] == before["progress"]["series"]
-    (row,) = rows(server, TASK)
+    (row,) = rows(server, "short")
     assert row["status"] == "succeeded"
     assert 1.5 < row["val_loss_gpt-smoke"] < 3.5
     assert client.get()["budget"]["tests_remaining"] == 2
