@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 from env.cli.errors import errors, fail
 from env.cli.options import DATA, DB, Options, RunnerName, State, with_help
-from env.operators.backup import BackupError, Places, back_up
+from env.operators.backup import BackupError, ServiceFiles, back_up
 from env.operators.backup import restore as restored
 from env.store.engine import sqlite_file
 
@@ -53,13 +53,13 @@ def restore(
         errors.print(_beside("pg_restore --dbname", db, "was not in it. Before serving, run", " ringfence.pgdump"))
 
 
-def _places(state: Path, db: str | None, data: Path | None) -> Places:
+def _places(state: Path, db: str | None, data: Path | None) -> ServiceFiles:
     options = Options(state=state, runner=RunnerName.LOCAL, db=db, data=data)
     try:
         database = sqlite_file(make_url(options.database_url))
     except ArgumentError as error:
         fail(f"cannot use --db: {error}")
-    return Places(state=state, data=options.data_folder, database=database)
+    return ServiceFiles(state=state, data=options.data_folder, database=database)
 
 
 def _beside(command: str, db: str | None, what: str, end: str = "") -> str:

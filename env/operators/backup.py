@@ -34,7 +34,7 @@ class BackupError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Places:
+class ServiceFiles:
     """Where a service keeps what is backed up."""
 
     state: Path
@@ -43,7 +43,7 @@ class Places:
     """The SQLite file; None for a database on a server, which is backed up by that server's own means."""
 
 
-def back_up(places: Places, target: Path) -> int:
+def back_up(places: ServiceFiles, target: Path) -> int:
     """Writes the backup, whole or not at all, while a service may be running. Returns its size in bytes.
 
     Raises BackupError, also where the file is there already.
@@ -67,7 +67,7 @@ def back_up(places: Places, target: Path) -> int:
         draft.unlink(missing_ok=True)
 
 
-def restore(source: Path, places: Places) -> None:
+def restore(source: Path, places: ServiceFiles) -> None:
     """Lays a backup out in folders that are empty or not there, and checks every byte. Raises BackupError.
 
     `places.database` is None where the backup holds none.
@@ -88,7 +88,7 @@ def restore(source: Path, places: Places) -> None:
         raise BackupError(f"cannot restore {source}: {error}") from error
 
 
-def _write(places: Places, scratch: Path, file: io.BufferedWriter) -> None:
+def _write(places: ServiceFiles, scratch: Path, file: io.BufferedWriter) -> None:
     # The database first: what was given out of a reserve meanwhile is given out in the backup as well.
     parts: list[tuple[str, Path]] = [(SECRET, places.state / SECRET)]
     if places.database is not None:
@@ -142,7 +142,7 @@ def _check(folder: Path, source: Path) -> None:
             raise BackupError(f"{source} is damaged: {name} has changed")
 
 
-def _lay_out(folder: Path, places: Places) -> None:
+def _lay_out(folder: Path, places: ServiceFiles) -> None:
     if (places.database is None) == (folder / DATABASE).exists():
         has, wants = ("no", "one") if places.database is not None else ("a", "none")
         raise BackupError(f"the backup has {has} database, and --db asks for {wants}: restore it with the --db it had")
