@@ -36,6 +36,7 @@ from env.cli.task import task_app
 from env.cli.wiring import CannotStart, load, wire
 from env.service.access import LOOPBACK
 from env.service.closing import SessionPatience
+from env.service.rates import DEFAULT_RATES, RateLimits
 from env.telemetry.logs import LogFormat, configure
 
 app = typer.Typer(
@@ -106,6 +107,26 @@ def serve(
             help="The same for a session that has spent its budget and does not submit.",
         ),
     ] = 60,
+    session_rate: Annotated[
+        float,
+        typer.Option(
+            envvar="RINGFENCE_SESSION_RATE",
+            min=0,
+            help="Calls a second with the same token, ten times as many at once; 0 for no limit.",
+        ),
+    ] = DEFAULT_RATES.per_session,
+    address_rate: Annotated[
+        float,
+        typer.Option(envvar="RINGFENCE_ADDRESS_RATE", min=0, help="The same from one address."),
+    ] = DEFAULT_RATES.per_address,
+    limit_loopback: Annotated[
+        bool,
+        typer.Option(
+            "--limit-loopback",
+            envvar="RINGFENCE_LIMIT_LOOPBACK",
+            help="Let both limits hold for calls from this host as well.",
+        ),
+    ] = False,
     neighbours: Annotated[
         bool,
         typer.Option(
@@ -140,6 +161,7 @@ def serve(
         image=image,
         sandbox=sandbox,
         patience=SessionPatience(abandoned=timedelta(hours=session_hours), spent=timedelta(minutes=submit_minutes)),
+        rates=RateLimits(per_session=session_rate, per_address=address_rate, on_loopback=limit_loopback),
         neighbours=neighbours,
     )
     try:

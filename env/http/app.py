@@ -21,6 +21,7 @@ from env.http.health import health_router
 from env.http.hosts import LoopbackNames
 from env.http.observe import Observe
 from env.http.pages import pages_router
+from env.http.rates import RateLimit
 from env.http.responses import MAX_BODY_BYTES, on_http_error, on_invalid, on_outage, on_refusal
 from env.http.sessions import sessions_router
 from env.mcp.server import McpEndpoint
@@ -61,6 +62,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_middleware(HeadAsGet)
     if service.open_to_all:
         app.add_middleware(LoopbackNames)
+    app.add_middleware(RateLimit, limits=service.rates, is_operator=service.is_operator)
     app.add_middleware(Observe, metrics=service.metrics)  # added last, so it goes around the others
     app.add_exception_handler(Refusal, on_refusal)
     for outage in OUTAGES:

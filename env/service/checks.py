@@ -100,5 +100,5 @@ class Checks:
         )
 
     def _had(self, session_id: str) -> int:
-        with self._store.begin() as conn:
+        with self._store.read() as conn:
             return self._store.checks(conn, session_id)

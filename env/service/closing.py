@@ -66,7 +66,7 @@ class Closing:
         shortest = min(patience.spent, patience.abandoned)
         if now - self._started < shortest:
             return 0  # the service was away: so its agents could not call
-        with self._store.begin() as conn:
+        with self._store.read() as conn:
             idle = self._store.idle(conn, now - shortest)
         return sum(self._closed(one, now) for one in idle if one.session_id not in self._set_aside)
 
@@ -99,7 +99,7 @@ class Closing:
             return True
         if idle.tests < budget.tests:
             return False  # the usual case: their texts need not be read for it
-        with self._store.begin() as conn:
+        with self._store.read() as conn:
             return tests_left(live.session, self._store.tests(conn, idle.session_id)) <= 0
 
     def _close(self, session_id: str, ending: Ending) -> None:

@@ -83,7 +83,7 @@ class Steps:
         live = self._live.get(call.session_id)
         self._access.require_agent(call.bearer, live.session)
         if call.key is not None:
-            with self._store.begin() as conn:
+            with self._store.read() as conn:
                 found = self._repeats.find(conn, call.session_id, call.key, _repeatable(call))
             if found is not None:
                 return live, _again(found, answer)
@@ -149,7 +149,7 @@ class Steps:
         except BaseException:
             self._live.drop(call.session_id)  # it may be committed all the same: the store knows
             raise
-        live.advance(step, effect.workspace)
+        self._live.advance(live, step, effect.workspace)
         return given
 
     def _require_open(self, live: LiveSession, tool: str) -> None:

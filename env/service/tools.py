@@ -113,7 +113,7 @@ class SessionTools:
             session, workspace = live.session, live.workspace
             if (why := self._lifecycle.trouble) is not None:
                 raise nothing_runs(why)
-            with self._store.begin() as conn:
+            with self._store.read() as conn:
                 earlier = self._store.tests(conn, session.id)
             left = self._check_testable(session, earlier) - 1
             lint(live)
@@ -166,7 +166,7 @@ class SessionTools:
     def submit(self, call: Call[SubmitArguments]) -> Submitted | TurnedDown:
         def act(live: LiveSession) -> Effect:
             session_id = live.session.id
-            with self._store.begin() as conn:
+            with self._store.read() as conn:
                 tests = self._store.tests(conn, session_id)
             test = _submittable(tests, call.arguments.n)
             submission = Submission(test=test.n, at=self._clock())
@@ -198,7 +198,7 @@ class SessionTools:
         """Stops a test. One that waits is refunded; one that runs is spent. Raises Refusal."""
         live = self._live.get(session_id)
         self._access.require_reader(bearer, live.session)
-        with self._store.begin() as conn:
+        with self._store.read() as conn:
             test = self._store.test(conn, session_id, n)
         if test is None:
             raise unknown_test(session_id, n)
