@@ -88,7 +88,9 @@ def sessions_router(service: Service) -> APIRouter:
     @router.post("/{session_id}/test", status_code=202, response_model=Started)
     async def test(session_id: str, request: Request, body: TestArguments | None = None, wait: Wait = 0) -> Response:
         """Spend a test on the file as it is. With `wait`, the answer may already hold the result."""
-        answer = tools.test(_call(request, session_id, body or TestArguments()))
+        call = _call(request, session_id, body or TestArguments())
+        await tools.before_test(call)
+        answer = tools.test(call)
         if isinstance(answer, Started) and wait:
             n = answer.test.n
             with contextlib.suppress(*OUTAGES):  # the test is bought: what came of it can be asked for later

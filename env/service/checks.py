@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
-from env.api.arguments import CheckArguments
+from env.api.arguments import Arguments, CheckArguments
 from env.api.refusal import Kind, Refusal
 from env.api.tools import Checked, CheckResult, TurnedDown
-from env.fence import check_source
+from env.fence import FenceViolation, check_source
 from env.lifecycle import feedback
 from env.lifecycle.attempts import Ended
 from env.lifecycle.rehearsals import Rehearsals
@@ -16,15 +17,28 @@ from env.service.call import Call
 from env.service.live import LiveSession, LiveSessions
 from env.service.refusals import no_scale, nothing_runs
 from env.service.steps import Effect, Steps
+from env.service.workspace import Workspace
 from env.store.model import Status
 from env.store.store import Store
 
 
 def lint(live: LiveSession) -> None:
     """Raises FenceViolation."""
-    for edited in live.workspace.documents.values():
-        original = live.opened.documents.get(edited.filename)
-        check_source(original, edited, override_keys=live.session.task.override_keys)
+    workspace = live.workspace
+    if live.linted is None or live.linted[0] is not workspace:
+        live.linted = workspace, _violation(live, workspace)
+    if live.linted[1] is not None:
+        raise live.linted[1].with_traceback(None)
+
+
+def _violation(live: LiveSession, workspace: Workspace) -> FenceViolation | None:
+    try:
+        for edited in workspace.documents.values():
+            original = live.opened.documents.get(edited.filename)
+            check_source(original, edited, override_keys=live.session.task.override_keys)
+    except FenceViolation as violation:
+        return violation
+    return None
 
 
 class Checks:
@@ -46,11 +60,24 @@ class Checks:
         self._trouble = trouble
         self._checking: set[str] = set()
         """The sessions whose rehearsal is under way."""
+        self._linting = asyncio.Semaphore(1)
+
+    async def lint_aside(self, call: Call[Arguments]) -> None:
+        """Has the next `lint` of the session's files answer at once, as it takes up to some tenths of a second.
+
+        Raises Refusal for a session that is not the caller's.
+        """
+        live = self._live.get(call.session_id)
+        self._access.require_agent(call.bearer, live.session)
+        workspace = live.workspace
+        if live.submission is None and live.ending is None and (live.linted or (None,))[0] is not workspace:
+            async with self._linting:
+                live.linted = workspace, await asyncio.to_thread(_violation, live, workspace)
 
     async def check(self, call: Call[CheckArguments]) -> Checked | TurnedDown:
         """Rehearses the files as they are, which takes seconds. A session may have one such call at a time."""
         session_id = call.session_id
-        self._access.require_agent(call.bearer, self._live.get(session_id).session)
+        await self.lint_aside(call)
         if session_id in self._checking:
             # No step and no answer to remember: the running check may have the same Idempotency-Key.
             raise Refusal(Kind.CONFLICT, "check_running", "A check is running already. Wait for its answer.")

@@ -6,6 +6,7 @@ import re
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 
+from env.fence import FenceViolation
 from env.service.refusals import unknown_session
 from env.service.workspace import Workspace
 from env.store import trajectory
@@ -38,6 +39,8 @@ class LiveSession:
     submission: Submission | None = None
     ending: Ending | None = None
     """Why the service closed it; None while it is open, and where its agent submitted."""
+    linted: tuple[Workspace, FenceViolation | None] | None = None
+    """The files that were linted last, and what was found."""
     counted_bytes: int = 0
     """What its files count for among those of all sessions."""
 

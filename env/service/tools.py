@@ -106,6 +106,10 @@ class SessionTools:
     async def check(self, call: Call[CheckArguments]) -> Checked | TurnedDown:
         return await self._checks.check(call)
 
+    async def before_test(self, call: Call[TestArguments]) -> None:
+        """Has `test` hold up nobody else: what takes its time is found out beside the service's own thread."""
+        await self._checks.lint_aside(call)
+
     def test(self, call: Call[TestArguments], result_call: str = RESULT_OVER_HTTP) -> Started | TurnedDown:
         """`result_call` tells the agent how to ask for the result; it may name the `{session}` and the test's `{n}`."""
 

@@ -118,13 +118,13 @@ def measure_load(
     task.mkdir()
     for name, content in (("task.toml", TALKS), ("custom.py", "NOTES = None\n"), ("talks.sh", SCRIPT)):
         (task / name).write_text(content)
-    state = folder / "state0"  # where `serve` keeps its first service's state
-    state.mkdir()
-    began = time.perf_counter()
-    fill(state / "ringfence.db", sessions=sessions, rows=rows, steps=steps)
-    size_mb = (state / "ringfence.db").stat().st_size / 1e6
-    print(f"{size_mb:.0f} MB filled in {time.perf_counter() - began:.0f} s")
     server = serve("--runner", "local", "--slots", "1", "--tasks", str(task))
+    server.stop()  # its database is made, and so is what a first start prepares
+    database = server.state / "ringfence.db"
+    began = time.perf_counter()
+    fill(database, sessions=sessions, rows=rows, steps=steps)
+    print(f"{database.stat().st_size / 1e6:.0f} MB filled in {time.perf_counter() - began:.0f} s")
+    server.start()
     edits = [[_edit(server.open())] for _ in range(agents)]
     crowd = _crowd(server)
     _felt(server, edits, [], [], min(seconds, 5.0))  # to warm up
