@@ -15,10 +15,10 @@ async def clear_up(store: Store, attempts: Attempts, returns: DeviceReturns, our
     """Removes runs of tests that are over, and of rehearsals: the service died before the clean-up. Devices stay off
     the pools while a run may be on them whose test is to be taken by somebody else; `ours` tells by a session's id.
     """
-    with store.read() as conn:
+    with store.begin() as conn:
         wanted = {one.key for one in unfinished(conn)}
     await attempts.remove_where(lambda key: key not in wanted)
-    with store.read() as conn:
+    with store.begin() as conn:
         for one in unfinished(conn):
             if one.status is Status.RUNNING and not ours(one.session_id):
                 returns.keep_off(held_devices(conn, one))

@@ -166,7 +166,7 @@ class Lifecycle(TestNews):
 
     def _start_waiting(self) -> list[Unfinished]:
         """Starts what there are devices for; returns the tests that it could not handle, for which no other waits."""
-        with self._store.read() as conn:
+        with self._store.begin() as conn:
             found = unfinished(conn)
         known = self._live.keys() | self._set_aside
         waiting = [one for one in found if one.key not in known and self._ours(one.session_id)]
@@ -182,12 +182,12 @@ class Lifecycle(TestNews):
                 except Exception:
                     log.exception("test %s-%s cannot be handled: it is given up", one.session_id, one.n)
                     broken.append(one)
-                    with self._store.read() as conn:
+                    with self._store.begin() as conn:
                         self._returns.keep_off(held_devices(conn, one))
         return broken
 
     def _start_if_possible(self, one: Unfinished, full: set[Pool]) -> None:
-        with self._store.read() as conn:
+        with self._store.begin() as conn:
             session, test = self._store.session(conn, one.session_id), self._store.test(conn, one.session_id, one.n)
         assert session is not None
         assert test is not None

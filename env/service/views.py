@@ -112,8 +112,8 @@ class Views:
         return result_view(entry, with_code=with_code)
 
     def counts(self) -> dict[str, int]:
-        """How many tests there are of each status, in all sessions."""
-        with self._store.read() as conn:
+        """How many tests there are of each status, in all sessions; raises an outage where nothing could be written."""
+        with self._store.begin() as conn:
             return self._store.counts(conn)
 
     def _readable(self, bearer: str | None, session_id: str) -> LiveSession:
