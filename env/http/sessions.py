@@ -31,6 +31,7 @@ from env.service.service import Service
 from env.store.outage import OUTAGES
 
 KEEP_ALIVE_S = 15.0
+POINTS_AT_ONCE = 200
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Refused} for status in (400, 401, 403, 404, 409, 413, 422, 429)
 }
@@ -145,7 +146,7 @@ async def _events(service: Service, token: str | None, session_id: str, n: int) 
     status, shown, standing = None, 0, None
     while not service.lifecycle.stopping:
         try:
-            seen = service.views.news(token, session_id, n, shown)
+            seen = service.views.news(token, session_id, n, shown, POINTS_AT_ONCE)
             result = await service.views.test_aside(token, session_id, n) if seen.over else None
         except OUTAGES:
             yield ": the database does not answer\n\n"
@@ -155,12 +156,17 @@ async def _events(service: Service, token: str | None, session_id: str, n: int) 
             status = seen.status
             yield _event("status", TestTicket(n=n, status=status).to_dict())
         points = seen.progress.series if result is None else result.progress.series[shown:]
-        for point in points:
-            yield _event("metrics", point.to_dict())
+        # Many in one piece, and others in between: a listener who comes late is told thousands.
+        for first in range(0, len(points), POINTS_AT_ONCE):
+            some = points[first : first + POINTS_AT_ONCE]
+            yield "".join(_event("metrics", point.to_dict()) for point in some)
+            await asyncio.sleep(0)
         shown += len(points)
         if result is not None:
             yield _event("result", result.to_dict())
             return
+        if len(points) == POINTS_AT_ONCE:
+            continue  # there may be more of them already
         progress = seen.progress.model_dump(exclude={"series"})
         if progress != standing:
             standing = progress

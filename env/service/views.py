@@ -76,8 +76,8 @@ class Views:
             raise unknown_test(session_id, n)
         return test_view(test, None if test.status.final else live)
 
-    def news(self, bearer: str | None, session_id: str, n: int, shown: int) -> News:
-        """How far a test is, and its losses but for the first `shown`: what that costs does not grow with them."""
+    def news(self, bearer: str | None, session_id: str, n: int, shown: int, most: int | None = None) -> News:
+        """How far a test is, and its losses but for the first `shown`, at most so many: that is what it costs."""
         self._readable(bearer, session_id)
         with self._store.read() as conn:
             status = self._store.status(conn, session_id, n)
@@ -87,7 +87,7 @@ class Views:
         return News(
             status=status.value,
             over=status.final,
-            progress=progress_view(live, () if live is None else live.series, shown),
+            progress=progress_view(live, () if live is None else live.series, shown, most),
         )
 
     def trajectory(self, bearer: str | None, session_id: str) -> tuple[TrajectoryView, Iterator[StepView]]:

@@ -33,6 +33,11 @@ def connected(server: Server) -> socket.socket:
     return socket.create_connection((address.hostname, address.port), timeout=PATIENCE_S)
 
 
+def ask(server: Server, path: str, secret: str | None = None) -> httpx.Response:
+    with server.client(secret) as client:
+        return client.get(path)
+
+
 def whole(connection: socket.socket) -> bytes:
     """All that comes until the service closes the connection."""
     pieces = []
@@ -75,26 +80,24 @@ def test_so_many_callers_are_remembered() -> None:
 
 
 def test_who_calls_too_often_is_told_when_to_come_back(serve: Serve) -> None:
-    server = serve("--runner", "fake", "--limit-loopback", "--session-rate", "0.5")
-    hasty, other = server.open(), server.open()
-    told = [hasty.call("view") for _ in range(6)]
-    assert [answer.status_code for answer in told] == [200] * 5 + [429]
+    server = serve("--runner", "fake", "--limit-loopback", "--session-rate", "0.05")
+    hasty, other = server.open(), server.open()  # without a secret: only their address is counted
+    told = [hasty.call("view") for _ in range(2)]
+    assert [answer.status_code for answer in told] == [200, 429]
     assert told[-1].json()["code"] == "too_many_calls"
     assert told[-1].json()["observation"].startswith("ERROR: ")
-    assert 1 <= int(told[-1].headers["Retry-After"]) <= 2
+    assert 1 <= int(told[-1].headers["Retry-After"]) <= 20
     assert other.call("view").status_code == 200
-    steps = httpx.get(f"{server.url}/v1/sessions/{other.id}", headers={"Authorization": f"Bearer {other.token}"})
-    assert steps.status_code == 200
 
 
 def test_an_address_has_an_allowance_too_and_operators_and_monitors_need_none(serve: Serve) -> None:
-    server = serve("--runner", "fake", "--limit-loopback", "--address-rate", "0.1", "--key", "k")
-    assert httpx.get(f"{server.url}/v1/tasks").status_code == 200
-    refused = httpx.get(f"{server.url}/v1/tasks")
+    server = serve("--runner", "fake", "--limit-loopback", "--address-rate", "0.01", "--key", "k")
+    assert ask(server, "/v1/tasks").status_code == 200
+    refused = ask(server, "/v1/tasks")
     assert (refused.status_code, refused.json()["code"]) == (429, "too_many_calls")
     for _ in range(3):
-        assert httpx.get(f"{server.url}/v1/tasks", headers={"Authorization": "Bearer k"}).status_code == 200
-        assert httpx.get(f"{server.url}/healthz").status_code == 200
+        assert ask(server, "/v1/tasks", "k").status_code == 200
+        assert ask(server, "/healthz").status_code == 200
 
 
 def test_calls_from_this_host_are_not_counted_unless_asked_for(serve: Serve) -> None:
@@ -134,7 +137,7 @@ def test_who_takes_too_long_to_ask_is_given_up(serve: Serve, begun: bytes) -> No
         assert time.monotonic() - began < PATIENCE_S
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b'"code":"too_slow"' in answer
-    assert httpx.get(f"{server.url}/healthz").status_code == 200
+    assert ask(server, "/healthz").status_code == 200
 
 
 def test_a_connection_on_which_nobody_asks_is_closed(serve: Serve) -> None:
