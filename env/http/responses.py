@@ -36,6 +36,8 @@ STATUS = {
 MAX_BODY_BYTES = 1 << 20
 DOWNLOAD_S = 900
 """For an answer of any length: as long may it keep what it reads from being tidied up."""
+PIECE_BYTES = 64 << 10
+"""Of a download: each piece is a visit to another thread."""
 AGAIN_S = 2
 """When a call that cannot be answered at the moment is worth repeating."""
 _CODES = {404: "not_found", 405: "method_not_allowed"}
@@ -89,18 +91,30 @@ async def download(pieces: Iterator[bytes], snapshots: Snapshots, media_type: st
     """
     if not snapshots.apart:
         return Response(b"".join(pieces), media_type=media_type)
+    pieces = _larger(pieces)
     first = await snapshots.beside(next, pieces, b"")  # what the database raises, it raises before the answer begins
-    return StreamingResponse(_in_time(first, pieces), media_type=media_type)
+    return StreamingResponse(_in_time(first, pieces, snapshots), media_type=media_type)
 
 
-async def _in_time(piece: bytes | None, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+def _larger(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    some = bytearray()
+    for piece in pieces:
+        some += piece
+        if len(some) >= PIECE_BYTES:
+            yield bytes(some)
+            some.clear()
+    if some:
+        yield bytes(some)
+
+
+async def _in_time(piece: bytes | None, pieces: Iterator[bytes], snapshots: Snapshots) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + DOWNLOAD_S
     while piece is not None:
         yield piece
         if loop.time() > deadline:
             raise TimeoutError(f"a download was not taken within {DOWNLOAD_S} s")
-        piece = await asyncio.to_thread(next, pieces, None)
+        piece = await snapshots.beside(next, pieces, None)
 
 
 def answers_with(media_type: str) -> dict[int | str, dict[str, Any]]:
