@@ -31,7 +31,7 @@ from env.service.service import Service
 from env.store.outage import OUTAGES
 
 KEEP_ALIVE_S = 15.0
-POINTS_AT_ONCE = 200
+POINTS_AT_ONCE = 100
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Refused} for status in (400, 401, 403, 404, 409, 413, 422, 429)
 }
@@ -47,6 +47,7 @@ def sessions_router(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1/sessions", responses=_REFUSALS, tags=["sessions"])
     quick = APIRouter(prefix=router.prefix, responses=_REFUSALS, tags=["sessions"], route_class=ToolRoute)
     tools, views, lifecycle = service.tools, service.views, service.lifecycle
+    turns = asyncio.Lock()
 
     @router.post("", status_code=201, response_model=schema.Opened)
     async def open_session(body: schema.OpenSession, request: Request) -> Response:
@@ -116,7 +117,7 @@ def sessions_router(service: Service) -> APIRouter:
         """Server-sent events: `status`, `metrics` and `progress` as they come, then `result`."""
         token = bearer(request)
         views.news(token, session_id, n, 0)  # refuses before the stream begins
-        return StreamingResponse(_events(service, token, session_id, n), media_type="text/event-stream")
+        return StreamingResponse(_events(service, token, session_id, n, turns), media_type="text/event-stream")
 
     @router.post("/{session_id}/tests/{n}/cancel", response_model=schema.TestView)
     async def cancel(session_id: str, n: TestNumber, request: Request, wait: Wait = 10) -> Response:
@@ -142,9 +143,18 @@ def sessions_router(service: Service) -> APIRouter:
     return router
 
 
-async def _events(service: Service, token: str | None, session_id: str, n: int) -> AsyncIterator[str]:
+async def _take_turn(turns: asyncio.Lock) -> None:
+    """Between two listeners everybody else is served: one who comes late is told thousands of losses."""
+    async with turns:
+        await asyncio.sleep(0)
+
+
+async def _events(
+    service: Service, token: str | None, session_id: str, n: int, turns: asyncio.Lock
+) -> AsyncIterator[str]:
     status, shown, standing = None, 0, None
     while not service.lifecycle.stopping:
+        await _take_turn(turns)
         try:
             seen = service.views.news(token, session_id, n, shown, POINTS_AT_ONCE)
             result = await service.views.test_aside(token, session_id, n) if seen.over else None
@@ -156,11 +166,10 @@ async def _events(service: Service, token: str | None, session_id: str, n: int) 
             status = seen.status
             yield _event("status", TestTicket(n=n, status=status).to_dict())
         points = seen.progress.series if result is None else result.progress.series[shown:]
-        # Many in one piece, and others in between: a listener who comes late is told thousands.
         for first in range(0, len(points), POINTS_AT_ONCE):
             some = points[first : first + POINTS_AT_ONCE]
             yield "".join(_event("metrics", point.to_dict()) for point in some)
-            await asyncio.sleep(0)
+            await _take_turn(turns)
         shown += len(points)
         if result is not None:
             yield _event("result", result.to_dict())

@@ -14,7 +14,7 @@ from env.store.engine import limit_statements, network_options, sqlite_file
 P = ParamSpec("P")
 R = TypeVar("R")
 
-READERS = 2
+READERS = 1
 """Long reads at once: each takes its share of the one interpreter."""
 STATEMENT_S = 60.0
 """For one statement of a long read on PostgreSQL."""
