@@ -167,12 +167,12 @@ async def _events(
             yield _event("status", TestTicket(n=n, status=status).to_dict())
         points = seen.progress.series if result is None else result.progress.series[shown:]
         for first in range(0, len(points), POINTS_AT_ONCE):
-            some = points[first : first + POINTS_AT_ONCE]
-            yield "".join(_event("metrics", point.to_dict()) for point in some)
-            await _take_turn(turns)
+            if first:
+                await _take_turn(turns)
+            yield "".join(_event("metrics", point.to_dict()) for point in points[first : first + POINTS_AT_ONCE])
         shown += len(points)
         if result is not None:
-            yield _event("result", result.to_dict())
+            yield await service.snapshots.beside(_result, result)
             return
         if len(points) == POINTS_AT_ONCE:
             continue  # there may be more of them already
@@ -183,6 +183,10 @@ async def _events(
         with contextlib.suppress(*OUTAGES):
             if not await service.lifecycle.changed(session_id, n, KEEP_ALIVE_S):
                 yield ": still running\n\n"
+
+
+def _result(test: schema.TestView) -> str:
+    return _event("result", test.to_dict())
 
 
 def _event(name: str, data: Mapping[str, Any]) -> str:
