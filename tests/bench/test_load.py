@@ -118,7 +118,8 @@ def measure_load(
     task.mkdir()
     for name, content in (("task.toml", TALKS), ("custom.py", "NOTES = None\n"), ("talks.sh", SCRIPT)):
         (task / name).write_text(content)
-    server = serve("--runner", "local", "--slots", "1", "--tasks", str(task))
+    data = str(folder / "data")  # its own: nothing is trained
+    server = serve("--runner", "local", "--slots", "1", "--tasks", str(task), "--data", data)
     server.stop()  # its database is made, and so is what a first start prepares
     database = server.state / "ringfence.db"
     began = time.perf_counter()
