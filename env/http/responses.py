@@ -60,8 +60,11 @@ def json_response(body: Body | Mapping[str, Any], status: int = 200) -> Response
     return Response(_bytes(text), status, headers, "application/json")
 
 
-def json_pieces(body: Body, field: str, items: Iterable[Body]) -> Iterator[bytes]:
-    """The JSON of an answer, one of whose fields is a list that need never be whole in memory."""
+def json_pieces(body: Body, field: str, items: Iterable[Body | Mapping[str, Any]]) -> Iterator[bytes]:
+    """The JSON of an answer, one of whose fields is a list that need never be whole in memory.
+
+    Nor is it encoded at a stretch, which in a thread of its own would keep the interpreter from all others.
+    """
     items = iter(items)
     before = list(islice(items, 1))  # what the first one raises is raised before the answer begins
     between = b"{"
