@@ -112,9 +112,10 @@ def test_headers_may_not_be_too_long(serve: Serve, end: bytes) -> None:
     server = serve("--runner", "fake")
     with connected(server) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
-        time.sleep(0.5)  # what comes in the first piece is not counted until it ends
+        time.sleep(0.5)
         connection.sendall(b"X-Long: " + b"x" * MAX_HEAD_BYTES + end)
-        assert whole(connection).startswith(b"HTTP/1.1 431 ")
+        # What comes in the first piece is not counted until it ends: where all came in one, it is the time that ends it.
+        assert whole(connection).startswith((b"HTTP/1.1 431 ", *([] if end else [b"HTTP/1.1 408 "])))
 
 
 @pytest.mark.parametrize(
