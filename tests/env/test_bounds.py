@@ -114,7 +114,7 @@ def test_headers_may_not_be_too_long(serve: Serve, end: bytes) -> None:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
         time.sleep(0.5)
         connection.sendall(b"X-Long: " + b"x" * MAX_HEAD_BYTES + end)
-        # What comes in the first piece is not counted until it ends: where all came in one, it is the time that ends it.
+        # What comes in the first piece is not counted until it ends: where all came in one, its time runs out.
         assert whole(connection).startswith((b"HTTP/1.1 431 ", *([] if end else [b"HTTP/1.1 408 "])))
 
 
@@ -150,8 +150,11 @@ def test_an_answer_that_nobody_reads_is_given_up(serve: Serve) -> None:
         for _ in range(400):
             connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
         time.sleep(5)
-        with pytest.raises(ConnectionError):
-            whole(connection)
+        try:
+            answers = whole(connection)
+        except ConnectionError:  # what was on its way may be lost with the connection
+            answers = b""
+        assert answers.count(b"HTTP/1.1 200") < 400
 
 
 def test_a_session_that_was_forgotten_to_save_memory_goes_on_as_it_was(serve: Serve) -> None:
