@@ -18,6 +18,7 @@ import pytest
 from tasks.load import load_task
 from tests.bench import stages
 from tests.bench.test_edits import measure_crowd, measure_edits, measure_stages
+from tests.bench.test_load import measure_load
 from tests.bench.test_overhead import measure_overhead
 from tests.bench.test_pages import measure_pages
 from tests.bench.test_pool import measure_pool
@@ -120,6 +121,17 @@ def test_pages_are_measured(serve: Callable[..., Any], tmp_path: Path) -> None:
         assert 0 < min(page.first_byte_ms) <= page.p95_ms
         assert page.size > 0
         assert page.static > 0
+
+
+def test_a_crowd_is_measured_beside_agents_alone(serve: Callable[..., Any], tmp_path: Path) -> None:
+    [pair] = measure_load(serve, tmp_path, sessions=5, rows=100, steps=100, agents=3, seconds=4, rounds=1)
+    for felt in (pair.alone, pair.crowded):
+        assert not felt.refused
+        assert min(felt.edits_ms) > 0
+        assert min(felt.monitor_ms) > 0
+        assert felt.memory_mb > 0
+    assert pair.crowded.heard_bytes > 0
+    assert len(pair.crowded.downloads) == 5
 
 
 @pytest.mark.parametrize("runner", ["fake", "local"])

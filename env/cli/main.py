@@ -43,6 +43,7 @@ from env.cli.task import task_app
 from env.cli.wiring import CannotStart, load, wire
 from env.service.access import LOOPBACK
 from env.service.closing import SessionPatience
+from env.service.rates import DEFAULT_RATES, RateLimits
 from env.telemetry.logs import LogFormat, configure
 
 
@@ -129,6 +130,26 @@ def serve(
             help="The same for a session that has spent its budget and does not submit.",
         ),
     ] = 60,
+    session_rate: Annotated[
+        float,
+        typer.Option(
+            envvar="RINGFENCE_SESSION_RATE",
+            min=0,
+            help="Calls a second with the same token, ten times as many at once; 0 for no limit.",
+        ),
+    ] = DEFAULT_RATES.per_session,
+    address_rate: Annotated[
+        float,
+        typer.Option(envvar="RINGFENCE_ADDRESS_RATE", min=0, help="The same from one address."),
+    ] = DEFAULT_RATES.per_address,
+    limit_loopback: Annotated[
+        bool,
+        typer.Option(
+            "--limit-loopback",
+            envvar="RINGFENCE_LIMIT_LOOPBACK",
+            help="Let both limits hold for calls from this host as well.",
+        ),
+    ] = False,
     neighbours: Annotated[
         bool,
         typer.Option(
@@ -149,16 +170,6 @@ def serve(
             help="Address or network of a proxy whose X-Forwarded headers are believed; may be repeated.",
         ),
     ] = None,
-    session_rate: Annotated[
-        float,
-        typer.Option(envvar="RINGFENCE_SESSION_RATE", min=0, help="Requests a second with one token; 0 sets no limit."),
-    ] = 100,
-    address_rate: Annotated[
-        float,
-        typer.Option(
-            envvar="RINGFENCE_ADDRESS_RATE", min=0, help="Requests a second from one address; 0 sets no limit."
-        ),
-    ] = 1000,
     log_format: Annotated[
         LogFormat | None,
         typer.Option(envvar="RINGFENCE_LOG_FORMAT", help="Log every request and test; by default only warnings."),
@@ -187,6 +198,7 @@ def serve(
         image=image,
         sandbox=sandbox,
         patience=SessionPatience(abandoned=timedelta(hours=session_hours), spent=timedelta(minutes=submit_minutes)),
+        rates=RateLimits(per_session=session_rate, per_address=address_rate, on_loopback=limit_loopback),
         neighbours=neighbours,
     )
     try:
@@ -199,10 +211,9 @@ def serve(
     service.lease.served_at(address)
     typer.echo(f"ringfence serves {len(service.tasks)} tasks at {address}")
 
-    from env.http.rates import Rates
     from env.http.server import Server  # the other commands do without it
 
-    Server(service, Rates(session=session_rate, address=address_rate), root_path, proxy or ()).run(sockets=[listening])
+    Server(service, root_path, proxy or ()).run(sockets=[listening])
 
 
 @app.command()

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from env.service.closing import DEFAULT_PATIENCE, SessionPatience
+from env.service.rates import DEFAULT_RATES, RateLimits
 
 DEFAULT_IMAGE = "ringfence-trainer"
 
@@ -44,6 +45,7 @@ class Options:
     sandbox: Path | None = None
     """A TOML file with the sandbox's settings."""
     patience: SessionPatience = DEFAULT_PATIENCE
+    rates: RateLimits = DEFAULT_RATES
     neighbours: bool = False
     """docker: other tests' code may run beside an evaluation."""
 

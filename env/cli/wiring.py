@@ -91,6 +91,7 @@ def wire(options: Options, *, only_own_sessions: bool = False) -> Service:
                 keys=options.keys,
                 default_scale=options.scale,
                 patience=options.patience,
+                rates=options.rates,
                 apart=options.runner is RunnerName.DOCKER and not options.neighbours,
                 only_own_sessions=only_own_sessions,
             ),

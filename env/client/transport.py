@@ -20,7 +20,7 @@ MAX_SILENCE_S = 90.0
 _PASSING = (500, 502, 503, 504)
 """What a proxy answers for a service that is down, and a service that broke off: calls have keys, so that what was done
 all the same is not done twice."""
-_LATER = ("database_unavailable", "cannot_run_now", "too_many_requests")
+_LATER = ("database_unavailable", "cannot_run_now", "too_many_calls")
 """Codes of refusals that say to repeat the call."""
 _SAY_AFTER_S = 3.0
 

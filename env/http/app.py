@@ -23,7 +23,7 @@ from env.http.hosts import LoopbackNames
 from env.http.mcp_route import McpRoute
 from env.http.observe import Observe
 from env.http.pages import pages_router
-from env.http.rates import RateLimit, Rates
+from env.http.rates import RateLimit
 from env.http.responses import MAX_BODY_BYTES, on_failure, on_http_error, on_invalid, on_outage, on_refusal
 from env.http.sessions import sessions_router
 from env.service.repeats import MAX_KEY_CHARS
@@ -45,7 +45,7 @@ class _Application(FastAPI):
         return super().openapi()
 
 
-def create_app(service: Service, rates: Rates | None = None, root_path: str = "") -> FastAPI:
+def create_app(service: Service, root_path: str = "") -> FastAPI:
     """`root_path`: the prefix of its addresses at the proxy before it, as `/ringfence`."""
     mcp = McpRoute(service)
 
@@ -75,7 +75,7 @@ def create_app(service: Service, rates: Rates | None = None, root_path: str = ""
     app.add_middleware(HeadAsGet)
     if service.open_to_all:
         app.add_middleware(LoopbackNames)
-    app.add_middleware(RateLimit, rates=rates or Rates())
+    app.add_middleware(RateLimit, limits=service.rates, is_operator=service.is_operator)
     app.add_middleware(Observe, metrics=service.metrics)  # added last, so it goes around the others
     app.add_exception_handler(Refusal, on_refusal)
     for outage in OUTAGES:

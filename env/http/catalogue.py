@@ -13,7 +13,7 @@ from env.api.catalogue import Boards, Leaderboard, Tasks, TaskWhole, Tools
 from env.api.refusal import Refused
 from env.api.results import CurveView, ResultView
 from env.http.headers import bearer
-from env.http.responses import answers_with, download, json_response
+from env.http.responses import answers_with, download, json_pieces, json_response
 from env.service.service import Service
 from leaderboard.table import MAX_LIMIT, MAX_OFFSET, TableQuery
 
@@ -63,7 +63,12 @@ def catalogue_router(service: Service) -> APIRouter:
     async def read_leaderboard(task_id: _TaskId, query: Annotated[TableQuery, Depends(_query)]) -> Response:
         """A task's results, best first; submitted ones only unless `final=false`."""
         query = replace(query, limit=query.limit or PAGE)
-        return await service.snapshots.beside(lambda: json_response(service.boards.leaderboard(task_id, query)))
+
+        def read() -> Response:
+            board = service.boards.leaderboard(task_id, query)
+            return Response(b"".join(json_pieces(board, "rows", board.rows)), media_type="application/json")
+
+        return await service.snapshots.beside(read)
 
     @router.get("/results/{run_key}", response_model=ResultView)
     async def read_result(run_key: _RunKey, request: Request) -> Response:

@@ -36,6 +36,8 @@ STATUS = {
 MAX_BODY_BYTES = 1 << 20
 DOWNLOAD_S = 900
 """For an answer of any length: as long may it keep what it reads from being tidied up."""
+PIECE_BYTES = 64 << 10
+"""Of a download: each piece is a visit to another thread."""
 AGAIN_S = 2
 """When a call that cannot be answered at the moment is worth repeating."""
 _CODES = {404: "not_found", 405: "method_not_allowed"}
@@ -58,8 +60,11 @@ def json_response(body: Body | Mapping[str, Any], status: int = 200) -> Response
     return Response(_bytes(text), status, headers, "application/json")
 
 
-def json_pieces(body: Body, field: str, items: Iterable[Body]) -> Iterator[bytes]:
-    """The JSON of an answer, one of whose fields is a list that need never be whole in memory."""
+def json_pieces(body: Body, field: str, items: Iterable[Body | Mapping[str, Any]]) -> Iterator[bytes]:
+    """The JSON of an answer, one of whose fields is a list that need never be whole in memory.
+
+    Nor is it encoded at a stretch, which in a thread of its own would keep the interpreter from all others.
+    """
     items = iter(items)
     before = list(islice(items, 1))  # what the first one raises is raised before the answer begins
     between = b"{"
@@ -89,18 +94,30 @@ async def download(pieces: Iterator[bytes], snapshots: Snapshots, media_type: st
     """
     if not snapshots.apart:
         return Response(b"".join(pieces), media_type=media_type)
+    pieces = _larger(pieces)
     first = await snapshots.beside(next, pieces, b"")  # what the database raises, it raises before the answer begins
-    return StreamingResponse(_in_time(first, pieces), media_type=media_type)
+    return StreamingResponse(_in_time(first, pieces, snapshots), media_type=media_type)
 
 
-async def _in_time(piece: bytes | None, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+def _larger(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    some = bytearray()
+    for piece in pieces:
+        some += piece
+        if len(some) >= PIECE_BYTES:
+            yield bytes(some)
+            some.clear()
+    if some:
+        yield bytes(some)
+
+
+async def _in_time(piece: bytes | None, pieces: Iterator[bytes], snapshots: Snapshots) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + DOWNLOAD_S
     while piece is not None:
         yield piece
         if loop.time() > deadline:
             raise TimeoutError(f"a download was not taken within {DOWNLOAD_S} s")
-        piece = await asyncio.to_thread(next, pieces, None)
+        piece = await snapshots.beside(next, pieces, None)
 
 
 def answers_with(media_type: str) -> dict[int | str, dict[str, Any]]:

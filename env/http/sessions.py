@@ -20,7 +20,7 @@ from env.api.arguments import (
 )
 from env.api.refusal import Refused
 from env.api.tools import Checked, CheckUnderWay, Edited, LastCheck, Started, Submitted
-from env.http.events import HEADERS, events_of
+from env.http.events import HEADERS, Listening, events_of
 from env.http.headers import bearer, idempotency_key
 from env.http.responses import answer_response, answers_with, download, json_pieces, json_response
 from env.http.toolroute import ToolRoute
@@ -48,6 +48,7 @@ def sessions_router(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1/sessions", responses=_REFUSALS, tags=["sessions"])
     quick = APIRouter(prefix=router.prefix, responses=_REFUSALS, tags=["sessions"], route_class=ToolRoute)
     tools, checks, views, lifecycle = service.tools, service.checks, service.views, service.lifecycle
+    listening = Listening()
 
     @router.post("", status_code=201, response_model=schema.Opened)
     async def open_session(body: schema.OpenSession, request: Request) -> Response:
@@ -99,7 +100,9 @@ def sessions_router(service: Service) -> APIRouter:
     @router.post("/{session_id}/test", status_code=202, response_model=Started)
     async def test(session_id: str, request: Request, body: TestArguments | None = None, wait: Wait = 0) -> Response:
         """Spend a test on the file as it is. With `wait`, the answer may already hold the result."""
-        answer = tools.test(_call(request, session_id, body or TestArguments()))
+        call = _call(request, session_id, body or TestArguments())
+        await checks.lint_aside(call)
+        answer = tools.test(call)
         if isinstance(answer, Started) and wait:
             n = answer.test.n
             with contextlib.suppress(*OUTAGES):  # the test is bought: what came of it can be asked for later
@@ -124,7 +127,7 @@ def sessions_router(service: Service) -> APIRouter:
         """Server-sent events: `status`, `metrics`, `progress` and `reset`, which voids points, then `result`."""
         token = bearer(request)
         views.news(token, session_id, n, 0)  # refuses before the stream begins
-        told = events_of(service, token, session_id, n)
+        told = events_of(service, listening, token, session_id, n)
         return StreamingResponse(told, headers=HEADERS, media_type="text/event-stream")
 
     @router.post("/{session_id}/tests/{n}/cancel", response_model=schema.TestView)

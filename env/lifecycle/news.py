@@ -59,7 +59,7 @@ class TestNews:
         """Waits for news of the test: True when there is, False when it is final or `seconds` have passed."""
         if self._stopping:
             return False
-        with self._store.begin() as conn:
+        with self._store.read() as conn:
             status = self._store.status(conn, session_id, n)
         if status is None or status.final:
             return False

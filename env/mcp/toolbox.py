@@ -93,6 +93,7 @@ class Toolbox:
             case CheckStatusArguments():
                 return await checks.last(token, session_id, arguments.wait_s, CHECK_CALL)
             case TestArguments():
+                await checks.lint_aside(call(arguments))
                 return tools.test(call(arguments), RESULT_CALL)
             case TestStatusArguments():
                 return await self._last_test(token, session_id, arguments.wait_s, tell)
@@ -132,10 +133,12 @@ class Toolbox:
             raise no_results()
         n = tests[-1].n
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + wait_s
+        deadline, told_points = loop.time() + wait_s, 0
         while (left := deadline - loop.time()) > 0 and await lifecycle.changed(session_id, n, left):
-            await tell(views.test(bearer, session_id, n).progress)
-        seen = views.test(bearer, session_id, n)
+            progress = views.news(bearer, session_id, n, told_points).progress
+            told_points += len(progress.series)
+            await tell(progress)
+        seen = await views.test_aside(bearer, session_id, n)
         told = seen.observation or feedback.under_way(seen, RESULT_CALL)
         return LastTest(ok=True, observation=told, test=seen)
 

@@ -133,8 +133,10 @@ def _reported(test: Test, live: Progress | None) -> Sequence[TrainMetrics]:
     return live.series if live is not None else tuple(point for run in test.runs for point in run.series)
 
 
-def progress_view(live: Progress | None, series: Sequence[TrainMetrics], shown: int = 0) -> ProgressView:
-    """`series` are all losses so far; the first `shown` of them are left out."""
+def progress_view(
+    live: Progress | None, series: Sequence[TrainMetrics], shown: int = 0, most: int | None = None
+) -> ProgressView:
+    """`series` are all losses so far; the first `shown` of them are left out, and those after `most` more."""
     return ProgressView(
         stage=live.label if live is not None else None,
         evaluating=live.evaluating if live is not None else False,
@@ -142,7 +144,7 @@ def progress_view(live: Progress | None, series: Sequence[TrainMetrics], shown: 
         step=series[-1].step if series else 0,
         total_steps=live.total_steps if live is not None else None,
         eta_s=live.eta_s(time.time()) if live is not None else None,
-        series=tuple(map(_point, series[shown:])),
+        series=tuple(map(_point, series[shown:] if most is None else series[shown : shown + most])),
     )
 
 

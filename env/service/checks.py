@@ -7,10 +7,10 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from env.api.arguments import CheckArguments
+from env.api.arguments import Arguments, CheckArguments
 from env.api.refusal import Kind, Refusal
 from env.api.tools import Checked, CheckResult, CheckUnderWay, LastCheck, TurnedDown
-from env.fence import check_source
+from env.fence import FenceViolation, check_source
 from env.lifecycle import feedback
 from env.lifecycle.attempts import Ended
 from env.lifecycle.rehearsals import Rehearsals
@@ -19,6 +19,7 @@ from env.service.call import Call
 from env.service.live import LiveSession, LiveSessions
 from env.service.refusals import no_scale, nothing_runs
 from env.service.steps import Effect, Steps
+from env.service.workspace import Workspace
 from env.store.model import Status
 from env.store.outage import until_committed
 from env.store.store import Store
@@ -40,9 +41,21 @@ class _Job:
 
 def lint(live: LiveSession) -> None:
     """Raises FenceViolation."""
-    for edited in live.workspace.documents.values():
-        original = live.opened.documents.get(edited.filename)
-        check_source(original, edited, override_keys=live.session.task.override_keys)
+    workspace = live.workspace
+    if live.linted is None or live.linted[0] is not workspace:
+        live.linted = workspace, _violation(live, workspace)
+    if live.linted[1] is not None:
+        raise live.linted[1].with_traceback(None)
+
+
+def _violation(live: LiveSession, workspace: Workspace) -> FenceViolation | None:
+    try:
+        for edited in workspace.documents.values():
+            original = live.opened.documents.get(edited.filename)
+            check_source(original, edited, override_keys=live.session.task.override_keys)
+    except FenceViolation as violation:
+        return violation
+    return None
 
 
 class Checks:
@@ -66,6 +79,19 @@ class Checks:
         self._trouble = trouble
         self._jobs: dict[str, _Job] = {}
         """By session, the rehearsals that are under way."""
+        self._linting = asyncio.Semaphore(1)
+
+    async def lint_aside(self, call: Call[Arguments]) -> None:
+        """Has the next `lint` of the session's files answer at once, as it takes up to some tenths of a second.
+
+        Raises Refusal for a session that is not the caller's.
+        """
+        live = self._live.get(call.session_id)
+        self._access.require_agent(call.bearer, live.session)
+        workspace = live.workspace
+        if live.submission is None and live.ending is None and (live.linted or (None,))[0] is not workspace:
+            async with self._linting:
+                live.linted = workspace, await asyncio.to_thread(_violation, live, workspace)
 
     async def check(
         self, call: Call[CheckArguments], wait_s: float, result_call: str = CHECK_OVER_HTTP
@@ -76,7 +102,7 @@ class Checks:
         under the same key joins it. `result_call` tells how to ask for the result, and may name the `{session}`.
         """
         session_id = call.session_id
-        self._access.require_agent(call.bearer, self._live.get(session_id).session)
+        await self.lint_aside(call)
         job = self._jobs.get(session_id)
         if job is None:
             answer = self._steps.screen(call, Checked, self._admit)
@@ -179,5 +205,5 @@ class Checks:
         )
 
     def _left(self, session_id: str) -> int:
-        with self._store.begin() as conn:
+        with self._store.read() as conn:
             return self._live.get(session_id).session.task.budget.checks - self._store.checks(conn, session_id)

@@ -117,7 +117,7 @@ class Closing:
             return True
         if idle.tests < budget.tests:
             return False  # the usual case: their texts need not be read for it
-        with self._store.begin() as conn:
+        with self._store.read() as conn:
             return tests_left(live.session, self._store.tests(conn, idle.session_id)) <= 0
 
     def _close(self, session_id: str, ending: Ending) -> None:

@@ -6,6 +6,7 @@ import re
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 
+from env.fence import FenceViolation
 from env.service.refusals import unknown_session
 from env.service.workspace import Workspace
 from env.store import trajectory
@@ -13,9 +14,10 @@ from env.store.model import Ending, Session, Step, Submission
 from env.store.store import Store
 
 MAX_LIVE = 1024
+MAX_LIVE_BYTES = 256 << 20
+"""Of all files in memory together, by estimate; the session that is in use stays, whatever it takes."""
 KEPT_STATES = 4
-"""Of a session's files, for undo: earlier ones are read again. So sessions in use take at most MAX_LIVE times as many
-files of a task's largest size as this."""
+"""Of a session's files, for undo: earlier ones are read again."""
 SESSION_ID = re.compile(r"[a-z0-9]{1,32}")
 
 
@@ -39,6 +41,10 @@ class LiveSession:
     submission: Submission | None = None
     ending: Ending | None = None
     """Why the service closed it; None while it is open, and where its agent submitted."""
+    linted: tuple[Workspace, FenceViolation | None] | None = None
+    """The files that were linted last, and what was found."""
+    counted_bytes: int = 0
+    """What its files count for among those of all sessions."""
 
     @property
     def workspace(self) -> Workspace:
@@ -76,13 +82,28 @@ class LiveSessions:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._sessions: OrderedDict[str, LiveSession] = OrderedDict()
+        self._bytes = 0
+        """What the files of all of them take in memory, by estimate."""
         self._opened: dict[str, Workspace] = {}
         """By task version: the sessions of a task share the lines that none of them changed."""
 
     def add(self, live: LiveSession) -> None:
+        self.drop(live.session.id)
         self._sessions[live.session.id] = live
-        if len(self._sessions) > MAX_LIVE:
-            self._sessions.popitem(last=False)
+        self._count(live)
+
+    def advance(self, live: LiveSession, step: Step, workspace: Workspace | None) -> None:
+        """As `LiveSession.advance`; others may be forgotten for it."""
+        live.advance(step, workspace)
+        if workspace is not None and self._sessions.get(live.session.id) is live:
+            self._count(live)
+
+    def _count(self, live: LiveSession) -> None:
+        size = sum(state.memory_bytes for state in live.recent)
+        self._bytes += size - live.counted_bytes
+        live.counted_bytes = size
+        while len(self._sessions) > 1 and (len(self._sessions) > MAX_LIVE or self._bytes > MAX_LIVE_BYTES):
+            self.drop(next(iter(self._sessions)))
 
     def get(self, session_id: str) -> LiveSession:
         live = self._sessions.get(session_id)
@@ -97,11 +118,14 @@ class LiveSessions:
 
     def drop(self, session_id: str) -> None:
         """Forgets a session that may not be any more as it is here: it is read again when it is next needed."""
-        self._sessions.pop(session_id, None)
+        live = self._sessions.pop(session_id, None)
+        if live is not None:
+            self._bytes -= live.counted_bytes
 
     def drop_all(self) -> None:
         """Forgets every session, after somebody else may have written to the database."""
         self._sessions.clear()
+        self._bytes = 0
 
     def before(self, live: LiveSession, n: int) -> Workspace:
         """The files as they were before the last `n` of the edits in effect, 1 to `live.edits`."""
@@ -111,13 +135,13 @@ class LiveSessions:
         if n == live.edits:
             return live.opened
         session_id = live.session.id
-        with self._store.begin() as conn:
+        with self._store.read() as conn:
             wanted = trajectory.in_effect(trajectory.changes(conn, session_id))[-1 - n]
             state = trajectory.states(conn, session_id, [wanted])[wanted]
         return live.opened.restored(state)
 
     def _load(self, session_id: str) -> LiveSession:
-        with self._store.begin() as conn:
+        with self._store.read() as conn:
             session = self._store.session(conn, session_id)
             if session is None:
                 raise unknown_session(session_id)

@@ -23,6 +23,7 @@ from env.service.closing import DEFAULT_PATIENCE, Closing, SessionPatience
 from env.service.history import History
 from env.service.live import LiveSessions
 from env.service.opening import Opening
+from env.service.rates import DEFAULT_RATES, RateLimits
 from env.service.steps import Steps
 from env.service.tools import SessionTools
 from env.service.views import Views
@@ -62,6 +63,7 @@ class ServiceSettings:
     """Of sessions that name none."""
     patience: SessionPatience = DEFAULT_PATIENCE
     """With sessions that nobody ends."""
+    rates: RateLimits = DEFAULT_RATES
     apart: bool = False
     """Evaluations have the host to themselves: nobody else's code runs beside a scorer."""
     only_own_sessions: bool = False
@@ -94,6 +96,9 @@ class Service:
     """For what takes its time to read."""
     open_to_all: bool
     """No operator keys are configured: it listens on loopback only."""
+    is_operator: Callable[[str], bool]
+    """Whether a secret is an operator's key."""
+    rates: RateLimits
 
     def ready(self) -> Ready:
         """Whether the database answers, tests are being taken and every loop does its work."""
@@ -191,6 +196,8 @@ def build(
         access=access,
         snapshots=snapshots,
         open_to_all=access.open_to_all,
+        is_operator=access.is_operator,
+        rates=settings.rates,
     )
 
 

@@ -97,7 +97,7 @@ class Steps:
         live = self._live.get(call.session_id)
         self._access.require_agent(call.bearer, live.session)
         if call.key is not None:
-            with self._store.begin() as conn:
+            with self._store.read() as conn:
                 found = self._repeats.find(conn, call.session_id, call.key, _repeatable(call))
                 told = None if found is None else self._observation(conn, call.session_id, found)
             if found is not None:
@@ -165,7 +165,7 @@ class Steps:
         except BaseException:
             self._live.drop(call.session_id)  # it may be committed all the same: the store knows
             raise
-        live.advance(step, effect.workspace)
+        self._live.advance(live, step, effect.workspace)
         return given
 
     def _observation(self, conn: Connection, session_id: str, found: Remembered) -> str | None:

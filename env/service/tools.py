@@ -111,7 +111,7 @@ class SessionTools:
             session, workspace = live.session, live.workspace
             if (why := self._lifecycle.trouble) is not None:
                 raise nothing_runs(why)
-            with self._store.begin() as conn:
+            with self._store.read() as conn:
                 earlier = self._store.tests(conn, session.id)
             left = self._check_testable(session, earlier) - 1
             lint(live)
@@ -171,7 +171,7 @@ class SessionTools:
     def submit(self, call: Call[SubmitArguments]) -> Submitted | TurnedDown:
         def act(live: LiveSession) -> Effect:
             session_id = live.session.id
-            with self._store.begin() as conn:
+            with self._store.read() as conn:
                 tests = self._store.tests(conn, session_id)
             test = _submittable(tests, call.arguments.n)
             submission = Submission(test=test.n, at=self._clock())

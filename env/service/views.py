@@ -47,12 +47,12 @@ class Views:
 
     def session(self, bearer: str | None, session_id: str) -> SessionView:
         live = self._readable(bearer, session_id)
-        with self._store.begin() as conn:
+        with self._store.read() as conn:
             return session_view(live, self._store.tests(conn, session_id))
 
     def test(self, bearer: str | None, session_id: str, n: int) -> TestView:
         self._readable(bearer, session_id)
-        with self._store.begin() as conn:
+        with self._store.read() as conn:
             test = self._store.test(conn, session_id, n)
         if test is None:
             raise unknown_test(session_id, n)
@@ -63,7 +63,7 @@ class Views:
         """The same as `test`; one that has reported many losses is read beside the service's own thread."""
         self._readable(bearer, session_id)
         live = self._lifecycle.progress(session_id, n)
-        with self._store.begin() as conn:
+        with self._store.read() as conn:
             many = self._store.reported(conn, session_id, n) > MUCH_REPORTED
         if not many and (live is None or len(live.series) <= MANY_POINTS):
             return self.test(bearer, session_id, n)
@@ -76,10 +76,10 @@ class Views:
             raise unknown_test(session_id, n)
         return test_view(test, None if test.status.final else live)
 
-    def news(self, bearer: str | None, session_id: str, n: int, shown: int) -> News:
-        """How far a test is, and its losses but for the first `shown`: what that costs does not grow with them."""
+    def news(self, bearer: str | None, session_id: str, n: int, shown: int, most: int | None = None) -> News:
+        """How far a test is, and its losses but for the first `shown`, at most so many: that is what it costs."""
         self._readable(bearer, session_id)
-        with self._store.begin() as conn:
+        with self._store.read() as conn:
             status = self._store.status(conn, session_id, n)
         if status is None:
             raise unknown_test(session_id, n)
@@ -87,7 +87,7 @@ class Views:
         return News(
             status=status.value,
             over=status.final,
-            progress=progress_view(live, () if live is None else live.series, shown),
+            progress=progress_view(live, () if live is None else live.series, shown, most),
         )
 
     def trajectory(self, bearer: str | None, session_id: str) -> tuple[TrajectoryView, Iterator[StepView]]:
@@ -103,7 +103,7 @@ class Views:
 
     def result(self, bearer: str | None, run_key: str) -> StoredResult:
         """A row of a leaderboard, whole. Its code is its agent's affair until the session is over."""
-        with self._store.begin() as conn:
+        with self._store.read() as conn:
             entry = leaderboard.entry(conn, run_key)
             if entry is None:
                 raise unknown_result(run_key)
@@ -112,7 +112,7 @@ class Views:
         return result_view(entry, with_code=with_code)
 
     def counts(self) -> dict[str, int]:
-        """How many tests there are of each status, in all sessions."""
+        """How many tests there are of each status, in all sessions; raises an outage where nothing could be written."""
         with self._store.begin() as conn:
             return self._store.counts(conn)
 

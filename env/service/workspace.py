@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
@@ -16,6 +17,10 @@ from tasks.model import Task
 # Beside the script every other name could shadow a module that it, or torch, imports.
 _CREATED_NAME = re.compile(r"custom_[a-z0-9_]{1,40}\.py")
 MAX_CREATED_FILES = 8
+_COPIES = 3
+"""Of each editable character: in its line, in its segment's text and in the file's."""
+_LINE_BYTES = 64
+"""What a line takes beside its characters."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,13 @@ class Workspace:
                 Kind.CONFLICT, "too_many_files", f"At most {MAX_CREATED_FILES} files may be created in a session."
             )
         return self.with_document(Document.created(path, content, max_bytes))
+
+    @cached_property
+    def memory_bytes(self) -> int:
+        """About what the state takes in memory, without the fixed lines, which all states share."""
+        segments = [segment for document in self.documents.values() for segment in document.editable]
+        fixed = sum(segment.size for document in self.documents.values() for segment in document.fixed)
+        return fixed + sum(_COPIES * segment.size + _LINE_BYTES * len(segment.lines) for segment in segments)
 
     @property
     def texts(self) -> dict[str, str]:

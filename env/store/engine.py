@@ -22,6 +22,10 @@ START_PATIENCE_S = 10.0
 """For somebody else's lock on a SQLite file while the service starts."""
 PATIENCE_S = 0.5
 """The same while it serves: all calls wait with the one that meets the lock."""
+STATEMENT_S = 10.0
+"""For one statement on PostgreSQL while it serves."""
+READING = {"reading": True}
+"""Execution options of a connection whose transactions write nothing."""
 _NETWORK = {
     "connect_timeout": 5,  # seconds
     "keepalives_idle": 10,  # seconds
@@ -44,7 +48,25 @@ def open_database(url: str) -> Engine:
         migrate.upgrade(connection, migrate.MIGRATIONS, migrate.VERSION_TABLE)
         if parsed.get_backend_name() == "sqlite":
             _wait_for_locks(connection, PATIENCE_S)
+    if parsed.get_backend_name() == "postgresql":
+        engine.dispose()  # migrations may take their time: what is connected from now on may not
+        limit_statements(engine, STATEMENT_S)
     return engine
+
+
+def limit_statements(engine: Engine, seconds: float) -> None:
+    """Has PostgreSQL break off what takes longer on the engine's new connections, or waits for somebody's lock.
+
+    What is broken off is an outage: it is refused, or repeated, like any other.
+    """
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"SET statement_timeout = {seconds * 1000:.0f}")
+        cursor.execute(f"SET lock_timeout = {PATIENCE_S * 1000:.0f}")
+        cursor.close()
+        connection.commit()
 
 
 def sqlite_file(url: URL) -> Path | None:
@@ -89,6 +111,9 @@ def _sqlite(url: str, file: Path | None) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         nonlocal waits
+        if connection.get_execution_options().get("reading"):
+            _driver(connection).execute("BEGIN")
+            return
         try:
             # Takes the write lock at once: a transaction that read before it writes can't lose a race.
             _driver(connection).execute("BEGIN IMMEDIATE")

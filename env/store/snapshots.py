@@ -9,13 +9,15 @@ from typing import ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine
 
-from env.store.engine import network_options, sqlite_file
+from env.store.engine import limit_statements, network_options, sqlite_file
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-READERS = 2
+READERS = 1
 """Long reads at once: each takes its share of the one interpreter."""
+STATEMENT_S = 60.0
+"""For one statement of a long read on PostgreSQL."""
 
 
 class Snapshots:
@@ -35,6 +37,8 @@ class Snapshots:
             arguments = {"check_same_thread": False} if sqlite else network_options(engine.url)
             options = {} if sqlite else {"isolation_level": "REPEATABLE READ"}
             self._engine = create_engine(engine.url, poolclass=NullPool, connect_args=arguments, **options)
+            if not sqlite:
+                limit_statements(self._engine, STATEMENT_S)
 
     @contextmanager
     def open(self) -> Iterator[Connection]:

@@ -11,6 +11,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, Engine, and_, exists, func, insert, select, update
 from sqlalchemy.pool import StaticPool
 
+from env.store.engine import READING
 from env.store.model import (
     Ending,
     Idle,
@@ -45,6 +46,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._reading = engine.execution_options(**READING)
         self._tasks: dict[str, Task] = {}
         """By version, read once: the sessions of a task share it."""
         # SQLite's one connection, for the hot path: a transaction's way through SQLAlchemy takes three times as long
@@ -57,6 +59,10 @@ class Store:
     def begin(self) -> AbstractContextManager[Connection]:
         """A transaction, committed at its end unless an exception leaves it."""
         return self._engine.begin()
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """The same for what writes nothing: it waits for nobody's write lock."""
+        return self._reading.begin()
 
     # --- sessions -----------------------------------------------------------------------------------------------
 

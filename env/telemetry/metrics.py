@@ -57,7 +57,7 @@ class _State(Collector):
         return []  # nothing is asked of the database before the first scrape
 
     def collect(self) -> Iterator[Metric]:
-        with self._store.begin() as conn:
+        with self._store.read() as conn:
             by_status, totals = self._store.counts(conn), self._store.totals(conn)
         yield CounterMetricFamily("ringfence_sessions", "Sessions opened.", totals.sessions)
         yield CounterMetricFamily("ringfence_refunds", "Tests given back to their sessions.", totals.refunds)

@@ -88,9 +88,6 @@ class Target:
         )
 
 
-UNLIMITED = ("--session-rate", "0", "--address-rate", "0")
-
-
 @dataclass(frozen=True)
 class ServiceTarget(Target):
     """`ringfence serve` under load."""
@@ -102,9 +99,7 @@ class ServiceTarget(Target):
 def start_service(serve: Serve, command: tuple[str, ...] | None = None) -> ServiceTarget:
     """Starts the service on the first core, with the fixture `serve`; by another `command` than this environment's."""
     with _on_core(CORES[0]):
-        server = (
-            serve("--runner", "fake", *UNLIMITED) if command is None else serve("--runner", "fake", command=command)
-        )
+        server = serve("--runner", "fake") if command is None else serve("--runner", "fake", command=command)
     return ServiceTarget(server.url, psutil.Process(server.pid), server)
 
 

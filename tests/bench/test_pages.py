@@ -77,7 +77,7 @@ def measure_pages(
     chance = random.Random(0)
     with engine.begin() as connection:
         for number in range(results):
-            _add(connection, store, number, chance, with_curve, points)
+            add_result(connection, store, number, chance, with_curve, points)
     engine.dispose()
     server = serve("--runner", "fake")
     process = psutil.Process(server.pid)
@@ -132,7 +132,7 @@ def _session(number: int) -> str:
     return f"{number:016x}"
 
 
-def _add(
+def add_result(
     connection: Connection, store: Store, number: int, chance: random.Random, with_curve: int, points: int
 ) -> None:
     """Two tests a session, the first submitted; every fiftieth session is a baseline's, every tenth test failed."""

@@ -8,6 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+from sqlalchemy import create_engine
+
+from env.store.engine import open_database
+from env.store.outage import OUTAGES
+from env.store.snapshots import Snapshots
+from env.store.store import Store
 from tests.support.processes import run_to_end
 from tests.support.service import COMMAND
 from tests.support.waiting import until
@@ -126,3 +133,27 @@ def locks(postgres: Postgres, url: str) -> list[Any]:
         "WHERE locktype = 'advisory' AND granted AND datname = current_database()",
         url=url,
     )
+
+
+def test_a_lock_of_somebody_else_is_not_waited_for_long(postgres: Postgres) -> None:
+    url = postgres.create()
+    engine = open_database(url)
+    store, snapshots, stranger = Store(engine), Snapshots(engine), create_engine(url)
+    with stranger.connect() as holding:
+        holding.exec_driver_sql("LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE")
+        for begin in (store.begin, store.read, snapshots.open):
+            began = time.monotonic()
+            with pytest.raises(OUTAGES), begin() as connection:
+                store.totals(connection)
+            assert time.monotonic() - began < 5
+    with snapshots.open() as connection:
+        assert store.totals(connection).sessions == 0
+    engine.dispose()
+    stranger.dispose()
+
+
+def test_a_statement_that_takes_too_long_is_broken_off(postgres: Postgres) -> None:
+    engine = open_database(postgres.create())
+    with pytest.raises(OUTAGES), engine.begin() as connection:
+        connection.exec_driver_sql("SELECT pg_sleep(60)")
+    engine.dispose()

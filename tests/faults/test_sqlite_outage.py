@@ -36,6 +36,7 @@ def test_an_outcome_waits_for_a_lock_of_somebody_else(
         assert refused.headers["Retry-After"] == "2"
         assert (refused.json()["ok"], refused.json()["code"]) == (False, "database_unavailable")
         assert refused.json()["observation"].startswith("ERROR: The service's database does not answer")
+        assert agent.get("/tests/1").json()["status"] == "running"  # what only reads waits for nobody
         unready = client.get("/readyz")
         assert unready.status_code == 503
         assert "the database does not answer: database is locked" in unready.json()["problems"]
