@@ -128,7 +128,7 @@ def build(
     store = Store(engine)
     anchors = anchors or {}
     catalogue = Catalogue(tasks, anchors)
-    snapshots = Snapshots(engine)
+    snapshots = Snapshots(engine, lease)
     boards = LeaderboardReader(store, tasks, catalogue, snapshots)
     for scale, each in (item for of_task in anchors.values() for item in of_task.items()):
         boards.adopt(scale, each)

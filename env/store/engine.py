@@ -12,6 +12,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from env.store.outage import Loop
+from env.store.postgres import ANSWER_S, be_answered_within
 from leaderboard import migrate
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -23,7 +24,7 @@ START_PATIENCE_S = 10.0
 PATIENCE_S = 0.5
 """The same while it serves: all calls wait with the one that meets the lock."""
 _NETWORK = {
-    "connect_timeout": 5,  # seconds
+    "connect_timeout": 3,  # seconds
     "keepalives_idle": 10,  # seconds
     "keepalives_interval": 5,  # seconds
     "keepalives_count": 3,
@@ -35,15 +36,20 @@ _NETWORK = {
 def open_database(url: str) -> Engine:
     """An engine on an up-to-date schema. The service's one thread is the only user of it."""
     parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite":
+    sqlite = parsed.get_backend_name() == "sqlite"
+    if sqlite:
         engine = _sqlite(url, sqlite_file(parsed))
     else:
         engine = create_engine(url, pool_pre_ping=True, connect_args=network_options(parsed))
-    with engine.connect() as connection:
+    # Migrations take what they take; and on PostgreSQL their connection is not kept.
+    migrating = engine if sqlite else create_engine(url, poolclass=NullPool, connect_args=network_options(parsed))
+    with migrating.connect() as connection:
         migrate.upgrade(connection, MIGRATIONS, VERSION_TABLE)
         migrate.upgrade(connection, migrate.MIGRATIONS, migrate.VERSION_TABLE)
-        if parsed.get_backend_name() == "sqlite":
+        if sqlite:
             _wait_for_locks(connection, PATIENCE_S)
+    if not sqlite:
+        be_answered_within(engine, ANSWER_S)
     return engine
 
 

@@ -10,6 +10,8 @@ from typing import ParamSpec, TypeVar
 from sqlalchemy import Connection, Engine, NullPool, create_engine
 
 from env.store.engine import network_options, sqlite_file
+from env.store.lease import NO_LEASE, Lease
+from env.store.postgres import READING_S, be_answered_within
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,7 +26,7 @@ class Snapshots:
     A SQLite database in memory can be seen by one connection only: there, reading takes place between calls.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, lease: Lease = NO_LEASE) -> None:
         sqlite = engine.dialect.name == "sqlite"
         self.apart = not sqlite or sqlite_file(engine.url) is not None
         """Whether reading holds up no call."""
@@ -35,6 +37,9 @@ class Snapshots:
             arguments = {"check_same_thread": False} if sqlite else network_options(engine.url)
             options = {} if sqlite else {"isolation_level": "REPEATABLE READ"}
             self._engine = create_engine(engine.url, poolclass=NullPool, connect_args=arguments, **options)
+            if not sqlite:
+                be_answered_within(self._engine, READING_S)
+            lease.guard_readers(self._engine)
 
     @contextmanager
     def open(self) -> Iterator[Connection]:
