@@ -24,6 +24,7 @@ from env.http.pages import pages_router
 from env.http.rates import RateLimit, Rates
 from env.http.responses import MAX_BODY_BYTES, on_http_error, on_invalid, on_outage, on_refusal
 from env.http.sessions import sessions_router
+from env.http.texts import NoNul
 from env.mcp.server import McpEndpoint
 from env.service.repeats import MAX_KEY_CHARS
 from env.service.service import Service
@@ -60,6 +61,7 @@ def create_app(service: Service, rates: Rates | None = None) -> FastAPI:
     )
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
     app.add_middleware(HeadAsGet)
+    app.add_middleware(NoNul)
     if service.open_to_all:
         app.add_middleware(LoopbackNames)
     app.add_middleware(RateLimit, rates=rates or Rates())

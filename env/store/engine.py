@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -33,8 +34,10 @@ _NETWORK = {
 """So that a server that has vanished without a word is noticed to be away."""
 
 
-def open_database(url: str) -> Engine:
-    """An engine on an up-to-date schema. The service's one thread is the only user of it."""
+def open_database(url: str, guard_connections: Callable[[Engine], None] = lambda _: None) -> Engine:
+    """An engine on an up-to-date schema. The service's one thread is the only user of it. `guard_connections` may have
+    a PostgreSQL engine refuse connections.
+    """
     parsed = make_url(url)
     sqlite = parsed.get_backend_name() == "sqlite"
     if sqlite:
@@ -49,6 +52,7 @@ def open_database(url: str) -> Engine:
         if sqlite:
             _wait_for_locks(connection, PATIENCE_S)
     if not sqlite:
+        guard_connections(engine)
         be_answered_within(engine, ANSWER_S)
     return engine
 

@@ -45,12 +45,14 @@ class Lease:
     """To be run by whoever holds a lease that can be lost."""
 
     def guard(self, engine: Engine, regained: Callable[[], None]) -> None:
-        """Has the engine refuse transactions, and new connections at once, while the lease is lost. `regained` is
-        called when it is back: somebody else may have written meanwhile.
+        """Has the engine refuse transactions while the lease is lost. `regained` is called when it is back: somebody
+        else may have written meanwhile.
         """
 
-    def guard_readers(self, engine: Engine) -> None:
-        """The same for an engine that only reads: of that one, connections alone are refused."""
+    def guard_connections(self, engine: Engine) -> None:
+        """Has the engine refuse new connections at once while the lease is lost. To be called before anything else says
+        how it is to connect.
+        """
 
     def served_at(self, address: str) -> None:
         """Tells whoever is refused the lease where the holder's service listens."""
@@ -116,7 +118,6 @@ class AdvisoryLease(Lease):
 
     def guard(self, engine: Engine, regained: Callable[[], None]) -> None:
         self._regained.append(regained)
-        self.guard_readers(engine)
 
         @event.listens_for(engine, "begin")
         def begin(_: Connection) -> None:
@@ -132,8 +133,8 @@ class AdvisoryLease(Lease):
                 self._let_go()
                 engine.dispose()
 
-    def guard_readers(self, engine: Engine) -> None:
-        @event.listens_for(engine, "do_connect", insert=True)
+    def guard_connections(self, engine: Engine) -> None:
+        @event.listens_for(engine, "do_connect")
         def connect(*_: object) -> None:
             if self._connection is None:
                 raise NotOwner(_LOST)

@@ -38,8 +38,8 @@ class Snapshots:
             options = {} if sqlite else {"isolation_level": "REPEATABLE READ"}
             self._engine = create_engine(engine.url, poolclass=NullPool, connect_args=arguments, **options)
             if not sqlite:
+                lease.guard_connections(self._engine)
                 be_answered_within(self._engine, READING_S)
-            lease.guard_readers(self._engine)
 
     @contextmanager
     def open(self) -> Iterator[Connection]:

@@ -136,6 +136,10 @@ class Postgres:
         self.execute(f"CREATE DATABASE {name} {options}")
         return self.url(name)
 
+    def copy_of(self, template: str) -> str:
+        """The URL of a new database with all that is in another one, to which nobody may be connected."""
+        return self.create(f"TEMPLATE {template.rpartition('/')[2]}")
+
     def execute(self, statement: str, parameters: Sequence[Any] = (), url: str | None = None) -> list[Any]:
         """Runs one statement as the superuser, committed at once, and returns its rows if it has any."""
         import psycopg
