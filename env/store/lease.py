@@ -117,7 +117,7 @@ class AdvisoryLease(Lease):
         self.loop = Loop("holding the database", self._round, self._rest, LIMIT_S)
 
     def guard(self, engine: Engine, regained: Callable[[], None]) -> None:
-        self._regained.append(regained)
+        self._regained += [engine.dispose, regained]  # its other connections may be lost as well
 
         @event.listens_for(engine, "begin")
         def begin(_: Connection) -> None:

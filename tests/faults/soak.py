@@ -192,10 +192,11 @@ def soak(
     chance, happened, over = random.Random(seed), Counter[str](), Event()
     faults = Faults(server, chance, locked, postgres)
     players = [Player(server, seed * 100 + number) for number in range(AGENTS)]
-    deadline = Deadline(seconds)
     with threads(AGENTS) as pool:
         played = [pool.submit(player.play, over) for player in players]
         try:
+            until(lambda: all(player.edits and any(player.edits.values()) for player in players), PATIENCE_S)
+            deadline = Deadline(seconds)
             while not deadline.over and not any(each.done() for each in played):
                 time.sleep(chance.uniform(0.3, 2))
                 what = faults.one()
