@@ -9,14 +9,14 @@ from env.http.responses import refusal_response
 
 
 class NoNul:
-    """Refuses NUL in a path or a query: PostgreSQL takes none in a text, and nothing here has one in its name."""
+    """Refuses NUL in a query: PostgreSQL takes none in a text. Paths are compared with what there is."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and ("\x00" in scope["path"] or b"%00" in scope["query_string"]):
-            refusal = Refusal(Kind.INVALID, "invalid_arguments", "The address holds a NUL, which no text may.")
+        if scope["type"] == "http" and b"%00" in scope["query_string"]:
+            refusal = Refusal(Kind.INVALID, "invalid_arguments", "The query holds a NUL, which no text may.")
             await refusal_response(refusal)(scope, receive, send)
         else:
             await self._app(scope, receive, send)

@@ -52,6 +52,13 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def database(self) -> str:
+        """Its URL."""
+        if "--db" in self.arguments:
+            return self.arguments[self.arguments.index("--db") + 1]
+        return f"sqlite:///{self.state / 'ringfence.db'}"
+
     def log(self) -> str:
         return (self.state.parent / f"{self.state.name}.log").read_text()
 
