@@ -6,7 +6,7 @@ WORKERS ?= 3
 # uv does not read pip's configuration: hand over where wheels are kept, if anywhere.
 LINKS = $${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(BIN)/pip config get global.find-links 2>/dev/null)}}
 
-.PHONY: setup demo test check attacks bench clean
+.PHONY: setup demo test check attacks bench soak clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make test     every test and check"
 	@echo "make check    formatting, lint, types and layering only"
 	@echo "make attacks  every attack on the numbers, also the variants that make test leaves out"
+	@echo "make soak     faults at random moments for MINUTES (20) on each database; SEED has a run again"
 	@echo "make bench    speed, as ratios measured in one run"
 	@echo "make setup    the virtual environment in .venv, which all of them use"
 
@@ -40,6 +41,11 @@ test: check
 
 attacks: setup
 	@$(BIN)/pytest -q -m 'not gpu' tests/attacks
+
+MINUTES ?= 20
+SEED ?= $$(date +%s)
+soak: setup
+	@SOAK_SEED=$(SEED) SOAK_MINUTES=$(MINUTES) $(BIN)/pytest -p no:xdist -q -s tests/faults/test_soak.py
 
 # With RINGFENCE_BENCH_BASE naming another checkout that was set up, edits are measured beside that one's too.
 bench: setup

@@ -93,7 +93,10 @@ def submit(connection: Connection, session_id: str, run_key: str, at: datetime, 
 def _first_of_this_code(connection: Connection, result: Result) -> str | None:
     c = results.c
     same = (c.code_sha256 == result.code_sha256, c.task_version == result.task_version, c.scale == result.scale)
-    return connection.execute(select(c.run_key).where(*same).order_by(c.finished_at, c.run_key).limit(1)).scalar()
+    first = c.duplicate_of.is_not(None)  # not by time alone: clocks may be set back
+    return connection.execute(
+        select(c.run_key).where(*same).order_by(first, c.finished_at, c.run_key).limit(1)
+    ).scalar()
 
 
 def _insert_new(connection: Connection, table: SqlTable, row: Mapping[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import runner
+from env.store.engine import open_database
 from runner.container.engine import Engine, EngineError
 from runner.container.runner import DockerRunner
 from runner.container.sandbox import Sandbox
@@ -48,6 +49,18 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
         if folder is not None and item.stash.get(_FAILED, False):
             kill_under(folder)
     return result
+
+
+DATABASES = {
+    "sqlite": None,
+    "postgres": "",
+    "icu": "LOCALE_PROVIDER icu ICU_LOCALE 'en-US' TEMPLATE template0",
+}
+"""For the option: how a database is created; None for SQLite's files."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--database", choices=list(DATABASES), default="sqlite", help="what services and stores are on")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -91,18 +104,36 @@ def _shared_data(request: pytest.FixtureRequest) -> Callable[[], Path]:
     return lambda: Path(request.getfixturevalue("smoke_data"))
 
 
+@pytest.fixture(scope="session")
+def new_database(request: pytest.FixtureRequest) -> Callable[[], str | None]:
+    """The URL of a database of its own for a service, already migrated; None where it is to use a file."""
+    options = DATABASES[request.config.getoption("--database")]
+    if options is None:
+        return lambda: None
+    server: Postgres = request.getfixturevalue("postgres_session")
+    template = server.create(options)
+    open_database(template).dispose()
+    return lambda: server.running().copy_of(template)
+
+
 @pytest.fixture
-def serve(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Serve]:
+def serve(tmp_path: Path, request: pytest.FixtureRequest, new_database: Callable[[], str | None]) -> Iterator[Serve]:
     """`serve("--runner", "fake", ...)` starts a service in a state folder of its own, stopped at the end."""
     names = (f"state{number}" for number in itertools.count())
-    with services(lambda: tmp_path / next(names), "--runner", "fake", data=_shared_data(request)) as start:
+    with services(
+        lambda: tmp_path / next(names), "--runner", "fake", data=_shared_data(request), database=new_database
+    ) as start:
         yield start
 
 
 @pytest.fixture(scope="module")
-def serve_shared(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Serve]:
+def serve_shared(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, new_database: Callable[[], str | None]
+) -> Iterator[Serve]:
     """Like `serve`, for services that all tests of a module share; each test opens sessions of its own."""
-    with services(lambda: tmp_path_factory.mktemp("shared") / "state", data=_shared_data(request)) as start:
+    with services(
+        lambda: tmp_path_factory.mktemp("shared") / "state", data=_shared_data(request), database=new_database
+    ) as start:
         yield start
 
 

@@ -22,6 +22,7 @@ from env.lifecycle.loop import utc_now
 from env.service.access import Access
 from env.service.closing import DEFAULT_PATIENCE, Closing
 from env.service.live import LiveSessions
+from env.service.served import ServedTime
 from env.service.service import BadSecret, read_secret
 from env.store.engine import open_database, sqlite_file
 from env.store.lease import take_lease
@@ -98,7 +99,7 @@ def close(session_id: _SessionId, db: _Db = None, state: State = Path(".ringfenc
         engine = open_database(options.database_url)
         lease.guard(engine, lambda: None)
         store = Store(engine)
-        closing = Closing(store, LiveSessions(store), utc_now, DEFAULT_PATIENCE, lambda _: None)
+        closing = Closing(store, LiveSessions(store), utc_now, DEFAULT_PATIENCE, lambda _: None, ServedTime())
         _or_fail(lambda: closing.close_now(session_id, _CLOSED))
     typer.echo(f"Session {session_id} is closed.")
 

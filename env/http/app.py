@@ -26,6 +26,7 @@ from env.http.pages import pages_router
 from env.http.rates import RateLimit
 from env.http.responses import MAX_BODY_BYTES, on_failure, on_http_error, on_invalid, on_outage, on_refusal
 from env.http.sessions import sessions_router
+from env.http.texts import NoNul
 from env.service.repeats import MAX_KEY_CHARS
 from env.service.service import Service
 from env.store.outage import OUTAGES
@@ -73,6 +74,7 @@ def create_app(service: Service, root_path: str = "") -> FastAPI:
     )
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
     app.add_middleware(HeadAsGet)
+    app.add_middleware(NoNul)
     if service.open_to_all:
         app.add_middleware(LoopbackNames)
     app.add_middleware(RateLimit, limits=service.rates, is_operator=service.is_operator)

@@ -13,9 +13,11 @@ from env.api.refusal import Kind, Refusal
 from env.lifecycle import feedback
 from env.service.live import LiveSession, LiveSessions
 from env.service.repeats import KEPT
+from env.service.served import TICK_S, ServedTime
 from env.store.kept_answers import forget_answers
 from env.store.model import Ending, Idle, Step, Submission, tests_left
 from env.store.outage import OUTAGES, Loop
+from env.store.silence import silent
 from env.store.store import Store
 from env.store.unfinished import stop_unfinished
 from leaderboard import writing as leaderboard
@@ -28,7 +30,9 @@ LOOK_S = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class SessionPatience:
-    """How long a session may go without a call. While a test of it waits or runs, it may go on for ever."""
+    """How long a session may go without a call, in time for which the service was there to be called. While a test of
+    it waits or runs, it may go on for ever.
+    """
 
     abandoned: timedelta = timedelta(hours=24)
     """While there is something left to try."""
@@ -49,6 +53,7 @@ class Closing:
         clock: Callable[[], datetime],
         patience: SessionPatience,
         stop_all: Callable[[str], None],
+        served: ServedTime,
     ) -> None:
         """`stop_all` stops the tests of a session."""
         self._store = store
@@ -56,8 +61,7 @@ class Closing:
         self._clock = clock
         self._patience = patience
         self._stop_all = stop_all
-        self._started = clock()
-
+        self._served = served
         self._set_aside: set[str] = set()
         """Sessions that cannot be closed, until a restart."""
         self.loop = Loop("closing sessions", self._round, self._rest, LOOK_S)
@@ -66,18 +70,21 @@ class Closing:
         self.look()
 
     async def _rest(self) -> None:
-        await asyncio.sleep(LOOK_S)
+        for _ in range(int(LOOK_S / TICK_S)):
+            await asyncio.sleep(TICK_S)
+            self._served.tick()
 
     def look(self) -> int:
         """Closes every session that is due, and returns how many there were."""
-        now, patience = self._clock(), self._patience
-        shortest = min(patience.spent, patience.abandoned)
-        if now - self._started < shortest:
-            return 0  # the service was away: so its agents could not call
+        # Taken before it is committed: while the database is away, nobody can call either.
+        seconds = self._served.take()
         with self._store.begin() as conn:
-            forget_answers(conn, now - KEPT)
-            idle = self._store.idle(conn, now - shortest)
-        return sum(self._closed(one, now) for one in idle if one.session_id not in self._set_aside)
+            forget_answers(conn, self._clock() - KEPT)
+            idle = silent(conn, seconds)
+        shortest = min(self._patience.spent, self._patience.abandoned).total_seconds()
+        due = [one for one in idle if one.silent_s >= shortest and one.session_id not in self._set_aside]
+        now = self._clock()
+        return sum(self._closed(one, now) for one in due)
 
     def close_now(self, session_id: str, reason: str) -> None:
         """Closes an open session on an operator's word, and stops what runs of it. Raises Refusal."""
@@ -100,7 +107,7 @@ class Closing:
             return False
 
     def _close_if_due(self, idle: Idle, now: datetime) -> bool:
-        waited = now - idle.since
+        waited = timedelta(seconds=idle.silent_s)
         live = self._live.get(idle.session_id)
         if waited >= self._patience.abandoned:
             why = f"no call came for {_in_words(self._patience.abandoned)}"

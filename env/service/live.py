@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 
 from env.fence import FenceViolation
-from env.service.refusals import unknown_session
+from env.service.refusals import unknown_session, unreadable
 from env.service.workspace import Workspace
 from env.store import trajectory
 from env.store.model import Ending, Session, Step, Submission
 from env.store.store import Store
+
+log = logging.getLogger("ringfence.service")
 
 MAX_LIVE = 1024
 MAX_LIVE_BYTES = 256 << 20
@@ -110,7 +113,7 @@ class LiveSessions:
         if live is None:
             if not SESSION_ID.fullmatch(session_id):
                 raise unknown_session(session_id)
-            live = self._load(session_id)
+            live = self._read(session_id)
             self.add(live)
         else:
             self._sessions.move_to_end(session_id)
@@ -139,6 +142,13 @@ class LiveSessions:
             wanted = trajectory.in_effect(trajectory.changes(conn, session_id))[-1 - n]
             state = trajectory.states(conn, session_id, [wanted])[wanted]
         return live.opened.restored(state)
+
+    def _read(self, session_id: str) -> LiveSession:
+        try:
+            return self._load(session_id)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:  # whatever parsing damaged rows raises
+            log.exception("session %s cannot be read", session_id)
+            raise unreadable(session_id) from error
 
     def _load(self, session_id: str) -> LiveSession:
         with self._store.read() as conn:

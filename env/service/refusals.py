@@ -11,6 +11,15 @@ def unknown_session(session_id: str) -> Refusal:
     return Refusal(Kind.NOT_FOUND, "unknown_session", f"There is no session {session_id[:64]!r}.")
 
 
+def unreadable(session_id: str) -> Refusal:
+    return Refusal(
+        Kind.CONFLICT,
+        "session_unreadable",
+        f"What is stored of session {session_id[:64]!r} cannot be read. The service's log says why; open another "
+        "session to go on.",
+    )
+
+
 def unknown_task(task_id: str, tasks: Iterable[str]) -> Refusal:
     return Refusal(
         Kind.NOT_FOUND, "unknown_task", f"There is no task {task_id[:64]!r}. Tasks: {', '.join(sorted(tasks))}."

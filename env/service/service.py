@@ -24,6 +24,7 @@ from env.service.history import History
 from env.service.live import LiveSessions
 from env.service.opening import Opening
 from env.service.rates import DEFAULT_RATES, RateLimits
+from env.service.served import ServedTime
 from env.service.steps import Steps
 from env.service.tools import SessionTools
 from env.service.views import Views
@@ -127,17 +128,18 @@ def build(
     anchors: Mapping[str, Mapping[str, ScaleAnchors]] | None = None,
     clock: Callable[[], datetime] = utc_now,
     lease: Lease = NO_LEASE,
+    served: ServedTime | None = None,
 ) -> Service:
     """The service of a process, on an up-to-date database, of which `lease` says that it is this process's own.
 
     `anchors` are what results are scored against, by task and scale. Raises what opening the database and the state
     folder raises.
     """
-    engine = open_database(settings.db)
+    engine = open_database(settings.db, lease.guard_connections)
     store = Store(engine)
     anchors = anchors or {}
     catalogue = Catalogue(tasks, anchors)
-    snapshots = Snapshots(engine)
+    snapshots = Snapshots(engine, lease)
     boards = LeaderboardReader(store, tasks, catalogue, snapshots)
     for scale, each in (item for of_task in anchors.values() for item in of_task.items()):
         boards.adopt(scale, each)
@@ -169,7 +171,7 @@ def build(
     rehearsals = Rehearsals(runner, lifecycle.tidied, turns)
     checks = Checks(store, live, steps, rehearsals, access, lambda: lifecycle.trouble)
     cancelling = Cancelling(store, live, steps, lifecycle, access)
-    closing = Closing(store, live, clock, settings.patience, cancelling.stop_all)
+    closing = Closing(store, live, clock, settings.patience, cancelling.stop_all, served or ServedTime())
     checkpoints = Checkpoints(engine)
     loops = [lifecycle.loop] if lease.loop is None else [lease.loop, lifecycle.loop]
     if checkpoints.needed:

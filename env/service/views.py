@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from env.api.refusal import Refusal
 from env.api.results import StoredResult
 from env.api.sessions import ProgressView, SessionView, StepView, TestView, TrajectoryView
 from env.lifecycle.loop import Lifecycle
@@ -107,9 +108,14 @@ class Views:
             entry = leaderboard.entry(conn, run_key)
             if entry is None:
                 raise unknown_result(run_key)
-            session = self._store.session(conn, entry.result.session_id)
-        with_code = entry.session_over or (session is not None and self._access.may_read(bearer, session))
+        with_code = entry.session_over or self._may_read(bearer, entry.result.session_id)
         return result_view(entry, with_code=with_code)
+
+    def _may_read(self, bearer: str | None, session_id: str) -> bool:
+        try:
+            return self._access.may_read(bearer, self._live.get(session_id).session)
+        except Refusal:  # not there, or not readable
+            return False
 
     def counts(self) -> dict[str, int]:
         """How many tests there are of each status, in all sessions; raises an outage where nothing could be written."""

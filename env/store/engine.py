@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -12,6 +13,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from env.store.outage import Loop
+from env.store.postgres import ANSWER_S, be_answered_within
 from leaderboard import migrate
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -22,12 +24,10 @@ START_PATIENCE_S = 10.0
 """For somebody else's lock on a SQLite file while the service starts."""
 PATIENCE_S = 0.5
 """The same while it serves: all calls wait with the one that meets the lock."""
-STATEMENT_S = 10.0
-"""For one statement on PostgreSQL while it serves."""
 READING = {"reading": True}
 """Execution options of a connection whose transactions write nothing."""
 _NETWORK = {
-    "connect_timeout": 5,  # seconds
+    "connect_timeout": 3,  # seconds
     "keepalives_idle": 10,  # seconds
     "keepalives_interval": 5,  # seconds
     "keepalives_count": 3,
@@ -36,37 +36,27 @@ _NETWORK = {
 """So that a server that has vanished without a word is noticed to be away."""
 
 
-def open_database(url: str) -> Engine:
-    """An engine on an up-to-date schema. The service's one thread is the only user of it."""
+def open_database(url: str, guard_connections: Callable[[Engine], None] = lambda _: None) -> Engine:
+    """An engine on an up-to-date schema. The service's one thread is the only user of it. `guard_connections` may have
+    a PostgreSQL engine refuse connections.
+    """
     parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite":
+    sqlite = parsed.get_backend_name() == "sqlite"
+    if sqlite:
         engine = _sqlite(url, sqlite_file(parsed))
     else:
         engine = create_engine(url, pool_pre_ping=True, connect_args=network_options(parsed))
-    with engine.connect() as connection:
+    # Migrations take what they take; and on PostgreSQL their connection is not kept.
+    migrating = engine if sqlite else create_engine(url, poolclass=NullPool, connect_args=network_options(parsed))
+    with migrating.connect() as connection:
         migrate.upgrade(connection, MIGRATIONS, VERSION_TABLE)
         migrate.upgrade(connection, migrate.MIGRATIONS, migrate.VERSION_TABLE)
-        if parsed.get_backend_name() == "sqlite":
+        if sqlite:
             _wait_for_locks(connection, PATIENCE_S)
-    if parsed.get_backend_name() == "postgresql":
-        engine.dispose()  # migrations may take their time: what is connected from now on may not
-        limit_statements(engine, STATEMENT_S)
+    if not sqlite:
+        guard_connections(engine)
+        be_answered_within(engine, ANSWER_S)
     return engine
-
-
-def limit_statements(engine: Engine, seconds: float) -> None:
-    """Has PostgreSQL break off what takes longer on the engine's new connections, or waits for somebody's lock.
-
-    What is broken off is an outage: it is refused, or repeated, like any other.
-    """
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-        cursor = connection.cursor()
-        cursor.execute(f"SET statement_timeout = {seconds * 1000:.0f}")
-        cursor.execute(f"SET lock_timeout = {PATIENCE_S * 1000:.0f}")
-        cursor.close()
-        connection.commit()
 
 
 def sqlite_file(url: URL) -> Path | None:

@@ -14,17 +14,21 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, func, make_url, text
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, NullPool, create_engine, event, func, make_url, text
 from sqlalchemy import select as sql_select
 from sqlalchemy.exc import DBAPIError
 
 from env.store.engine import network_options, sqlite_file
 from env.store.outage import Loop, NotOwner, said
+from env.store.postgres import be_answered_within
 
 log = logging.getLogger("ringfence.store")
 
 LOOK_S = 1.0
+LEASE_ANSWER_S = 3.0
+"""For the lock's connection, on which nothing is asked that takes time."""
 LIMIT_S = 60.0
+_LOST = "the lock on the database is lost, and not had again yet"
 _LOCK_CLASS = 0x52464F57  # any constant number; the schema's own is the second half of the key
 _HOLDER = text(
     "SELECT a.pid, a.application_name, a.client_addr::text AS address, a.backend_start AS since "
@@ -43,6 +47,11 @@ class Lease:
     def guard(self, engine: Engine, regained: Callable[[], None]) -> None:
         """Has the engine refuse transactions while the lease is lost. `regained` is called when it is back: somebody
         else may have written meanwhile.
+        """
+
+    def guard_connections(self, engine: Engine) -> None:
+        """Has the engine refuse new connections at once while the lease is lost. To be called before anything else says
+        how it is to connect.
         """
 
     def served_at(self, address: str) -> None:
@@ -100,6 +109,7 @@ class AdvisoryLease(Lease):
         self._engine = create_engine(
             url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=network_options(url)
         )
+        be_answered_within(self._engine, LEASE_ANSWER_S)
         self._regained: list[Callable[[], None]] = []
         self._readable = select.poll()
         self._connection: Connection | None = None
@@ -107,12 +117,27 @@ class AdvisoryLease(Lease):
         self.loop = Loop("holding the database", self._round, self._rest, LIMIT_S)
 
     def guard(self, engine: Engine, regained: Callable[[], None]) -> None:
-        self._regained.append(regained)
+        self._regained += [engine.dispose, regained]  # its other connections may be lost as well
 
         @event.listens_for(engine, "begin")
         def begin(_: Connection) -> None:
             if self._connection is None or not self._quiet():
-                raise NotOwner("the lock on the database is lost, and not had again yet")
+                raise NotOwner(_LOST)
+
+        @event.listens_for(engine, "handle_error")
+        def failed(context: ExceptionContext) -> None:
+            # The server may be away for this connection alone. But if it is frozen, to ask on the next one would hold
+            # all calls up once more: whoever takes the lock again, in a thread of its own, finds out.
+            if context.is_disconnect and self._connection is not None:
+                log.warning("a connection to the database is lost: %s", context.original_exception)
+                self._let_go()
+                engine.dispose()
+
+    def guard_connections(self, engine: Engine) -> None:
+        @event.listens_for(engine, "do_connect")
+        def connect(*_: object) -> None:
+            if self._connection is None:
+                raise NotOwner(_LOST)
 
     def served_at(self, address: str) -> None:
         self._name = f"{self._name} {address}"

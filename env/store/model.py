@@ -170,11 +170,11 @@ class Test:
 
 @dataclass(frozen=True, kw_only=True)
 class Idle:
-    """An open session that no test runs for and that nothing happened in for a while."""
+    """An open session that no test waits or runs for."""
 
     session_id: str
-    since: datetime
-    """Of its last call or of its last test's end, whichever was later."""
+    silent_s: float
+    """Seconds served since its last call or its last test's end, whichever was later; up to a minute more."""
     tests: int
     """How many it has had, refunded ones included."""
 

@@ -58,7 +58,8 @@ def test_row(test: Test) -> dict[str, Any]:
 
 def read_test(row: Row[Any], runs: tuple[Run, ...]) -> Test:
     """From a row of `tests` and the runs that belong to it."""
-    return Test(**{**row._mapping, "status": Status(row.status), "devices": tuple(row.devices), "runs": runs})
+    fields = {name: value for name, value in row._mapping.items() if name != "number"}
+    return Test(**{**fields, "status": Status(row.status), "devices": tuple(row.devices), "runs": runs})
 
 
 def run_row(test: Test, run: Run) -> dict[str, Any]:

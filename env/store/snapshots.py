@@ -9,15 +9,15 @@ from typing import ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine
 
-from env.store.engine import limit_statements, network_options, sqlite_file
+from env.store.engine import network_options, sqlite_file
+from env.store.lease import NO_LEASE, Lease
+from env.store.postgres import READING_S, be_answered_within
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 READERS = 1
 """Long reads at once: each takes its share of the one interpreter."""
-STATEMENT_S = 60.0
-"""For one statement of a long read on PostgreSQL."""
 
 
 class Snapshots:
@@ -26,7 +26,7 @@ class Snapshots:
     A SQLite database in memory can be seen by one connection only: there, reading takes place between calls.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, lease: Lease = NO_LEASE) -> None:
         sqlite = engine.dialect.name == "sqlite"
         self.apart = not sqlite or sqlite_file(engine.url) is not None
         """Whether reading holds up no call."""
@@ -38,7 +38,8 @@ class Snapshots:
             options = {} if sqlite else {"isolation_level": "REPEATABLE READ"}
             self._engine = create_engine(engine.url, poolclass=NullPool, connect_args=arguments, **options)
             if not sqlite:
-                limit_statements(self._engine, STATEMENT_S)
+                lease.guard_connections(self._engine)
+                be_answered_within(self._engine, READING_S)
 
     @contextmanager
     def open(self) -> Iterator[Connection]:

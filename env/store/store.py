@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, and_, exists, func, insert, select, update
+from sqlalchemy import Connection, Engine, and_, func, insert, select, update
 from sqlalchemy.pool import StaticPool
 
 from env.store.engine import READING
 from env.store.model import (
     Ending,
-    Idle,
     Run,
     Series,
     Session,
@@ -105,22 +103,6 @@ class Store:
         closed = update(sessions).values(closed_at=ending.at, closed_reason=ending.reason)
         conn.execute(closed.where(sessions.c.id == session_id))
 
-    def idle(self, conn: Connection, before: datetime) -> list[Idle]:
-        """Open sessions that no test runs for and that nothing happened in since `before`, oldest first."""
-        last_step = select(steps.c.at).where(steps.c.session_id == sessions.c.id).order_by(steps.c.seq.desc()).limit(1)
-        of_tests = select(func.max(tests.c.ended_at)).where(tests.c.session_id == sessions.c.id)
-        had = select(func.count()).where(tests.c.session_id == sessions.c.id)
-        stepped = func.coalesce(last_step.scalar_subquery(), sessions.c.created_at)
-        ended = func.coalesce(of_tests.scalar_subquery(), sessions.c.created_at)
-        found = conn.execute(
-            select(sessions.c.id, stepped.label("stepped"), ended.label("ended"), had.scalar_subquery().label("had"))
-            .where(sessions.c.submitted_test.is_(None), sessions.c.closed_at.is_(None), sessions.c.created_at <= before)
-            .where(stepped <= before, ended <= before)
-            .where(~exists().where(tests.c.session_id == sessions.c.id, tests.c.status.in_(UNFINISHED)))
-            .order_by(stepped, sessions.c.id)
-        )
-        return [Idle(session_id=row.id, since=max(row.stepped, row.ended), tests=row.had) for row in found]
-
     # --- steps --------------------------------------------------------------------------------------------------
 
     def append(self, session_id: str, step: Step) -> None:
@@ -145,7 +127,8 @@ class Store:
     # --- tests --------------------------------------------------------------------------------------------------
 
     def add_test(self, conn: Connection, test: Test) -> None:
-        conn.execute(insert(tests), test_row(test))
+        number = select(func.coalesce(func.max(tests.c.number), 0) + 1).scalar_subquery()
+        conn.execute(insert(tests).values(**test_row(test), number=number))
 
     def tests(self, conn: Connection, session_id: str) -> list[Test]:
         """The session's tests with their runs, in the order they were bought."""
@@ -161,7 +144,7 @@ class Store:
         return list(cast("Iterable[Spent]", conn.execute(found)))
 
     def _tests(self, conn: Connection, where: Any) -> list[Test]:
-        found = conn.execute(select(tests).where(where).order_by(tests.c.created_at, tests.c.n)).all()
+        found = conn.execute(select(tests).where(where).order_by(tests.c.n)).all()
         joined = runs.join(tests, and_(runs.c.session_id == tests.c.session_id, runs.c.n == tests.c.n))
         by_test: dict[tuple[str, int], list[Run]] = defaultdict(list)
         for row in conn.execute(select(runs).select_from(joined).where(where).order_by(runs.c.position)):

@@ -6,6 +6,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Double,
     Float,
     ForeignKey,
     ForeignKeyConstraint,
@@ -81,7 +82,10 @@ tests = Table(
     Column("observation", Text),
     # Ids of those it holds while it runs; kept, as part of the record.
     Column("devices", CompactJson, nullable=False),
+    # Among those of all sessions, in the order they were bought: clocks may be set back.
+    Column("number", Integer),
     Index("tests_by_status", "status", "created_at"),
+    Index("tests_by_number", "number"),
 )
 
 runs = Table(
@@ -109,6 +113,26 @@ runs = Table(
     Column("no_exam", Text),
     ForeignKeyConstraint(["session_id", "n"], ["tests.session_id", "tests.n"]),
     Index("runs_by_test", "session_id", "n", "position"),
+)
+
+served = Table(
+    "served",
+    metadata,
+    # One row.
+    Column("id", Integer, primary_key=True),
+    # For which the service was there to be called, since the database began.
+    Column("seconds", Double),
+)
+
+silences = Table(
+    "silences",
+    metadata,
+    Column("session_id", ForeignKey("sessions.id"), primary_key=True),
+    # How many it had when it was first seen like this.
+    Column("steps", Integer, nullable=False),
+    Column("tests", Integer, nullable=False),
+    # By the seconds served.
+    Column("since", Double, nullable=False),
 )
 
 answers = Table(

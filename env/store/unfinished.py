@@ -30,7 +30,7 @@ class Unfinished:
 def unfinished(conn: Connection) -> list[Unfinished]:
     """The tests of all sessions that are not over, oldest first."""
     found = select(tests.c.session_id, tests.c.n, tests.c.status).where(tests.c.status.in_(UNFINISHED))
-    rows = conn.execute(found.order_by(tests.c.created_at, tests.c.n))
+    rows = conn.execute(found.order_by(tests.c.number, tests.c.created_at, tests.c.n))
     return [Unfinished(session_id=row.session_id, n=row.n, status=Status(row.status)) for row in rows]
 
 

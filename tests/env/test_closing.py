@@ -17,7 +17,9 @@ from env.api.refusal import Kind
 from env.api.tools import Edited, Submitted, TurnedDown
 from env.service.call import A, Call
 from env.service.opening import Wanted
+from env.service.served import LATE_S, ServedTime
 from env.service.service import Service, ServiceSettings, build
+from env.store.unfinished import unfinished
 from leaderboard import reading
 from leaderboard.table import TableQuery
 from runner.fake.runner import FakeRunner
@@ -34,21 +36,34 @@ class ServiceWithClock:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.now = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+        self.monotonic = 0.0
         self.service = self._build()
 
     def _build(self) -> Service:
         pool = Pool.of_slots(2)
+        self.served = ServedTime(lambda: self.monotonic)
         settings = ServiceSettings(db=f"sqlite:///{self.folder / 'ringfence.db'}", state_dir=self.folder)
         host = Host(pool, pool, lambda _: False)
-        return build(settings, load_tasks(), FakeRunner(), host, clock=lambda: self.now)
+        return build(settings, load_tasks(), FakeRunner(), host, clock=lambda: self.now, served=self.served)
 
     def restart(self) -> None:
         self.service.engine.dispose()
         self.service = self._build()
 
     def look_after(self, time: timedelta) -> int:
+        """How many sessions the last look closes, after a time of service that begins with a look."""
+        self.service.closing.look()
         self.now += time
+        for _ in range(int(time.total_seconds() / LATE_S)):
+            self.monotonic += LATE_S
+            self.served.tick()
         return self.service.closing.look()
+
+    def stopped_for(self, time: timedelta) -> None:
+        """As by SIGSTOP, or asleep."""
+        self.now += time
+        self.monotonic += time.total_seconds()
+        self.served.tick()
 
     def open(self) -> Player:
         opened = self.service.opening.open_session(Wanted(bearer=None, task=TASK, agent="tester", scale="smoke"))
@@ -209,3 +224,29 @@ def test_the_time_that_the_service_was_away_gives_no_offence_at_once(service: Se
     assert player.edit("back again").ok
     assert service.look_after(HOUR) == 0
     assert player.seen()["state"] == "open"
+
+
+def test_nothing_but_time_of_service_counts(service: ServiceWithClock) -> None:
+    player = service.open()
+    player.test("one")
+    assert service.look_after(23 * HOUR) == 0
+    for _ in range(3):
+        service.stopped_for(48 * HOUR)
+        assert service.service.closing.look() == 0
+    service.now -= 1000 * HOUR  # the clock is set back
+    service.restart()
+    assert service.look_after(timedelta(minutes=50)) == 0
+    assert service.look_after(timedelta(minutes=10)) == 1
+
+
+def test_tests_are_ordered_by_their_number_when_the_clock_is_set_back(service: ServiceWithClock) -> None:
+    player = service.open()
+    player.test("first")
+    service.now -= 10 * HOUR
+    player.buy("second")
+    service.now -= 10 * HOUR
+    other = service.open()
+    other.buy("third")
+    assert [test["n"] for test in player.seen()["tests"]] == [1, 2]
+    with service.service.engine.begin() as conn:
+        assert [one.key for one in unfinished(conn)] == [(player.id, 2), (other.id, 1)]

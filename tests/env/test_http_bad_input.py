@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import socket
-import sqlite3
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import NullPool, create_engine
 
 from tests.support.service import TASK, Server
 from tests.support.waiting import Deadline
@@ -356,6 +355,12 @@ def test_strange_paths_are_not_found(service: Server, subtests: pytest.Subtests)
             assert len(answer["observation"]) < 1000
 
 
+def test_a_nul_in_a_query_is_refused(service: Server) -> None:
+    with service.client() as client:
+        for path in (f"/tasks/{TASK}?run=%00", f"/v1/leaderboards/{TASK}?agent=%00", f"/v1/leaderboards/{TASK}?x=a%00"):
+            _assert_refused(client.get(path), {422})
+
+
 def test_unknown_tools_of_a_session_are_not_found(service: Server) -> None:
     agent = service.open()
     for tool in ("nope", "Edit", "edit/", "edit%00", "tests/1", "trajectory"):
@@ -521,9 +526,9 @@ def _padded(arguments: dict[str, Any], size: int) -> bytes:
 
 def _count(service: Server, table: str) -> int:
     """Rows of a table, asked of the database itself."""
-    with contextlib.closing(sqlite3.connect(service.state / "ringfence.db")) as connection:
-        [(count,)] = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
-    return int(count)
+    engine = create_engine(service.database, poolclass=NullPool)
+    with engine.connect() as connection:
+        return int(connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one())
 
 
 def _send(

@@ -58,6 +58,49 @@ def test_a_test_that_ends_while_the_server_is_away_is_kept(
     assert "Traceback" not in server.log()
 
 
+def test_a_frozen_server_holds_no_call_up_for_long(
+    postgres: Postgres,
+    serve_held: Callable[..., Server],
+    held: HeldTask,
+    run_under_way: Callable[[Server], Agent],
+    comes_through: Callable[[Server, Agent], None],
+) -> None:
+    server = serve_held("--db", postgres.create())
+    agent = run_under_way(server)
+    with postgres.frozen(), server.client() as client:
+        held.release()
+        first = time.monotonic()
+        assert agent.call("edit", {"start_line": 2, "end_line": 2, "content": "A = 2"}).status_code == 429
+        assert time.monotonic() - first < 9
+        for ask, status in ((lambda: agent.call("view"), 429), (lambda: client.get("/healthz"), 200)):
+            began = time.monotonic()
+            answer = ask()
+            assert answer.status_code == status, answer.text
+            assert time.monotonic() - began < 1
+        assert client.get("/v1/leaderboards/held").status_code == 429
+        assert client.get("/readyz").status_code == 503
+    until(lambda: ready(server))
+    comes_through(server, agent)
+    assert "Traceback" not in server.log()
+
+
+def test_a_row_that_somebody_else_has_locked_holds_no_call_up(
+    postgres: Postgres, serve_held: Callable[..., Server]
+) -> None:
+    import psycopg
+
+    url = postgres.create()
+    server = serve_held("--db", url)
+    agent = server.open("held")
+    with psycopg.connect(url.replace("+psycopg", "")) as other:
+        other.execute("LOCK TABLE steps")
+        began = time.monotonic()
+        assert agent.call("view").json()["code"] == "database_unavailable"
+        assert time.monotonic() - began < 3
+    assert agent.call("view").status_code == 200
+    assert agent.get().json()["steps"] == 1
+
+
 def test_connections_that_are_cut_cost_nothing(
     postgres: Postgres,
     serve_held: Callable[..., Server],

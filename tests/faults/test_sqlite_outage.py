@@ -99,6 +99,8 @@ def test_a_test_that_cannot_be_read_is_given_up_alone(serve: Serve, in_database:
     database = server.state / "ringfence.db"
     in_database(database, "UPDATE task_versions SET definition = '{' WHERE task_id = 'llm-pretrain-loss'")
     server.start()
+    for answer in (broken.get(), broken.call("view"), broken.get("/tests/1"), broken.get("/trajectory")):
+        assert (answer.status_code, answer.json()["code"]) == (409, "session_unreadable")
     agent = server.open(TASK)
     assert agent.call("test").status_code == 202
     assert agent.result(1, 60)["status"] == "succeeded"

@@ -15,9 +15,10 @@ START = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[Engine]:
-    """One migrated in-memory database for all tests: each runs in a transaction that is rolled back."""
-    engine = create_engine("sqlite://", poolclass=StaticPool)
+def engine(new_database: Callable[[], str | None]) -> Iterator[Engine]:
+    """One migrated database for all tests, by default in memory: each runs in a transaction that is rolled back."""
+    url = new_database()
+    engine = create_engine("sqlite://", poolclass=StaticPool) if url is None else create_engine(url)
     with engine.connect() as connection:
         migrate.upgrade(connection, migrate.MIGRATIONS, migrate.VERSION_TABLE)
     yield engine
@@ -27,7 +28,8 @@ def engine() -> Iterator[Engine]:
 @pytest.fixture
 def connection(engine: Engine) -> Iterator[Connection]:
     with engine.connect() as connection:
-        connection.exec_driver_sql("BEGIN")
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN")
         yield connection
         connection.rollback()
 

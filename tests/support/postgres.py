@@ -85,13 +85,33 @@ class Postgres:
         """Itself, started if it does not run."""
         return self if self._process is not None else self.start()
 
+    def _family(self) -> list[psutil.Process]:
+        """The server and all that it has started."""
+        assert self._process is not None
+        family = [psutil.Process(self._process.pid)]
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family += family[0].children(recursive=True)
+        return family
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """SIGSTOP to the server and to all that it has started: connections are accepted, and nothing is answered."""
+        family = self._family()
+        for one in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.suspend()
+        try:
+            yield
+        finally:
+            for one in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.resume()
+
     def kill(self) -> None:
         """SIGKILL to the server and to all that it has started."""
         assert self._process is not None
+        family = self._family()
         process, self._process = self._process, None
-        family = [psutil.Process(process.pid)]
-        with contextlib.suppress(psutil.NoSuchProcess):
-            family += family[0].children(recursive=True)
         for one in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.kill()
@@ -115,6 +135,10 @@ class Postgres:
         name = next(self._names)
         self.execute(f"CREATE DATABASE {name} {options}")
         return self.url(name)
+
+    def copy_of(self, template: str) -> str:
+        """The URL of a new database with all that is in another one, to which nobody may be connected."""
+        return self.create(f"TEMPLATE {template.rpartition('/')[2]}")
 
     def execute(self, statement: str, parameters: Sequence[Any] = (), url: str | None = None) -> list[Any]:
         """Runs one statement as the superuser, committed at once, and returns its rows if it has any."""

@@ -52,6 +52,13 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def database(self) -> str:
+        """Its URL."""
+        if "--db" in self.arguments:
+            return self.arguments[self.arguments.index("--db") + 1]
+        return f"sqlite:///{self.state / 'ringfence.db'}"
+
     def log(self) -> str:
         return (self.state.parent / f"{self.state.name}.log").read_text()
 
@@ -131,9 +138,15 @@ Serve = Callable[..., Server]
 
 
 @contextmanager
-def services(make_folder: Callable[[], Path], *default: str, data: Callable[[], Path] | None = None) -> Iterator[Serve]:
+def services(
+    make_folder: Callable[[], Path],
+    *default: str,
+    data: Callable[[], Path] | None = None,
+    database: Callable[[], str | None] = lambda: None,
+) -> Iterator[Serve]:
     """Starts services, each in a state folder of its own; all are closed at the end.
 
+    Each is on a `database` of its own, unless it names one; None is the file in its state folder.
     Those that really run tests are on the `data` folder, unless they name another.
     """
     with ExitStack() as ends:
@@ -142,6 +155,8 @@ def services(make_folder: Callable[[], Path], *default: str, data: Callable[[], 
             arguments = arguments or default
             if data is not None and "--data" not in arguments and {"local", "docker"} & set(arguments):
                 arguments = (*arguments, "--data", str(data()))
+            if "--db" not in arguments and (url := database()) is not None:
+                arguments = (*arguments, "--db", url)
             server = Server(make_folder(), arguments, command)
             ends.callback(server.close)
             return server.start()
