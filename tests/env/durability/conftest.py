@@ -172,6 +172,6 @@ def nothing_left(eventually: Callable[[Callable[[], object]], None]) -> Callable
     def check(server: Server) -> None:
         runs = server.state / "runs"
         eventually(lambda: list(runs.iterdir()) == [])
-        eventually(lambda: living_under(runs) == [])  # what deletes them may just be ending
+        until(lambda: living_under(runs) == [], pause_s=0.1)  # what deletes them may just be ending
 
     return check
