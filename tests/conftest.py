@@ -72,12 +72,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _expected_s(item: pytest.Item) -> float:
-    """Roughly what a test takes, by its markers: one with a time limit of its own, a tenth of that."""
+    """Roughly what a test takes: one with a time limit of its own, a tenth of that; others moments, unless they are
+    slow or start containers, services or evaluations."""
     if limit := item.get_closest_marker("timeout"):
         return float(limit.args[0]) / 10
     if item.get_closest_marker("slow"):
         return 5
-    return 1 if item.get_closest_marker("docker") else 0.1
+    starts = {"serve", "bench"} & set(getattr(item, "fixturenames", ()))
+    return 1 if starts or item.get_closest_marker("docker") else 0.1
 
 
 @pytest.fixture(scope="session")

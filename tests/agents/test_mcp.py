@@ -26,7 +26,7 @@ def connected(url: str, use: Callable[[Client], Awaitable[Any]], era: str = "aut
 
     async def run() -> Any:
         async with (
-            httpx2.AsyncClient(headers=headers, timeout=60) as http,
+            httpx2.AsyncClient(headers=headers, timeout=60, verify=False) as http,
             Client(streamable_http_client(f"{url}/mcp", http_client=http), mode=era) as client,
         ):
             return await use(client)

@@ -55,7 +55,7 @@ class Attack:
     exact: bool = True
     """Whether the number is that of `honest`, or only no better."""
     rare: bool = False
-    """A variant of another one: left out unless all attacks are asked for."""
+    """A variant of another one, or of what tests/inside and tests/env play: left out unless all are asked for."""
     lies: tuple[str, ...] = ()
     """What may stand neither in the metrics nor in the row."""
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.docker
 
-TESTS, KILLS = 5, 15
+TESTS, KILLS = 4, 12
 PROBE = "trial"
 TASK = f"""\
 id = "tiny"
@@ -139,7 +139,7 @@ def spend_one(agent: Agent, n: int) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)  # fifteen starts of the service
+@pytest.mark.timeout(400)  # twelve starts of the service
 def test_every_test_ends_once_and_leaves_nothing_however_often_the_service_is_killed(
     server: Server, containers: Containers
 ) -> None:

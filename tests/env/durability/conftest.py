@@ -97,7 +97,7 @@ def serve_local(serve: Serve, tiny: TaskFolder, data: Path) -> Callable[[int], S
 
 
 class Persistent:
-    """Calls a service that may be down or die meanwhile: calls are repeated, for a minute."""
+    """Calls a service that may be down or die meanwhile: calls are repeated, for minutes on a busy machine."""
 
     def __init__(self, server: Server, agent: Agent) -> None:
         self.server = server
@@ -105,7 +105,7 @@ class Persistent:
         self._http = httpx.Client(timeout=30, headers={"Authorization": f"Bearer {agent.token}"})
 
     def request(self, method: str, path: str = "", **options: Any) -> httpx.Response:
-        deadline = Deadline(60)
+        deadline = Deadline(150)
         while True:
             try:
                 return self._http.request(method, f"{self.server.url}/v1/sessions/{self.agent.id}{path}", **options)
@@ -123,7 +123,7 @@ class Persistent:
         return self.request("POST", f"/{tool}", json=arguments or {}, headers={"Idempotency-Key": key})
 
     def result(self, n: int) -> dict[str, Any]:
-        deadline = Deadline(100)
+        deadline = Deadline(200)
         while (seen := self.get(f"/tests/{n}"))["ended_at"] is None:
             deadline.check(f"for the end of test {n}, which is {seen['status']}")
             time.sleep(0.05)
@@ -172,6 +172,6 @@ def nothing_left(eventually: Callable[[Callable[[], object]], None]) -> Callable
     def check(server: Server) -> None:
         runs = server.state / "runs"
         eventually(lambda: list(runs.iterdir()) == [])
-        eventually(lambda: living_under(runs) == [])  # what deletes them may just be ending
+        until(lambda: living_under(runs) == [], pause_s=0.1)  # what deletes them may just be ending
 
     return check
