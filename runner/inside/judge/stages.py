@@ -38,14 +38,14 @@ Scoring = Callable[[PassageScorer], tuple[dict[str, float], dict[str, int]]]
 
 
 @dataclass(frozen=True)
-class Stage:
+class EvaluationStage:
     """One kind of evaluation, its data read: what is wrong with it is not the model's fault."""
 
     score: Scoring
     exams: Sequence[Exam] = ()
 
 
-def language_modelling(settings: EvaluationSettings, rng: np.random.Generator) -> Stage:
+def language_modelling(settings: EvaluationSettings, rng: np.random.Generator) -> EvaluationStage:
     """Losses and perplexities. Raises SetupFault."""
     tokenizer = load_tokenizer(settings.tokenizer, settings.data_dir)
     block_size = settings.model.block_size
@@ -74,10 +74,10 @@ def language_modelling(settings: EvaluationSettings, rng: np.random.Generator) -
             one.metric: one.value(scores) for one, scores in zip(measured, scorer.score(*sets), strict=True)
         }, counts
 
-    return Stage(score, _exams(settings, tokenizer, measured, rng))
+    return EvaluationStage(score, _exams(settings, tokenizer, measured, rng))
 
 
-def lm_eval(settings: EvaluationSettings) -> Stage:
+def lm_eval(settings: EvaluationSettings) -> EvaluationStage:
     """Accuracies of downstream tasks. Raises SetupFault."""
     tokenizer = load_tokenizer(settings.tokenizer, settings.data_dir)
     check_items(settings.data_dir)
@@ -88,7 +88,7 @@ def lm_eval(settings: EvaluationSettings) -> Stage:
         )
         return metrics, {f"{name}_items": count for name, count in items.items()}
 
-    return Stage(score)
+    return EvaluationStage(score)
 
 
 def _exams(
