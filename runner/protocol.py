@@ -59,7 +59,7 @@ class RunSpec:
 
     @property
     def is_worker(self) -> bool:
-        return "." in self.run_id
+        return is_worker(self.run_id)
 
     def __post_init__(self) -> None:
         for name in self.files:
@@ -74,6 +74,11 @@ class RunSpec:
             assert worker.exam is None, f"a worker with an exam: {worker.run_id}"
             assert not worker.workers, f"a worker with workers: {worker.run_id}"
         assert len({worker.run_id for worker in self.workers}) == len(self.workers), "two workers of one name"
+
+
+def is_worker(run_id: str) -> bool:
+    """Whether an id is that of a worker."""
+    return "." in run_id
 
 
 class Phase(StrEnum):

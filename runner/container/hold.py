@@ -22,7 +22,7 @@ from runner.container.folder import ContainerFolder, Frozen
 from runner.container.sandbox import Sandbox
 from runner.folder.unlinked import unlinked_bytes
 from runner.folder.untrusted import disk_use
-from runner.protocol import Exit, ExitReason
+from runner.protocol import Exit, ExitReason, is_worker
 
 log = logging.getLogger("ringfence.container")
 T = TypeVar("T")
@@ -172,9 +172,15 @@ class Hold:
         return None
 
     def _disk_use(self, enough: int) -> float:
-        used = disk_use([self._run.meet], enough) + unlinked_bytes(members(self._pid), self._run.path.stat().st_dev)
+        """Bytes that the run takes of this host's disk. Files without a name are dear to find: only where they may be."""
+        if is_worker(self._run.path.name):
+            return 0  # it has nothing of the host's to write on
+        used = disk_use([self._run.meet], enough)
         own = disk_taken(self._run)
-        return used + (disk_use([self._run.out], enough) if own is None else own)
+        if own is not None:
+            return used + own
+        hidden = unlinked_bytes(members(self._pid), self._run.path.stat().st_dev)
+        return used + disk_use([self._run.out], enough) + hidden
 
     def _cpu_by_engine(self) -> float | None:
         try:
