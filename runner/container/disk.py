@@ -12,8 +12,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from runner.container.cpu import members
 from runner.folder.run_folder import RunFolder
-from runner.protocol import RunnerError
+from runner.folder.unlinked import unlinked_bytes
+from runner.folder.untrusted import disk_use
+from runner.protocol import RunnerError, is_worker
 
 ENTRY_BYTES = 32 << 10
 """Room that goes with one file or folder: there are as many as fit into the size if each takes this much."""
@@ -62,6 +65,20 @@ def disk_taken(run: RunFolder) -> int | None:
         return None
     about = os.statvfs(run.out)
     return (about.f_blocks - about.f_bfree) * about.f_frsize + (about.f_files - about.f_ffree) * ENTRY_BYTES
+
+
+def host_disk_use(run: RunFolder, pid: int, enough: int) -> float:
+    """Bytes that a run takes of this host's disk; more than `enough` need not be counted. `pid` is its first process.
+
+    Files without a name are dear to find: they are looked for only where they can be.
+    """
+    if is_worker(run.path.name):
+        return 0  # it has nothing of the host's to write on
+    used = disk_use([run.meet], enough)
+    own = disk_taken(run)
+    if own is not None:
+        return used + own
+    return used + disk_use([run.out], enough) + unlinked_bytes(members(pid), run.path.stat().st_dev)
 
 
 def _image(run: RunFolder) -> Path:

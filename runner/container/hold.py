@@ -15,14 +15,12 @@ import psutil
 
 from runner.container.classify import Circumstances, classify
 from runner.container.copy import LogCopy
-from runner.container.cpu import CpuMeter, members
-from runner.container.disk import disk_taken
+from runner.container.cpu import CpuMeter
+from runner.container.disk import host_disk_use
 from runner.container.engine import Engine, EngineError, EngineRefusal, LogStream
 from runner.container.folder import ContainerFolder, Frozen
 from runner.container.sandbox import Sandbox
-from runner.folder.unlinked import unlinked_bytes
-from runner.folder.untrusted import disk_use
-from runner.protocol import Exit, ExitReason, is_worker
+from runner.protocol import Exit, ExitReason
 
 log = logging.getLogger("ringfence.container")
 T = TypeVar("T")
@@ -164,23 +162,12 @@ class Hold:
         looked = time.monotonic()
         if looked >= self._disk_due:
             enough = self._sandbox.disk_mb << 20
-            used = self._disk_use(enough)
+            used = host_disk_use(self._run, self._pid, enough)
             now = time.monotonic()
             self._disk_due = now + max(_DISK_S, _DISK_SHARE * (now - looked))
             if used > enough:
                 return Exit(ExitReason.LIMIT, detail=f"{self._sandbox.disk_mb} MiB of files")
         return None
-
-    def _disk_use(self, enough: int) -> float:
-        """Bytes that the run takes of this host's disk. Files without a name are dear to find: only where they may be."""
-        if is_worker(self._run.path.name):
-            return 0  # it has nothing of the host's to write on
-        used = disk_use([self._run.meet], enough)
-        own = disk_taken(self._run)
-        if own is not None:
-            return used + own
-        hidden = unlinked_bytes(members(self._pid), self._run.path.stat().st_dev)
-        return used + disk_use([self._run.out], enough) + hidden
 
     def _cpu_by_engine(self) -> float | None:
         try:
