@@ -1,4 +1,4 @@
-"""Small evaluation sets made from held-out documents, in the fields the lm-evaluation-harness expects.
+"""Small evaluation sets made from documents of their own, in the fields the lm-evaluation-harness expects.
 
 They show that the whole path works and that training helps; they measure nothing else.
 """
@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from runner.data.author import SmokeDocument
-from runner.data.questions import Question, agreement, places, recurrence, reference, spelling, topic
+from runner.data.questions import Place, Question, agreement, places, recurrence, reference, spelling, topic
 
 Item = Mapping[str, Any]
 
@@ -25,16 +25,21 @@ MANY = 4
 """Passages in a document; few have more."""
 
 
-def evaluation_sets(documents: Sequence[SmokeDocument], rng: Random) -> dict[str, list[Item]]:
-    """File name to items."""
-    found = places(documents, rng)
+def evaluation_sets(documents_of: Callable[[str], Sequence[SmokeDocument]], rng: Random) -> dict[str, list[Item]]:
+    """File name to items. `documents_of` gives each set, by its name, documents that are in no other text: what a model
+    is shown of one tells nothing of the right answers of another.
+    """
+
+    def found(name: str) -> list[Place]:
+        return places(documents_of(name), rng)
+
     return {
-        "wikitext2.jsonl": [{"text": str(document)} for document in documents[:DOCUMENTS]],
-        "lambada.jsonl": [{"text": text} for text in islice(recurrence(found), PASSAGES)],
-        "arc_easy.jsonl": _items(agreement(found, rng), 4, _arc_easy),
-        "hellaswag.jsonl": _items(topic(found, rng), 4, _hellaswag),
-        "piqa.jsonl": _items(spelling(found), 2, _piqa),
-        "winogrande.jsonl": _items(reference(found), 2, _winogrande),
+        "wikitext2.jsonl": [{"text": str(document)} for document in documents_of("wikitext2")[:DOCUMENTS]],
+        "lambada.jsonl": [{"text": text} for text in islice(recurrence(found("lambada")), PASSAGES)],
+        "arc_easy.jsonl": _items(agreement(found("arc_easy"), rng), 4, _arc_easy),
+        "hellaswag.jsonl": _items(topic(found("hellaswag"), rng), 4, _hellaswag),
+        "piqa.jsonl": _items(spelling(found("piqa")), 2, _piqa),
+        "winogrande.jsonl": _items(reference(found("winogrande")), 2, _winogrande),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections import Counter
@@ -11,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from runner.data.author import write
 from runner.data.lexicon import topics
+from runner.data.smoke import HELDOUT
 
 Items = Callable[[str], list[dict[str, Any]]]
 NOUNS = [set(vocabulary.nouns) for vocabulary in topics()]
@@ -20,6 +23,16 @@ NOUNS = [set(vocabulary.nouns) for vocabulary in topics()]
 @pytest.fixture(scope="module")
 def heldout(prepared: Path) -> str:
     return (prepared / "smoke" / "heldout" / "heldout.bin").read_bytes()[::2].decode()
+
+
+@pytest.fixture(scope="module")
+def documents(seed: bytes) -> Callable[[str], str]:
+    """The documents of a set, by its name, a line each."""
+
+    def written(name: str) -> str:
+        return "".join(f"{document}\n" for document in write(hashlib.sha256(seed + name.encode()).digest(), HELDOUT))
+
+    return written
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +49,29 @@ def agrees(phrase):
     return len({phrase[1][-1], *(word[0] for word in phrase[2:])}) == 1
 
 
-def test_documents_are_heldout_documents(items: Items, heldout: str) -> None:
-    assert {item["text"] for item in items("wikitext2")} <= set(heldout.splitlines())
+def test_documents_are_those_of_the_set(items: Items, documents: Callable[[str], str]) -> None:
+    assert {item["text"] for item in items("wikitext2")} <= set(documents("wikitext2").splitlines())
     assert len(items("wikitext2")) == 12
 
 
-def test_a_passage_ends_in_a_name_that_stands_before(items: Items, heldout: str) -> None:
+def test_no_text_tells_of_the_right_answers_of_another(items: Items, heldout: str) -> None:
+    shown = heldout + "".join(item["text"] + "\n" for name in ("wikitext2", "lambada") for item in items(name))
+    answers = {
+        "arc_easy": [
+            f"{one['question']} {one['choices']['text'][ord(one['answerKey']) - 65]}" for one in items("arc_easy")
+        ],
+        "hellaswag": [f"{one['ctx_a']} {one['endings'][int(one['label'])]}" for one in items("hellaswag")],
+        "piqa": [f"{one['goal']} {(one['sol1'], one['sol2'])[one['label']]}" for one in items("piqa")],
+        "winogrande": [one["sentence"].replace("_", one[f"option{one['answer']}"]) for one in items("winogrande")],
+    }
+    for name, right in answers.items():
+        others = shown + "".join("\n".join(found) for other, found in answers.items() if other != name)
+        assert len(right) == 100
+        assert not [text for text in right if text in others]
+
+
+def test_a_passage_ends_in_a_name_that_stands_before(items: Items, documents: Callable[[str], str]) -> None:
+    heldout = documents("lambada")
     passages = [item["text"] for item in items("lambada")]
     assert len(passages) == len(set(passages)) == 100
     for text in passages:
@@ -52,7 +82,8 @@ def test_a_passage_ends_in_a_name_that_stands_before(items: Items, heldout: str)
         assert len(text) <= 64
 
 
-def test_arc_easy_asks_for_agreement(items: Items, heldout: str) -> None:
+def test_arc_easy_asks_for_agreement(items: Items, documents: Callable[[str], str]) -> None:
+    heldout = documents("arc_easy")
     found = items("arc_easy")
     assert Counter(item["answerKey"] for item in found) == dict.fromkeys("ABCD", 25)
     for item in found:
@@ -67,7 +98,8 @@ def test_arc_easy_asks_for_agreement(items: Items, heldout: str) -> None:
             assert len(wrong) == len(right)
 
 
-def test_hellaswag_asks_for_what_belongs_to_the_document(items: Items, heldout: str) -> None:
+def test_hellaswag_asks_for_what_belongs_to_the_document(items: Items, documents: Callable[[str], str]) -> None:
+    heldout = documents("hellaswag")
     found = items("hellaswag")
     assert Counter(item["label"] for item in found) == dict.fromkeys("0123", 25)
     for item in found:
@@ -88,7 +120,8 @@ def test_hellaswag_asks_for_what_belongs_to_the_document(items: Items, heldout: 
             assert re.match(r"\w+", right)[0] in item["ctx_a"]
 
 
-def test_piqa_asks_for_spelling(items: Items, heldout: str) -> None:
+def test_piqa_asks_for_spelling(items: Items, documents: Callable[[str], str]) -> None:
+    heldout = documents("piqa")
     found = items("piqa")
     assert Counter(item["label"] for item in found) == {0: 50, 1: 50}
     for item in found:
@@ -100,7 +133,8 @@ def test_piqa_asks_for_spelling(items: Items, heldout: str) -> None:
         assert sorted(answers[0]) == sorted(right)
 
 
-def test_winogrande_asks_which_name_a_verb_agrees_with(items: Items, heldout: str) -> None:
+def test_winogrande_asks_which_name_a_verb_agrees_with(items: Items, documents: Callable[[str], str]) -> None:
+    heldout = documents("winogrande")
     found = items("winogrande")
     assert Counter(item["answer"] for item in found) == {"1": 50, "2": 50}
     for item in found:

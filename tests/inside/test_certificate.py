@@ -145,7 +145,7 @@ def test_documents_are_asked_about_as_often_as_they_are_long_and_a_longer_prefix
 
 
 def test_what_another_passage_shows_is_predicted_before(tmp_path):
-    sets = evaluation_sets(list(write(b"a seed for tests", 80_000)), Random(1))
+    sets = evaluation_sets(lambda name: list(write(f"a seed for {name}".encode(), 80_000)), Random(1))
     texts = [str(item["text"]) for item in sets["lambada.jsonl"]]
     passages = last_word_perplexity(load_tokenizer("bytes", tmp_path), texts, 64).passages
     places = every_place(passages)

@@ -31,6 +31,16 @@ def evaluate(what: str, settings: EvaluationSettings) -> EvaluationReport:
 
     Raises AgentFault while the agent's code has seen no evaluation data, UnheardFault afterwards, and SetupFault.
     """
+    try:
+        return _evaluated(what, settings)
+    except AgentFault as fault:
+        if what == LANGUAGE_MODELLING:
+            raise
+        # An earlier stage of the test has shown the code evaluation data, and processes of one host can whisper.
+        raise UnheardFault(fault) from fault
+
+
+def _evaluated(what: str, settings: EvaluationSettings) -> EvaluationReport:
     started = time.monotonic()
     checkpoint = open_checkpoint(settings.checkpoint)
     size = size_audit(checkpoint.parameters, settings.max_parameters)
