@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
 import sys
 from pathlib import Path
@@ -37,7 +38,7 @@ def test_an_operator_who_follows_it_gets_a_task_solved(tmp_path: Path, smoke_dat
     script = f"set -eu\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}"
     plain = plain_environment()
     plain |= {"PATH": f"{Path(sys.executable).parent}:{plain['PATH']}", "RINGFENCE_PORT": port}
-    plain["RINGFENCE_DATA"] = str(smoke_data)  # made already, and the reference with them
+    shutil.copytree(smoke_data, tmp_path / ".ringfence" / "data")  # made already, and the reference with them
     followed = run_to_end(["bash", "-c", script], 580, plain, cwd=tmp_path)
     told = followed.stdout
     assert followed.returncode == 0, f"{told}\n{followed.stderr}"
