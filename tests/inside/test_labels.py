@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from runner.data.smoke import prepare_smoke
+from runner.inside.names import UNHEARD
 from tests.inside.conftest import Bench
+
+FORWARD = "return self.lm_head(x + torch.tanh(self.mix(x.cumsum(1)))), None"
 
 SPY = """
 import sys
@@ -59,3 +62,22 @@ def test_what_workers_are_shown_does_not_depend_on_labels(bench: Bench) -> None:
     assert sum(found[0].values()) > 800  # four endings, or two, of each of 400 items
     assert found[0] == found[1]
     assert metrics[0] != metrics[1]
+
+
+@pytest.mark.parametrize("deed", ["at load", "at the first call"])
+def test_a_later_stage_never_tells_what_the_model_says(bench: Bench, deed: str) -> None:
+    """Its code was shown evaluation data in an earlier one, and processes of one host can whisper."""
+    prepare_smoke(bench.root, b"a seed for tests")
+    bench.env["EVAL_DATA_DIR"] = str(bench.root / "smoke" / "heldout")
+    text = bench.script.read_text()
+    if deed == "at load":
+        text = f"raise ValueError('what was whispered')\n{text}"
+    else:
+        text = text.replace(FORWARD, f"raise ValueError('what was whispered')\n        {FORWARD}")
+    bench.script.write_text(text)
+    ended = bench.evaluate("lm-eval")
+    *_, hidden, told = ended.stderr.splitlines()
+    assert ended.returncode in UNHEARD
+    assert told == f"ERROR: {UNHEARD[ended.returncode]}"
+    assert hidden.startswith("NOT FOR THE AGENT: ")
+    assert not (bench.root / "out" / "metrics.json").exists()
