@@ -38,7 +38,7 @@ class BoardAddress:
         final = texts.get("final") or "true"
         if final not in ("true", "false"):
             raise BadValue(f"final must be true or false, not {final!r}")
-        runs = tuple(dict.fromkeys(values.get("run", ())))
+        runs = tuple(dict.fromkeys(_text("run", [given]) for given in values.get("run", ())))
         if len(runs) > MAX_RUNS:
             raise BadValue(f"at most {MAX_RUNS} runs fit into one chart, not {len(runs)}")
         return BoardAddress(
