@@ -6,6 +6,7 @@ Started by LocalRunner, whose lock on the folder it inherits and holds as long a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import selectors
@@ -49,7 +50,8 @@ def hold(run: RunFolder, order: Order, started_at: float) -> Exit:
             finally:
                 for copy in copies:
                     copy.close_write_end()
-            run.write_started(started_at, command.pid)
+            with contextlib.suppress(FileNotFoundError):  # it has removed its folder: its end tells what comes of that
+                run.write_started(started_at, command.pid)
             return _watch(run, order, command, copies, alarm)
     finally:
         kill_descendants()
