@@ -9,6 +9,9 @@ from env.store.tables import served, sessions, silences, steps, tests
 from env.store.unfinished import UNFINISHED
 
 
+_AT_ONCE = 500  # per statement: far below every database's limit on parameters
+
+
 def silent(conn: Connection, served_s: float) -> list[Idle]:
     """The open sessions that no test waits or runs for, the most silent first. `served_s` are the seconds for which the
     service served since the last time that this was committed.
@@ -30,9 +33,10 @@ def silent(conn: Connection, served_s: float) -> list[Idle]:
     busy = set(conn.execute(select(tests.c.session_id).where(tests.c.status.in_(UNFINISHED))).scalars())
     quiet = [row for row in found if row.id not in busy]
     changed = [row for row in quiet if (row.steps, row.tests) != (row.had_steps, row.had_tests)]
-    if changed:
-        begun = [{"session_id": row.id, "steps": row.steps, "tests": row.tests, "since": now} for row in changed]
-        conn.execute(delete(silences).where(silences.c.session_id.in_([row.id for row in changed])))
+    for start in range(0, len(changed), _AT_ONCE):
+        some = changed[start : start + _AT_ONCE]
+        begun = [{"session_id": row.id, "steps": row.steps, "tests": row.tests, "since": now} for row in some]
+        conn.execute(delete(silences).where(silences.c.session_id.in_([row.id for row in some])))
         conn.execute(insert(silences), begun)
     since = {row.id: row.since for row in quiet} | {row.id: now for row in changed}
     idle = [Idle(session_id=row.id, silent_s=now - since[row.id], tests=row.tests) for row in quiet]
