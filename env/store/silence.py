@@ -8,7 +8,6 @@ from env.store.model import Idle
 from env.store.tables import served, sessions, silences, steps, tests
 from env.store.unfinished import UNFINISHED
 
-
 _AT_ONCE = 500  # per statement: far below every database's limit on parameters
 
 
