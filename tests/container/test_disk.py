@@ -74,7 +74,7 @@ def mounts(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture
 def without_a_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody measures what a run writes: only the file system is left."""
-    monkeypatch.setattr("runner.container.hold.Hold._disk_use", lambda *_: 0)
+    monkeypatch.setattr("runner.container.hold.host_disk_use", lambda *_: 0)
 
 
 def _python(script: str, run_id: str = "run", **more: object) -> RunSpec:
