@@ -6,6 +6,7 @@ import ipaddress
 import math
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -54,6 +55,7 @@ class RateLimit:
         return self._by_address.take(address) or (self._by_secret.take(sha256(secret)) if secret else 0.0)
 
 
+@lru_cache(1024)  # every call asks
 def _is_loopback(address: str) -> bool:
     try:
         return not address or ipaddress.ip_address(address).is_loopback
