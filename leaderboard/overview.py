@@ -10,7 +10,7 @@ from collections import defaultdict
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
 
-from leaderboard.columns import METRIC
+from leaderboard.columns import METRIC, columns_at
 from leaderboard.naming import BASELINE_PREFIX, COUNTS, MORE_COMPUTE, ranking_column
 from leaderboard.table import Overview, Standing
 from leaderboard.tables import result_columns, result_values, results, submissions
@@ -70,13 +70,12 @@ def baselines(connection: Connection, task_id: str, scale: str, metric: str) -> 
 def best_of_session(connection: Connection, session_id: str) -> int | None:
     """The number of the session's test that ranks first, of those without a value the last one; None if none counts."""
     c, value = results.c, result_values.c
-    ranking = primary_metrics(connection)
     tests = select(c.run_key, c.test, c.compute, c.task_id, c.scale).where(
         c.session_id == session_id, c.status == COUNTS
     )
     ranked = []
     for row in connection.execute(tests).all():
-        metric = ranking.get((row.task_id, row.scale))
+        metric = columns_at(connection, row.task_id, row.scale).primary_metric
         of_row = select(value.value).where(value.run_key == row.run_key, value.kind == METRIC, value.name == metric)
         measured = connection.execute(of_row).scalar()
         more = row.compute is not None and row.compute > MORE_COMPUTE

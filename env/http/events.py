@@ -17,9 +17,8 @@ from env.store.outage import OUTAGES
 KEEP_ALIVE_S = 15.0
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 """A proxy is to hold nothing of it back."""
-
-
 POINTS_AT_ONCE = 100
+"""Told to one listener before others are served."""
 
 
 class Listening:
