@@ -5,13 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 from itertools import islice
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictStr
+from pydantic_core import PydanticCustomError
 
 from env.api.base import Body
 
-OpName = Literal["replace", "insert", "str_replace", "create"]
+
+def _absent(value: object) -> object:
+    """An optional argument that is null or empty was left out: clients that fill in every argument send such."""
+    return None if value == "" else value
+
+
+def _no_truth(value: object) -> object:
+    """Numbers may come as texts, which models are apt to write; `true` is no number."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("not_a_number", "Input should be a number")
+    return value
+
+
+def _number_or_absent(value: object) -> object:
+    return _absent(_no_truth(value))
+
+
+def _seconds(value: object) -> object:
+    return MAX_STATUS_WAIT_S if value in (None, "") else _no_truth(value)
+
+
+def _count(value: object) -> object:
+    return 1 if value in (None, "") else _no_truth(value)
+
+
+OpName = Annotated[Literal["replace", "insert", "str_replace", "create"] | None, BeforeValidator(_absent)]
+Name = Annotated[StrictStr | None, BeforeValidator(_absent)]
+"""An optional one."""
+Line = Annotated[int | None, BeforeValidator(_number_or_absent)]
+"""An optional line number."""
 
 MAX_MISTAKES = 5
 MAX_STATUS_WAIT_S = 25.0
@@ -33,21 +63,22 @@ class OpenArguments(Arguments):
 
     task: StrictStr = Field(description="A task's id, as the list of tasks has it.")
     agent: StrictStr = Field(description="Who is acting; shown on the leaderboard.")
-    scale: StrictStr | None = Field(None, description="One of the task's scales; the service's default if left out.")
+    scale: Name = Field(None, description="One of the task's scales; the service's default if left out.")
 
 
 class EditArguments(Arguments):
     """Change the file inside its editable ranges. Line numbers are 1-based and those of the file as it is now."""
 
-    op: OpName | None = Field(
+    op: OpName = Field(
         None,
         description="replace: start_line, end_line, content. insert: after_line, content. str_replace: old_str (must "
-        "occur exactly once in the editable ranges), new_str. create: a new file, where the task allows it.",
+        "occur exactly once in the editable ranges), new_str. create: a new file, where the task allows it. May "
+        "be left out where the other arguments are those of one operation only.",
     )
-    filename: StrictStr | None = _FILENAME
-    start_line: StrictInt | None = Field(None, description="replace: first line to replace.")
-    end_line: StrictInt | None = Field(None, description="replace: last line to replace, inclusive.")
-    after_line: StrictInt | None = Field(
+    filename: Name = _FILENAME
+    start_line: Line = Field(None, description="replace: first line to replace.")
+    end_line: Line = Field(None, description="replace: last line to replace, inclusive.")
+    after_line: Line = Field(
         None, description="insert: the line to insert after; one less than a range's first line inserts at its start."
     )
     content: StrictStr | None = Field(None, description="replace, insert, create: the new lines. Empty deletes.")
@@ -58,15 +89,15 @@ class EditArguments(Arguments):
 class ViewArguments(Arguments):
     """Show the file with line numbers, whole or a part of it."""
 
-    filename: StrictStr | None = _FILENAME
-    start_line: StrictInt | None = Field(None, description="First line to show; the file's first by default.")
-    end_line: StrictInt | None = Field(None, description="Last line to show, inclusive; the file's last by default.")
+    filename: Name = _FILENAME
+    start_line: Line = Field(None, description="First line to show; the file's first by default.")
+    end_line: Line = Field(None, description="Last line to show, inclusive; the file's last by default.")
 
 
 class UndoArguments(Arguments):
     """Take back the last edits."""
 
-    n: StrictInt = Field(1, description="How many edits to take back; 1 by default.")
+    n: Annotated[int, BeforeValidator(_count)] = Field(1, description="How many edits to take back; 1 by default.")
 
 
 class CheckArguments(Arguments):
@@ -85,7 +116,7 @@ class TestStatusArguments(Arguments):
 
     __test__ = False
 
-    wait_s: float = Field(
+    wait_s: Annotated[float, BeforeValidator(_seconds)] = Field(
         MAX_STATUS_WAIT_S,
         ge=0,
         le=MAX_STATUS_WAIT_S,
@@ -96,7 +127,7 @@ class TestStatusArguments(Arguments):
 class CheckStatusArguments(Arguments):
     """How the last check came out, or that it is still under way. For a check that was not answered in time."""
 
-    wait_s: float = Field(
+    wait_s: Annotated[float, BeforeValidator(_seconds)] = Field(
         MAX_STATUS_WAIT_S,
         ge=0,
         le=MAX_STATUS_WAIT_S,
@@ -107,13 +138,13 @@ class CheckStatusArguments(Arguments):
 class SubmitArguments(Arguments):
     """Choose the test whose result is your final answer. Ends the session."""
 
-    n: StrictInt = Field(description="Number of the test, as in [Test #n].")
+    n: Annotated[int, BeforeValidator(_no_truth)] = Field(description="Number of the test, as in [Test #n].")
 
 
 class CancelArguments(Arguments):
     """Stop a test. No tool of an agent's: whoever drives it may call it, or an operator."""
 
-    n: StrictInt
+    n: Annotated[int, BeforeValidator(_no_truth)]
 
 
 TOOLS: dict[str, type[Arguments]] = {

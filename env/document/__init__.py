@@ -4,6 +4,7 @@ from env.document.document import Document, Segment
 from env.document.edit import OPERATIONS, Applied, Insert, Op, Replace, StrReplace, apply, operation
 from env.document.listing import current_file, listing, ranges_text, view
 from env.document.refused import EditRefused
+from env.document.seen import Seen
 
 __all__ = [
     "OPERATIONS",
@@ -13,6 +14,7 @@ __all__ = [
     "Insert",
     "Op",
     "Replace",
+    "Seen",
     "Segment",
     "StrReplace",
     "apply",

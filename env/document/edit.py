@@ -8,11 +8,14 @@ from typing import Any
 
 from env.document.content import accepted, check_size, normalised, split_lines
 from env.document.document import Document
-from env.document.listing import ranges_text
+from env.document.listing import numbered, ranges_text
+from env.document.near_miss import explain_miss
 from env.document.refused import EditRefused
 
 # Enough places to tell an agent; the rest of a pathological file is not searched.
 _MOST_PLACES = 10
+_MOST_SHOWN = 200
+"""Characters of a line."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,10 @@ class Applied:
     document: Document
     what: str
     """For the observation, e.g. `Replaced lines 22..31 with 17 line(s)`."""
+    lines: tuple[int, int] | None = None
+    """The lines it went by, 1-based and inclusive, as the document was before; None if it went by none."""
+    inserted: bool = False
+    """Whether these lines are still there, and the new ones beside them."""
 
 
 def apply(document: Document, op: Op, *, max_bytes: int) -> Applied:
@@ -83,7 +90,7 @@ def _replace(document: Document, op: Replace, max_bytes: int) -> Applied:
     old, offset = document.editable[index].lines, document.ranges[index][0]
     lines = (*old[: op.start_line - offset], *new, *old[op.end_line - offset + 1 :])
     what = f"Replaced lines {op.start_line}..{op.end_line} with {len(new)} line(s)"
-    return Applied(document.with_segment(index, lines), what)
+    return Applied(document.with_segment(index, lines), what, (op.start_line, op.end_line))
 
 
 def _range_of(document: Document, start: int, end: int) -> int:
@@ -113,9 +120,12 @@ def _insert(document: Document, op: Insert, max_bytes: int) -> Applied:
     new = split_lines(accepted("content", op.content, max_bytes))
     if not new:
         raise EditRefused("no_change", 'content is empty: there is nothing to insert. A blank line is "\\n".')
-    old, position = document.editable[index].lines, after - document.ranges[index][0] + 1
+    first, old = document.ranges[index][0], document.editable[index].lines
+    position = after - first + 1
     what = f"Inserted {len(new)} line(s) after line {after}"
-    return Applied(document.with_segment(index, (*old[:position], *new, *old[position:])), what)
+    beside = max(after, first)  # a range's first line rather than the fixed one before it, which no answer shows
+    changed = document.with_segment(index, (*old[:position], *new, *old[position:]))
+    return Applied(changed, what, (beside, beside) if old else None, inserted=True)
 
 
 def _str_replace(document: Document, op: StrReplace, max_bytes: int) -> Applied:
@@ -157,18 +167,21 @@ def _line_of(document: Document, index: int, position: int) -> int:
 
 def _too_often(document: Document, places: list[tuple[int, int]]) -> str:
     often = f"{len(places)} times" if len(places) <= _MOST_PLACES else f"more than {_MOST_PLACES} times"
-    lines = ", ".join(str(_line_of(document, *place)) for place in places[:_MOST_PLACES])
-    return (
-        f"old_str occurs {often} in the editable range, at lines {lines}; it must occur exactly once. "
-        "Give more of the text around it, or use op=replace."
+    numbers = [_line_of(document, *place) for place in places[:_MOST_PLACES]]
+    told = (
+        f"old_str occurs {often} in the editable range, at lines {', '.join(map(str, numbers))}; it must occur exactly "
+        "once. Give more of the text around it, or use op=replace."
     )
+    return "\n".join((told, *numbered({number: document.lines[number - 1][:_MOST_SHOWN] for number in numbers})))
 
 
 def _where_else(document: Document, old: str) -> str:
     allowed = f"You may only edit lines {ranges_text(document)}."
     position = document.text.find(old)
     if position < 0:
-        return f"old_str does not occur in the file; it must match exactly, indentation included. {allowed}"
+        why = explain_miss(document, old)
+        told = f"{why} {allowed}" if why else allowed
+        return f"old_str does not occur in the file; it must match exactly, indentation included. {told}"
     first = document.text.count("\n", 0, position) + 1
     last = first + old.count("\n", 0, len(old) - 1)
     where = f"at line {first}, which is" if first == last else f"at lines {first}..{last}, which are"

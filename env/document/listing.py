@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from env.document.document import Document
 from env.document.refused import EditRefused
@@ -36,6 +36,17 @@ def current_file(document: Document) -> str:
     return "\n".join(rows)
 
 
+def excerpt(document: Document) -> Iterator[tuple[int, Sequence[str]]]:
+    """The lines that `current_file` shows: the number of the first, and those that follow it."""
+    for (start, _), segment in zip(document.ranges, document.editable, strict=True):
+        lines = segment.lines
+        if len(lines) <= _WHOLE:
+            yield start, lines
+        else:
+            yield start, lines[:_ENDS]
+            yield start + len(lines) - _ENDS, lines[-_ENDS:]
+
+
 def view(document: Document, start: int | None = None, end: int | None = None) -> str:
     """The same header, and the lines asked for; up to the file's last when `end` lies behind it.
 
@@ -60,6 +71,11 @@ def listing(document: Document) -> str:
 def _header(document: Document) -> str:
     ranges, total = ranges_text(document), document.total_lines
     return f"[Current file: {document.filename} | editable: {ranges} | total: {total} lines]"
+
+
+def numbered(lines: Mapping[int, str]) -> list[str]:
+    """Lines that need not follow each other, by their numbers, as they are shown after an edit."""
+    return [f"{number:6d}  {line}" for number, line in lines.items()]
 
 
 def _numbered(lines: Sequence[str], start: int) -> list[str]:

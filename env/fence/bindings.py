@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 from env.fence.names import bound, imported
 from env.fence.outline import MODULE, Node, Outline
-from env.fence.overrides import OVERRIDES
 from env.fence.reliance import Uses
-from env.fence.template import Template
+from env.fence.template import OVERRIDES, Template
 from env.fence.violation import FenceViolation, quoted
 
 
@@ -47,7 +46,8 @@ def _check_binding(template: Template, edited: Outline, node: Node, scope: int, 
     if not _is_function(template, scope) and name.startswith("__") and name.endswith("__"):
         raise FenceViolation("binding", node.first, f"In {where}: {name} is Python's own and can't be set here.")
     used = _protected(template, owner, scope).get(name)
-    if used is not None:
+    later = isinstance(node.syntax, ast.Nonlocal)  # bound whenever the function that says so is called
+    if used is not None and (later or not _bound_anew(template, owner, scope, name)):
         fixed = quoted(edited.document, edited.fixed_lines[used])
         raise FenceViolation(
             "binding",
@@ -67,6 +67,11 @@ def _protected(template: Template, owner: int, scope: int) -> Uses:
         return relies.reads[scope] | relies.bindings[scope]
     # Locals are there to be bound again: `x = block(x)`.
     return relies.global_reads[scope]
+
+
+def _bound_anew(template: Template, owner: int, scope: int, name: str) -> bool:
+    """Whether fixed code reads the name only after it has bound it once more, behind the range."""
+    return template.relies.owners.get((scope, OVERRIDES)) == owner and name in template.rebound
 
 
 def _is_function(template: Template, scope: int) -> bool:

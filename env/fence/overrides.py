@@ -6,10 +6,9 @@ import ast
 from collections.abc import Iterator, Sequence
 
 from env.fence.outline import Outline
-from env.fence.template import Template
+from env.fence.override_values import problem_of
+from env.fence.template import OVERRIDES, Template
 from env.fence.violation import FenceViolation
-
-OVERRIDES = "CONFIG_OVERRIDES"
 
 
 def check_overrides(template: Template, edited: Outline, allowed: Sequence[str]) -> None:
@@ -26,7 +25,7 @@ def check_overrides(template: Template, edited: Outline, allowed: Sequence[str])
             f"{OVERRIDES} must be assigned in the editable range {start}–{end}; `{{}}` sets nothing.",
         )
     for value in values:
-        _check_keys(value, allowed)
+        _check_items(value, allowed)
 
 
 def _values(edited: Outline, owner: int) -> Iterator[ast.expr]:
@@ -40,9 +39,9 @@ def _values(edited: Outline, owner: int) -> Iterator[ast.expr]:
                 yield value
 
 
-def _check_keys(value: ast.expr, allowed: Sequence[str]) -> None:
+def _check_items(value: ast.expr, allowed: Sequence[str]) -> None:
     seen: set[str] = set()
-    for key, line in _keys(value):
+    for key, given, line in _items(value):
         problem = None
         if key is None:
             problem = "every key must be written out as a string"
@@ -53,19 +52,22 @@ def _check_keys(value: ast.expr, allowed: Sequence[str]) -> None:
         if problem is not None:
             keys = ", ".join(allowed)
             raise FenceViolation("overrides", line, f"Line {line}: {OVERRIDES}: {problem}. Allowed keys: {keys}.")
-        seen.add(key or "")
+        assert key is not None
+        if (nonsense := problem_of(key, given)) is not None:
+            raise FenceViolation("overrides", line, f"Line {line}: {OVERRIDES}: {nonsense}.")
+        seen.add(key)
 
 
-def _keys(value: ast.expr) -> Iterator[tuple[str | None, int]]:
-    """Key and line of each item of a dict display or a call of dict; None for a key that is not plain to see."""
+def _items(value: ast.expr) -> Iterator[tuple[str | None, ast.expr | None, int]]:
+    """Key, value and line of each item of a dict display or a call of dict; None for what is not plain to see."""
     match value:
         case ast.Dict(keys=keys):
             for key, item in zip(keys, value.values, strict=True):
                 match key:
                     case ast.Constant(value=str(name)):
-                        yield name, key.lineno
+                        yield name, item, key.lineno
                     case _:
-                        yield None, item.lineno
+                        yield None, None, item.lineno
         case ast.Call(func=ast.Name(id="dict"), args=args, keywords=keywords):
-            yield from ((None, argument.lineno) for argument in args)
-            yield from ((keyword.arg, keyword.value.lineno) for keyword in keywords)
+            yield from ((None, None, argument.lineno) for argument in args)
+            yield from ((keyword.arg, keyword.value, keyword.value.lineno) for keyword in keywords)

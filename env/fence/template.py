@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from env.document import Document
-from env.fence.outline import Outline, Slot
+from env.fence.outline import MODULE, Outline, Slot
+from env.fence.rebound import rebound
 from env.fence.reliance import Reliance, reliance
 from env.fence.syntax import parse
 from env.fence.violation import FenceViolation
+
+OVERRIDES = "CONFIG_OVERRIDES"
+"""What a template calls the settings that an agent may choose."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,15 @@ class Template:
     slots: tuple[frozenset[Slot], ...]
     """Per range, where its statements may stand; empty for a range that is no place for statements."""
     relies: Reliance
+
+    @cached_property
+    def rebound(self) -> frozenset[str]:
+        """Names that the range with CONFIG_OVERRIDES may bind though fixed code binds and reads them as well."""
+        found = next(((scope, owner) for (scope, name), owner in self.relies.owners.items() if name == OVERRIDES), None)
+        if found is None or found[0] == MODULE:
+            return frozenset()
+        [position] = [position for position, number in self.outline.fixed.items() if number == found[0]]
+        return rebound(self.outline, position, found[1])
 
 
 @lru_cache(maxsize=64)

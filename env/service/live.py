@@ -7,6 +7,7 @@ import re
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 
+from env.document import Seen
 from env.fence import FenceViolation
 from env.service.refusals import unknown_session, unreadable
 from env.service.workspace import Workspace
@@ -33,6 +34,9 @@ class LiveSession:
     """The files as they were opened."""
     recent: deque[Workspace]
     """Their last states, the present one at the end; at least that one."""
+    seen: dict[str, Seen]
+    """What its agent was last shown of each, by path. Of a session that is read again: at its opening and since
+    the last edit; what it viewed in between is forgotten."""
     edits: int = 0
     """How many edits are in effect: those that were not undone."""
     seq: int = 0
@@ -69,6 +73,14 @@ class LiveSession:
         else:
             self.edits += 1
             self.recent.append(workspace)
+
+
+def seen_of(opened: Workspace, present: Workspace) -> dict[str, Seen]:
+    """What an agent has seen who was shown the files as they were opened, and the answer to the last edit of each."""
+    seen = {path: Seen(opened.documents.get(path, document)) for path, document in present.documents.items()}
+    for path, document in present.documents.items():
+        seen[path].show_excerpt(document)
+    return seen
 
 
 def stored_size(step: Step) -> int:
@@ -168,6 +180,7 @@ class LiveSessions:
                 session=session,
                 opened=opened,
                 recent=recent,
+                seen=seen_of(opened, recent[-1]),
                 edits=len(edits),
                 seq=trajectory.last_seq(conn, session_id),
                 revision=len(changes),

@@ -18,13 +18,13 @@ from env.api.arguments import (
 from env.api.refusal import Kind, Refusal
 from env.api.sessions import TestView
 from env.api.tools import Edited, QueuedTest, Started, Submitted, SubmittedTest, TurnedDown
-from env.document import apply, current_file, ranges_text, view
+from env.document import current_file, ranges_text, view
 from env.lifecycle import feedback
 from env.lifecycle.loop import Lifecycle
 from env.service.call import Call
 from env.service.cancelling import Cancelling
 from env.service.checks import lint
-from env.service.edits import operation
+from env.service.edits import carry_out
 from env.service.live import LiveSession, LiveSessions
 from env.service.refusals import no_results, no_scale, nothing_runs
 from env.service.steps import Effect, Steps
@@ -57,25 +57,12 @@ class SessionTools:
 
     def edit(self, call: Call[EditArguments]) -> Edited | TurnedDown:
         def act(live: LiveSession) -> Effect:
-            task, workspace, arguments = live.session.task, live.workspace, call.arguments
-            op = operation(arguments)
-            if op is None:
-                if not task.allow_create:
-                    raise Refusal(
-                        Kind.FORBIDDEN,
-                        "create_not_allowed",
-                        f"op=create is not allowed in this task. You may only edit {', '.join(workspace.documents)}.",
-                    )
-                changed = workspace.with_created(arguments.filename or "", arguments.content or "", task.max_file_bytes)
-                document = list(changed.documents.values())[-1]
-                what = f"Created {document.filename} with {document.total_lines} line(s)"
-            else:
-                applied = apply(workspace.document(arguments.filename), op, max_bytes=task.max_file_bytes)
-                document = applied.document
-                changed = workspace.with_document(document)
-                what = f"{applied.what} in {document.filename}"
-            observation = f"OK: {what}. Editable range: {ranges_text(document)}.\n\n{current_file(document)}"
-            return Effect(observation=observation, document=document, workspace=changed)
+            done = carry_out(call.arguments, live)
+            document = done.document
+            observation = (
+                f"OK: {done.what}. Editable range: {ranges_text(document)}.\n\n{current_file(document)}{done.note}"
+            )
+            return Effect(observation=observation, document=document, workspace=done.workspace)
 
         return self._steps.take(call, Edited, act)
 
@@ -83,6 +70,8 @@ class SessionTools:
         def act(live: LiveSession) -> Effect:
             document = live.workspace.document(call.arguments.filename)
             shown = view(document, call.arguments.start_line, call.arguments.end_line)
+            first = call.arguments.start_line or 1
+            live.seen[document.filename].show(document.lines[first - 1 : call.arguments.end_line], first)
             return Effect(observation=shown, document=document)
 
         return self._steps.take(call, Edited, act)
@@ -96,6 +85,7 @@ class SessionTools:
             before, after = live.workspace, self._live.before(live, n)
             changed = [path for path in before.documents if before.documents[path] != after.documents.get(path)]
             document = after.documents.get(changed[-1] if changed else "") or after.document(None)
+            live.seen[document.filename].show_excerpt(document)
             observation = (
                 f"OK: Undid {n} edit(s) in {', '.join(changed) or document.filename}. "
                 f"Editable range: {ranges_text(document)}.\n\n{current_file(document)}"

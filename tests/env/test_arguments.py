@@ -24,7 +24,7 @@ CALLS: tuple[tuple[str, dict[str, Any], bool], ...] = (
     ("edit", {"op": "replace", "start_line": 1, "end_line": 2, "content": ""}, True),
     ("edit", {"start_line": 1, "end_line": 2, "content": "x"}, True),
     ("edit", {"op": "move"}, False),
-    ("edit", {"start_line": "1"}, False),
+    ("edit", {"start_line": "one"}, False),
     ("edit", {"line": 1}, False),
     ("view", {}, True),
     ("undo", {"n": 2}, True),

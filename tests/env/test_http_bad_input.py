@@ -49,7 +49,7 @@ def test_wrong_arguments_of_a_tool_are_refused_and_change_nothing(service: Serve
 
 _JSON = {"Content-Type": "application/json"}
 _INVALID = "invalid_arguments"
-_NOT_INTEGERS: tuple[Any, ...] = (True, False, 1.0, 1.5, "1", "", [], {}, float("nan"), float("inf"), -float("inf"))
+_NOT_INTEGERS: tuple[Any, ...] = (True, False, 1.5, "one", "1.5", [], {}, float("nan"), float("inf"), -float("inf"))
 _NOT_TEXTS: tuple[Any, ...] = (1, 1.5, True, [], ["x"], {}, float("nan"), 10**400)
 _BAD_LINES = (
     (0, 0),
@@ -82,7 +82,6 @@ _SEPARATORS = (
     SURROGATE,
 )
 _STRANGE_NAMES = (
-    "",
     ".",
     "..",
     "/etc/passwd",
@@ -132,10 +131,15 @@ def _wrong_arguments() -> Iterator[tuple[str, Any, str]]:
         yield "edit", GOOD_EDIT | {"filename": name}, "unknown_file"
         yield "view", {"filename": name}, "unknown_file"
         yield "edit", {"op": "create", "filename": name, "content": "x = 1\n"}, "create_not_allowed"
-    for op in ("", "REPLACE", "replace ", "delete", "view"):
+    for op in ("REPLACE", "replace ", "delete", "view"):
         yield "edit", GOOD_EDIT | {"op": op}, _INVALID
-    for arguments in ({}, {"content": "x"}, {"start_line": 22}, {"after_line": 22, "content": "x"}, {"op": None}):
+    for arguments in ({}, {"content": "x"}, {"op": None}, {"op": ""}, {"after_line": 22, "start_line": 22}):
         yield "edit", arguments, "missing_op"
+    for arguments in ({"start_line": 22}, {"after_line": 22}, {"start_line": 22, "content": "x"}, {"old_str": "x"}):
+        yield "edit", arguments, "missing_argument"
+    for empty in ("", None):
+        yield "edit", {"op": "create", "filename": empty, "content": "x = 1\n"}, "missing_argument"
+        yield "submit", {"n": empty}, _INVALID
     for name in ("start_line", "end_line", "content"):
         yield (
             "edit",
@@ -169,7 +173,7 @@ _WRONG_ARGUMENTS = list(_wrong_arguments())
 
 def test_sessions_are_not_opened_on_wrong_arguments(service: Server, subtests: pytest.Subtests) -> None:
     unknown = [({"task": name}, "unknown_task") for name in ("", "nope", "..", "\x00", SURROGATE, "x" * 100_000)]
-    scales = [({"scale": name}, "unknown_scale") for name in ("", "huge", "\x00", SURROGATE, "x" * 100_000)]
+    scales = [({"scale": name}, "unknown_scale") for name in ("huge", "\x00", SURROGATE, "x" * 100_000)]
     agents = (
         "",
         " x",

@@ -165,7 +165,12 @@ def test_taking_a_name_of_the_fixed_module(script: Script, text: str) -> None:
         ("overrides", "<own>    max_iters = 1\n", "`max_iters` belongs to the fixed code, see line 84"),
         ("overrides", "<own>    settings = {}\n", "`settings` belongs to the fixed code, see line 86"),
         ("overrides", "<own>    def get_lr(*_): return 1\n", "`get_lr` belongs to the fixed code, see line 94"),
-        ("overrides", "<own>    for model in (): pass\n", "`model` belongs to the fixed code, see line 91"),
+        ("overrides", "<own>    for max_iters in (): pass\n", "`max_iters` belongs to the fixed code, see line 84"),
+        (
+            "overrides",
+            "<own>    def f():\n        nonlocal model\n        model = 1\n",
+            "`model` belongs to the fixed code",
+        ),
         ("overrides", "<own>    def f():\n        nonlocal max_iters\n        max_iters = 1\n", "`max_iters` belongs"),
         ("overrides", "<own>    class GPT: pass\n", "`GPT` belongs to the fixed code"),
     ],
