@@ -38,6 +38,10 @@ Calls in a session carry its token as `Authorization: Bearer`. POSTs accept an `
 under the same key gets the first answer again and spends nothing."""
 
 
+MCP = ("/mcp", "/mcp/")
+"""Clients are configured with either."""
+
+
 class _Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document, made when it is first asked for: it takes a fifth of what a start takes."""
@@ -89,7 +93,7 @@ def create_app(service: Service, root_path: str = "") -> FastAPI:
     # Taken over, not included: an included router is searched twice in every call. And in front of the framework's own,
     # as routes are tried in order.
     ours = [route for room in rooms for route in room(service).routes]
-    app.router.routes[:0] = [*ours, api_route(app.openapi), Route("/mcp", mcp, methods=["POST"])]
+    app.router.routes[:0] = [*ours, api_route(app.openapi), *(Route(path, mcp, methods=["POST"]) for path in MCP)]
     return app
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from mcp.server.context import ServerRequestContext
@@ -12,6 +13,9 @@ from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types import (
     CallToolRequestParams,
     CallToolResult,
+    ListPromptsResult,
+    ListResourcesResult,
+    ListResourceTemplatesResult,
     ListToolsResult,
     PaginatedRequestParams,
     TextContent,
@@ -24,7 +28,8 @@ from env.api.distribution import own_version
 from env.api.refusal import Refusal
 from env.api.sessions import Point, ProgressView
 from env.api.tools import LastTest
-from env.mcp.toolbox import ALL, IN_SESSION, Answer, Toolbox
+from env.mcp.clients import accepting, takes_streams, with_plain_arguments
+from env.mcp.toolbox import ALL, IN_SESSION, Answer, Caller, Toolbox
 from env.service.access import LOOPBACK, bearer_of
 from env.service.refusals import no_database
 from env.service.service import Service
@@ -54,15 +59,25 @@ class McpEndpoint:
             instructions=_INSTRUCTIONS,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
+            on_list_resources=_no_resources,
+            on_list_resource_templates=_no_templates,
+            on_list_prompts=_no_prompts,
         )
-        self._sessions = StreamableHTTPSessionManager(server, stateless=True, security_settings=_security(service))
+        security = _security(service)
+        self._streaming = StreamableHTTPSessionManager(server, stateless=True, security_settings=security)
+        self._plain = StreamableHTTPSessionManager(
+            server, stateless=True, security_settings=security, json_response=True
+        )
 
-    def run(self) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
         """To be entered for as long as the endpoint is to answer."""
-        return self._sessions.run()
+        async with self._streaming.run(), self._plain.run():
+            yield
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._sessions.handle_request(scope, receive, send)
+        sessions = self._streaming if takes_streams(scope) else self._plain
+        await sessions.handle_request(accepting(scope), with_plain_arguments(receive), send)
 
     async def _list_tools(self, _: Context, __: PaginatedRequestParams | None) -> ListToolsResult:
         return ListToolsResult(tools=[_described(name, arguments) for name, arguments in ALL.items()])
@@ -77,7 +92,7 @@ class McpEndpoint:
                 await context.session.report_progress(shown, progress.total_steps, _losses(progress.series[-1]))
 
         try:
-            return _result(await self._toolbox.call(call.name, call.arguments or {}, _bearer(context), tell))
+            return _result(await self._toolbox.call(call.name, call.arguments or {}, _caller(context, call), tell))
         except Refusal as refusal:
             return _result(refusal.body)
         except OUTAGES:
@@ -99,8 +114,25 @@ def _described(name: str, arguments: type[Arguments]) -> Tool:
     )
 
 
-def _bearer(context: Context) -> str | None:
-    return None if context.request is None else bearer_of(context.request.headers.get("authorization", ""))
+async def _no_resources(_: Context, __: PaginatedRequestParams | None) -> ListResourcesResult:
+    """Clients ask for what they can show, whether it is offered or not."""
+    return ListResourcesResult(resources=[])
+
+
+async def _no_templates(_: Context, __: PaginatedRequestParams | None) -> ListResourceTemplatesResult:
+    return ListResourceTemplatesResult(resource_templates=[])
+
+
+async def _no_prompts(_: Context, __: PaginatedRequestParams | None) -> ListPromptsResult:
+    return ListPromptsResult(prompts=[])
+
+
+def _caller(context: Context, call: CallToolRequestParams) -> Caller:
+    """A call's key stands in its `_meta` as `idempotency_key`, or in HTTP's own header."""
+    headers = {} if context.request is None else context.request.headers
+    own = (call.meta or {}).get("idempotency_key")
+    key = own if isinstance(own, str) else headers.get("idempotency-key")
+    return Caller(bearer=bearer_of(headers.get("authorization", "")), key=key)
 
 
 def _result(answer: Answer) -> CallToolResult:

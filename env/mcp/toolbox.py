@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -51,14 +52,24 @@ Tell = Callable[[ProgressView], Awaitable[None]]
 """Is given the test's progress each time there is news."""
 
 
+@dataclass(frozen=True)
+class Caller:
+    """What a request says of who calls."""
+
+    bearer: str | None
+    """The request's own secret, for callers that give no `token`."""
+    key: str | None
+    """Under which the call may be repeated."""
+
+
 class Toolbox:
     """The tools as an MCP client calls them, and what each answers."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def call(self, name: str, given: Mapping[str, Any], bearer: str | None, tell: Tell) -> Answer:
-        """`bearer` is the request's own, for callers that do not give a `token`. Raises Refusal."""
+    async def call(self, name: str, given: Mapping[str, Any], caller: Caller, tell: Tell) -> Answer:
+        """What the tool of that name answers. Raises Refusal."""
         model = ALL.get(name)
         if model is None:
             raise Refusal(Kind.NOT_FOUND, "unknown_tool", f"Unknown tool {name[:64]!r}. There are {', '.join(ALL)}.")
@@ -71,14 +82,15 @@ class Toolbox:
             case ListTasksArguments():
                 return self._list_tasks()
             case OpenArguments():
-                return self._open(arguments, bearer)
+                return self._open(arguments, caller)
             case _:
-                token = _token(given) or bearer
-                return await self._in_session(arguments, token, Access.session_of(token), tell)
+                return await self._in_session(arguments, Caller(_token(given) or caller.bearer, caller.key), tell)
 
-    async def _in_session(self, arguments: Arguments, token: str | None, session_id: str, tell: Tell) -> Answer:
+    async def _in_session(self, arguments: Arguments, caller: Caller, tell: Tell) -> Answer:
+        token, session_id = caller.bearer, Access.session_of(caller.bearer)
+
         def call(own: A) -> Call[A]:
-            return Call(bearer=token, session_id=session_id, arguments=own)
+            return Call(bearer=token, session_id=session_id, arguments=own, key=caller.key)
 
         tools, checks = self._service.tools, self._service.checks
         match arguments:
@@ -107,9 +119,15 @@ class Toolbox:
         lines = [f"{task.id}: {task.title} (scales: {', '.join(task.scales) or 'none'})" for task in tasks]
         return TaskList(ok=True, observation="\n".join(lines), tasks=tasks)
 
-    def _open(self, arguments: OpenArguments, bearer: str | None) -> SessionOpened:
+    def _open(self, arguments: OpenArguments, caller: Caller) -> SessionOpened:
         opened = self._service.opening.open_session(
-            Wanted(bearer=bearer, task=arguments.task, agent=arguments.agent, scale=arguments.scale)
+            Wanted(
+                bearer=caller.bearer,
+                task=arguments.task,
+                agent=arguments.agent,
+                scale=arguments.scale,
+                key=caller.key,
+            )
         )
         told = (
             f"Session {opened.session_id} is open. Give token={opened.token!r} with every other call. `test` "
@@ -144,7 +162,7 @@ class Toolbox:
 
 
 def _token(given: Mapping[str, Any]) -> str | None:
-    token = given.get("token")
+    token = given.get("token") or None
     if token is not None and not isinstance(token, str):
         raise Refusal(Kind.INVALID, "invalid_arguments", "token: Input should be a valid string.")
     return token
