@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from runner.causes import deaths, explained
 from runner.metrics import parse_train_metrics
 from runner.tracebacks import BANNER, LAUNCHER_WARNING, Traceback, find_tracebacks, shortened
 
@@ -66,7 +67,8 @@ def useful_end(stdout: bytes, stderr: bytes, limit_chars: int) -> str:
     """At most `limit_chars` characters, readable, of what helps most with a failed run.
 
     The traceback of the script itself, if there is one: not the launcher's, and not that of a process which only
-    noticed the end of another. With it, if there is room, the last few lines of stdout: people debug with print.
+    noticed the end of another, unless that one left none; then what is known of its end stands before it. With it, if
+    there is room, the last few lines of stdout: people debug with print.
     Otherwise the last lines, without the launcher's logging.
     """
     printed, errors = _Stream(stdout), _Stream(stderr)
@@ -74,7 +76,8 @@ def useful_end(stdout: bytes, stderr: bytes, limit_chars: int) -> str:
         if traceback := printed.of_the_script():
             return _fitted(traceback, limit_chars)
         return _last("\n".join(errors.without_launcher() or printed.without_launcher()), limit_chars)
-    text = _fitted(traceback, limit_chars)
+    died = "\n".join(errors.deaths()) if traceback.consequence else ""
+    text = f"{died}\n\n{_fitted(traceback, limit_chars - len(died) - 2)}" if died else _fitted(traceback, limit_chars)
     lines = printed.without_launcher()[-_STDOUT_LINES:]
     addition = "\n".join(["", "", "Last lines of stdout:", *lines])
     return text + addition if lines and len(text) + len(addition) <= limit_chars else text
@@ -90,6 +93,10 @@ class _Stream:
     def of_the_script(self) -> Traceback | None:
         candidates = [traceback for traceback in self._tracebacks if not traceback.from_launcher]
         return min(candidates, key=lambda traceback: traceback.consequence, default=None)
+
+    def deaths(self) -> list[str]:
+        """What is told of processes that died without a traceback."""
+        return deaths(self._lines)
 
     def without_launcher(self) -> list[str]:
         """The lines that tell more than the launcher does, and than the metrics, which are shown by themselves."""
@@ -110,7 +117,7 @@ def _after_report(lines: list[str]) -> list[str]:
 
 def _fitted(traceback: Traceback, limit: int) -> str:
     """The exception from its beginning, and before it as many frames, innermost first, as there is room for."""
-    frames, message = "\n".join(shortened(traceback.frames)), "\n".join(traceback.message)
+    frames, message = "\n".join(shortened(traceback.frames)), "\n".join(explained(traceback.message))
     message = message[: max(limit // 2, limit - len(frames) - 1)]
     return f"{_last(frames, limit - len(message) - 1)}\n{message}".lstrip("\n")
 

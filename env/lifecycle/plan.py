@@ -14,6 +14,8 @@ from tasks.model import Scale, Stage, Task
 _SHAPE = ("N_LAYER", "N_HEAD", "N_EMBD", "BLOCK_SIZE", "VOCAB_SIZE")
 
 _UNCOMPILED = {"TORCHDYNAMO_DISABLE": "1"}
+_NAMED = {"TORCH_DISTRIBUTED_DEBUG": "INFO"}
+"""Parameters without a gradient are told by their names, where it is else by their numbers."""
 """torch.compile leaves code as it is: on CPUs it would want a C++ compiler, a /tmp that programs can be loaded from,
 and a minute of a test that takes seconds."""
 
@@ -120,7 +122,7 @@ def spec(
             run_id=name,
             command=run.command,
             files={**test.files, **script},
-            env={**common, **({} if on_gpus(scale) else _UNCOMPILED)},
+            env={**common, **_NAMED, **({} if on_gpus(scale) else _UNCOMPILED)},
             data=scale.data,
             devices=scale.world_size,
             device_ids=gpus,

@@ -106,7 +106,8 @@ def test_two_ranks_printing_line_between_line_without_saying_who_are_told_apart(
 
 
 def test_a_consequence_is_better_than_nothing() -> None:
-    assert shown(ranked(1, PEER) + LAUNCHER) == PEER.strip()
+    ended = "The process of rank 0 was ended by signal 9 (SIGKILL).\n\n"
+    assert shown(ranked(1, PEER) + LAUNCHER) == ended + PEER.strip()
 
 
 def test_without_a_traceback_of_the_script_the_last_lines_are_shown() -> None:
