@@ -67,7 +67,7 @@ async def events_of(
             yield "".join(_event("metrics", point.to_dict() | {"attempt": attempt[0]}) for point in page)
         shown += len(fresh)
         if result is not None:
-            yield await service.snapshots.beside(_result, result)
+            yield _result(result)
             return
         if len(fresh) == POINTS_AT_ONCE:
             continue  # there may be more of them already

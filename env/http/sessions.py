@@ -20,9 +20,10 @@ from env.api.arguments import (
 )
 from env.api.refusal import Refused
 from env.api.tools import Checked, CheckUnderWay, Edited, LastCheck, Started, Submitted
+from env.http import reads
 from env.http.events import HEADERS, Listening, events_of
 from env.http.headers import bearer, idempotency_key
-from env.http.responses import answer_response, answers_with, download, json_pieces, json_response
+from env.http.responses import JSON, answer_response, answers_with, download, json_response
 from env.http.toolroute import ToolRoute
 from env.service.call import A, Call
 from env.service.opening import Wanted
@@ -152,9 +153,8 @@ def sessions_router(service: Service) -> APIRouter:
     @router.get("/{session_id}/trajectory", response_model=schema.TrajectoryView)
     async def trajectory(session_id: str, request: Request) -> Response:
         """Every step with its tool, input, observation and time, and the final files."""
-        whole, steps = views.trajectory(bearer(request), session_id)
-        pieces = json_pieces(whole, "steps", steps)
-        return await download(pieces, service.snapshots, "application/json")
+        whole, last = views.trajectory(bearer(request), session_id)
+        return await download(service.reads, JSON, reads.trajectory, whole, last)
 
     # First those that are called most: routes are tried in order.
     router.routes[:0] = quick.routes
