@@ -1,4 +1,4 @@
-"""Answers as JSON text."""
+"""Answers as JSON text, and as server-sent events."""
 
 from __future__ import annotations
 
@@ -49,3 +49,8 @@ def json_pieces(body: Body, field: str, items: Iterable[Body | Mapping[str, Any]
 def _bytes(text: str) -> bytes:
     # A lone surrogate can't be UTF-8; as a backslash escape it is what JSON itself writes for it.
     return text.encode("utf-8", "backslashreplace")
+
+
+def event(name: str, data: Mapping[str, Any]) -> str:
+    """One server-sent event."""
+    return f"event: {name}\ndata: {json.dumps(data, allow_nan=False)}\n\n"

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from env.api.refusal import Kind, Refusal
 from env.api.sessions import TrajectoryView
-from env.http.encoding import json_bytes, json_pieces
+from env.http.encoding import event, json_bytes, json_pieces
 from env.http.session_page import session_page
 from env.lifecycle.progress import Progress
 from env.service.history import HistoryPage
@@ -51,6 +51,14 @@ def trajectory(readings: Readings, whole: TrajectoryView, last: int) -> Iterator
 def whole_test(readings: Readings, session_id: str, n: int, live: Progress | None) -> Iterator[bytes]:
     """A test with all its losses, as JSON; `live` is what it tells of itself while it runs."""
     yield json_bytes(readings.history.test(session_id, n, live))
+
+
+def end_of_test(readings: Readings, session_id: str, n: int, shown: int, attempt: int) -> Iterator[bytes]:
+    """What is left to tell those who listen to a test that is over: losses after the first `shown`, and the result."""
+    test = readings.history.test(session_id, n, None)
+    for point in test.progress.series[shown:]:
+        yield event("metrics", point.to_dict() | {"attempt": attempt}).encode()
+    yield event("result", test.to_dict()).encode()
 
 
 def home(readings: Readings, tasks: Sequence[TaskEntry]) -> Iterator[bytes]:

@@ -117,7 +117,7 @@ def sessions_router(service: Service) -> APIRouter:
         """Status, progress and result of a test."""
         token = bearer(request)
         if wait:
-            views.news(token, session_id, n, 0)  # refuses before the waiting begins
+            views.news(token, session_id, n)  # refuses before the waiting begins
             await lifecycle.wait(session_id, n, wait)
         return json_response(await views.test_aside(token, session_id, n))
 
@@ -127,7 +127,7 @@ def sessions_router(service: Service) -> APIRouter:
     async def events(session_id: str, n: TestNumber, request: Request) -> StreamingResponse:
         """Server-sent events: `status`, `metrics`, `progress` and `reset`, which voids points, then `result`."""
         token = bearer(request)
-        views.news(token, session_id, n, 0)  # refuses before the stream begins
+        views.news(token, session_id, n)  # refuses before the stream begins
         told = events_of(service, listening, token, session_id, n)
         return StreamingResponse(told, headers=HEADERS, media_type="text/event-stream")
 

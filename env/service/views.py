@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from env.api.refusal import Kind, Refusal
 from env.api.results import StoredResult
 from env.api.sessions import ProgressView, SessionView, TestView, TrajectoryView
 from env.lifecycle.loop import Lifecycle
+from env.lifecycle.progress import Progress
 from env.service.access import Access
 from env.service.answers import progress_view, result_view, session_view, test_view, trajectory_view
 from env.service.history import STEPS_PER_PAGE, History, HistoryPage
@@ -16,6 +18,7 @@ from env.service.refusals import unknown_result, unknown_test
 from env.store.snapshots import Snapshots
 from env.store.store import Store
 from leaderboard import reading as leaderboard
+from runner.metrics import TrainMetrics
 
 MANY_POINTS = 500
 MUCH_REPORTED = 40_000
@@ -29,7 +32,9 @@ class News:
     status: str
     over: bool
     progress: ProgressView
-    """With the losses that are new."""
+    """With no loss but the last."""
+    points: Sequence[TrainMetrics]
+    """The losses that are new."""
 
 
 class Views:
@@ -70,8 +75,8 @@ class Views:
         read = self._history.test
         return await self._snapshots.beside(read, session_id, n, None if live is None else live.copy())
 
-    def news(self, bearer: str | None, session_id: str, n: int, shown: int, most: int | None = None) -> News:
-        """How far a test is, and its losses but for the first `shown`, at most so many: that is what it costs."""
+    def news(self, bearer: str | None, session_id: str, n: int, shown: int = 0, most: int = 0) -> News:
+        """How far a test is, and its losses but for the first `shown`, at most `most`: that is what it costs."""
         self._readable(bearer, session_id)
         with self._store.read() as conn:
             status = self._store.status(conn, session_id, n)
@@ -81,7 +86,8 @@ class Views:
         return News(
             status=status.value,
             over=status.final,
-            progress=progress_view(live, () if live is None else live.series, shown, most),
+            progress=_standing(live),
+            points=() if live is None else live.points(shown, most),
         )
 
     def history_page(self, bearer: str | None, session_id: str, page: int) -> HistoryPage:
@@ -90,14 +96,12 @@ class Views:
         pages = max(1, -(-view.steps // STEPS_PER_PAGE))
         if page > pages:
             raise Refusal(Kind.NOT_FOUND, "unknown_page", f"The trajectory has {pages} page(s), not {page}.")
-        running = {test.n: self._standing(session_id, test.n) for test in view.tests if test.ended_at is None}
+        running = {
+            test.n: _standing(self._lifecycle.progress(session_id, test.n))
+            for test in view.tests
+            if test.ended_at is None
+        }
         return HistoryPage(view=view, running=running, page=page, pages=pages)
-
-    def _standing(self, session_id: str, n: int) -> ProgressView:
-        """How far a test is that is not over, with no loss but the last."""
-        live = self._lifecycle.progress(session_id, n)
-        series = () if live is None else live.series
-        return progress_view(live, series, max(0, len(series) - 1))
 
     def trajectory(self, bearer: str | None, session_id: str) -> tuple[TrajectoryView, int]:
         """The trajectory without its steps, and how many of them there are."""
@@ -130,3 +134,8 @@ class Views:
         if live.submission is None:
             self._access.require_reader(bearer, live.session)
         return live
+
+
+def _standing(live: Progress | None) -> ProgressView:
+    """How far a test is that is not over, with no loss but the last."""
+    return progress_view(live, () if live is None else live.points(live.count - 1, 1))
