@@ -88,13 +88,14 @@ class ReaderProcess:
         """Returns when it is ready to read."""
         ours, theirs = socket.socketpair()
         with theirs:
-            # No fork of this process: it has threads. In a group of its own, no Ctrl-C reaches it before the service.
+            # No fork of this process: it has threads. In a session of its own, no Ctrl-C reaches it before the service,
+            # and where the kernel groups processes by session it takes no processor time out of the service's share.
             process = subprocess.Popen(
                 [sys.executable, "-m", "env.service.reader", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                process_group=0,
+                start_new_session=True,
             )
         heard, told = await asyncio.open_connection(sock=ours, limit=_BUFFER)
         started = ReaderProcess(process, heard, told)
