@@ -12,7 +12,6 @@ from env.api.refusal import Kind, Refusal
 from env.api.sessions import TrajectoryView
 from env.http.encoding import event, json_bytes, json_pieces
 from env.http.session_page import session_page
-from env.lifecycle.progress import Progress
 from env.service.history import HistoryPage
 from env.service.readings import Readings
 from leaderboard.pages.address import BoardAddress
@@ -46,11 +45,6 @@ def curve(readings: Readings, run_key: str, points: int) -> Iterator[bytes]:
 def trajectory(readings: Readings, whole: TrajectoryView, last: int) -> Iterator[bytes]:
     """A trajectory as JSON; `whole` lacks its steps, of which `last` is the last one's number."""
     return json_pieces(whole, "steps", readings.history.steps(whole.session_id, last))
-
-
-def whole_test(readings: Readings, session_id: str, n: int, live: Progress | None) -> Iterator[bytes]:
-    """A test with all its losses, as JSON; `live` is what it tells of itself while it runs."""
-    yield json_bytes(readings.history.test(session_id, n, live))
 
 
 def end_of_test(readings: Readings, session_id: str, n: int, shown: int, attempt: int) -> Iterator[bytes]:
