@@ -83,8 +83,10 @@ async def events_of(
                 continue
         if result is not None:
             yield result.first
-            while result.rest is not None and not result.rest.over:
-                yield await result.rest.take()
+            if result.rest is not None:
+                with contextlib.closing(result.rest):
+                    while not result.rest.over:
+                        yield await result.rest.take()
             return
         if seen.points:
             yield listening.page(session_id, n, shown, seen.points, attempt[0])

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic_core import PydanticSerializationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from env.api.arguments import TOOLS, mistakes
 from env.api.base import Body
@@ -55,7 +56,21 @@ async def download(reads: LongReads, media_type: str, read: Read[P], *arguments:
     reading = await reads.begin(read, *arguments, **named)
     if reading.rest is None:
         return Response(reading.first, media_type=media_type)
-    return StreamingResponse(_in_time(reading.first, reading.rest), media_type=media_type)
+    return _Download(reading.first, reading.rest, media_type)
+
+
+class _Download(StreamingResponse):
+    """Lets go of its snapshot as soon as it is sent, or its caller gone."""
+
+    def __init__(self, first: bytes, rest: Pieces, media_type: str) -> None:
+        super().__init__(_in_time(first, rest), media_type=media_type)
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._rest.close()
 
 
 async def _in_time(piece: bytes, rest: Pieces) -> AsyncIterator[bytes]:

@@ -35,9 +35,14 @@ class Pieces:
         self.over = answer.outcome is not Outcome.PIECE
         return _piece(answer)
 
-    def __del__(self) -> None:
+    def close(self) -> None:
+        """Gives up what is left, with its snapshot."""
         if not self.over:
+            self.over = True
             self._process.tell(Drop(self._next.number))
+
+    def __del__(self) -> None:
+        self.close()
 
 
 @dataclass(frozen=True)
