@@ -38,6 +38,9 @@ class Refusal(Exception):
         self.code = code
         self.message = message
 
+    def __reduce__(self) -> tuple[type[Refusal], tuple[Kind, str, str]]:
+        return type(self), (self.kind, self.code, self.message)  # it passes between processes
+
     @property
     def observation(self) -> str:
         return f"ERROR: {self.message}"

@@ -86,12 +86,18 @@ def serve(
         float,
         typer.Option(envvar="RINGFENCE_ADDRESS_RATE", min=0, help="The same from one address."),
     ] = DEFAULT_RATES.per_address,
+    address_connections: Annotated[
+        int,
+        typer.Option(
+            envvar="RINGFENCE_ADDRESS_CONNECTIONS", min=0, help="Connections open from one address; 0 for no limit."
+        ),
+    ] = DEFAULT_RATES.connections,
     limit_loopback: Annotated[
         bool,
         typer.Option(
             "--limit-loopback",
             envvar="RINGFENCE_LIMIT_LOOPBACK",
-            help="Let both limits hold for calls from this host as well.",
+            help="Let these limits hold for calls from this host as well.",
         ),
     ] = False,
     neighbours: Annotated[
@@ -142,7 +148,12 @@ def serve(
         image=image,
         sandbox=sandbox,
         patience=SessionPatience(abandoned=timedelta(hours=session_hours), spent=timedelta(minutes=submit_minutes)),
-        rates=RateLimits(per_session=session_rate, per_address=address_rate, on_loopback=limit_loopback),
+        rates=RateLimits(
+            per_session=session_rate,
+            per_address=address_rate,
+            connections=address_connections,
+            on_loopback=limit_loopback,
+        ),
         neighbours=neighbours,
     )
     try:

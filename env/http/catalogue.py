@@ -12,8 +12,9 @@ from env.api.arguments import schemas
 from env.api.catalogue import Boards, Leaderboard, Tasks, TaskWhole, Tools
 from env.api.refusal import Refused
 from env.api.results import CurveView, ResultView
+from env.http import reads
 from env.http.headers import bearer
-from env.http.responses import answers_with, download, json_pieces, json_response
+from env.http.responses import JSON, answers_with, download, json_response
 from env.service.service import Service
 from leaderboard.table import MAX_LIMIT, MAX_OFFSET, TableQuery
 
@@ -51,24 +52,18 @@ def catalogue_router(service: Service) -> APIRouter:
     @router.get("/leaderboards", response_model=Boards)
     async def list_leaderboards() -> Response:
         """The tasks that have results."""
-        return json_response(await service.snapshots.beside(service.boards.boards))
+        return await download(service.reads, JSON, reads.leaderboards)
 
     @router.get("/leaderboards/{task_id}.csv", response_class=Response, responses=answers_with("text/csv"))
     async def read_leaderboard_csv(task_id: _TaskId, query: Annotated[TableQuery, Depends(_query)]) -> Response:
         """The same rows as CSV."""
-        pieces = await service.snapshots.beside(service.boards.csv, task_id, query)
-        return await download((piece.encode() for piece in pieces), service.snapshots, "text/csv")
+        return await download(service.reads, "text/csv", reads.leaderboard_csv, task_id, query)
 
     @router.get("/leaderboards/{task_id}", response_model=Leaderboard)
     async def read_leaderboard(task_id: _TaskId, query: Annotated[TableQuery, Depends(_query)]) -> Response:
         """A task's results, best first; submitted ones only unless `final=false`."""
         query = replace(query, limit=query.limit or PAGE)
-
-        def read() -> Response:
-            board = service.boards.leaderboard(task_id, query)
-            return Response(b"".join(json_pieces(board, "rows", board.rows)), media_type="application/json")
-
-        return await service.snapshots.beside(read)
+        return await download(service.reads, JSON, reads.leaderboard, task_id, query)
 
     @router.get("/results/{run_key}", response_model=ResultView)
     async def read_result(run_key: _RunKey, request: Request) -> Response:
@@ -81,7 +76,7 @@ def catalogue_router(service: Service) -> APIRouter:
         points: Annotated[int, Query(ge=8, le=MAX_POINTS, description="About how many points to keep.")] = POINTS,
     ) -> Response:
         """A result's loss curve, thinned so that its extremes survive."""
-        return json_response(await service.snapshots.beside(service.boards.curve, run_key, points))
+        return await download(service.reads, JSON, reads.curve, run_key, points)
 
     return router
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from env.http.responses import AGAIN_S
+from env.service.rates import Connections
+
 MAX_HEAD_BYTES = 64 << 10
 """Of a request's first line and headers; a piece that comes whole is read before it is counted."""
 HEAD_S = 20.0
@@ -17,8 +20,19 @@ UNREAD_S = 60.0
 """So long may a caller leave an answer unread once what the system holds for it is full."""
 
 
+FAR_TOO_MANY = 2.0
+"""Times the limit of connections from one address: those above it get no answer at all."""
+
+
 class BoundedConnection(HttpToolsProtocol):
-    """Refuses heads that are too long, and gives up callers who take too long to send or to read."""
+    """Refuses heads that are too long and callers with too many connections, and gives up those who take too long to
+    send or to read.
+    """
+
+    by_address: Connections
+    """Of all callers; a server's own class of connections has it."""
+    _address = ""
+    _too_many = False
 
     _head_bytes = 0
     _in_head = False
@@ -29,6 +43,16 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._late_at = self.loop.time() + HEAD_S
+        self._address = self.client[0] if self.client else ""
+        self.by_address.opened(self._address)
+        excess = self.by_address.excess(self._address)
+        self._too_many = excess > 1  # is told so when it asks for something: the answer before the question may be lost
+        if excess > FAR_TOO_MANY:
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.by_address.closed(self._address)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._in_head:
@@ -45,6 +69,10 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if self._too_many:
+            told = "Too many connections are open from this address. Close some, and repeat this call after a pause."
+            self._refusal = (429, "too_many_connections", told)
+            raise ValueError  # ends the parsing: the refusal is sent by `send_400_response`
         if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > MAX_HEAD_BYTES:
             self._too_long()
             raise ValueError  # ends the parsing: the refusal is sent by `send_400_response`
@@ -87,4 +115,6 @@ class BoundedConnection(HttpToolsProtocol):
 def _response(status: int, code: str, told: str) -> bytes:
     body = f'{{"ok":false,"observation":"ERROR: {told}","code":"{code}"}}'
     head = f"HTTP/1.1 {status} Refused\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+    if status == 429:
+        head += f"retry-after: {AGAIN_S}\r\n"
     return f"{head}connection: close\r\n\r\n{body}".encode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from functools import wraps
 from typing import Any
 
@@ -12,18 +11,15 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from env.api.refusal import Kind, Refusal
+from env.http import reads
 from env.http.headers import bearer
 from env.http.responses import STATUS
-from env.http.session_page import session_page
-from env.service.boards import LeaderboardReader
 from env.service.service import Service
 from leaderboard.pages.address import BoardAddress
 from leaderboard.pages.assets import PREFIX, assets, version
-from leaderboard.pages.home import TaskEntry, home_page
+from leaderboard.pages.home import TaskEntry
 from leaderboard.pages.notices import error_page, locked_page
-from leaderboard.pages.task import NamedCurve, TaskDetails, task_page
 from leaderboard.table import QueryError
-from tasks.model import Task
 
 # Nothing but what this service itself serves, and no script in a page's text: what agents wrote stays text.
 _POLICY = (
@@ -50,15 +46,15 @@ def pages_router(service: Service) -> APIRouter:
     @_with_refusals
     async def home(request: Request) -> Response:  # noqa: ARG001
         tasks = [TaskEntry(task.id, task.title, tuple(task.scales)) for task in service.tasks.values()]
-        return await service.snapshots.beside(lambda: _html(home_page(tasks, service.boards.overview())))
+        return _html(await service.reads.whole(reads.home, tasks))
 
     @router.get("/tasks/{task_id}")
     @_with_refusals
     async def task(task_id: str, request: Request) -> Response:
-        known = service.catalogue.task(task_id)
+        service.catalogue.task(task_id)  # refuses
         parameters = request.query_params
         query = BoardAddress.of({name: parameters.getlist(name) for name in parameters})
-        return await service.snapshots.beside(lambda: _task_page(known, query, service.boards))
+        return _html(await service.reads.whole(reads.task, task_id, query))
 
     @router.get("/sessions/{session_id}")
     @_with_refusals
@@ -68,8 +64,8 @@ def pages_router(service: Service) -> APIRouter:
             raise Refusal(Kind.INVALID, "bad_page", "page must be a whole number from 1.")
         token = bearer(request)
         try:
-            told = await service.history.session(token, session_id, int(page))
-            return await service.snapshots.beside(lambda: _html(session_page(told), private=True))
+            wanted = service.views.history_page(token, session_id, int(page))
+            return _html(await service.reads.whole(reads.session, wanted), private=True)
         except Refusal as refusal:
             if refusal.kind not in _LOCKED:
                 raise
@@ -122,26 +118,6 @@ def _at_its_prefix(request: Request, response: Response) -> Response:
     return Response(text.encode(), response.status_code, _HEADERS | headers, "text/html")
 
 
-def _html(text: str, status: int = 200, *, private: bool = False) -> Response:
+def _html(text: str | bytes, status: int = 200, *, private: bool = False) -> Response:
     caching = {"Cache-Control": "no-store", "Vary": "Authorization"} if private else {"Cache-Control": "no-cache"}
-    return Response(text.encode(), status, _HEADERS | caching, "text/html")
-
-
-def _task_page(known: Task, query: BoardAddress, boards: LeaderboardReader) -> Response:
-    board = boards.task_board(known.id, query.query(), query.runs)
-    curves = [NamedCurve(run_key, run_key, curve) for run_key, curve in board.curves.items()]
-    query = replace(query, scale=board.scale)
-    return _html(task_page(_details(known), board.table, query, board.scales, board.baselines, curves, board.scoring))
-
-
-def _details(task: Task) -> TaskDetails:
-    return TaskDetails(
-        task_id=task.id,
-        title=task.title,
-        description=task.description,
-        filename=task.filename,
-        text=task.text,
-        editable=task.editable,
-        scales={name: scale.summary for name, scale in task.scales.items()},
-        tests=task.budget.tests,
-    )
+    return Response(text, status, _HEADERS | caching, "text/html")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from itertools import chain, islice
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from fastapi import Request
@@ -13,14 +11,17 @@ from fastapi.exceptions import RequestValidationError
 from pydantic_core import PydanticSerializationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from env.api.arguments import TOOLS, mistakes
 from env.api.base import Body
 from env.api.refusal import Kind, Refusal, Refused
 from env.api.sessions import OpenSession
 from env.api.tools import Edited, TurnedDown
+from env.http.encoding import json_bytes
+from env.service.long_reads import LongReads, Pieces
+from env.service.readings import P, Read
 from env.service.refusals import no_database
-from env.store.snapshots import Snapshots
 
 STATUS = {
     Kind.MALFORMED: 400,
@@ -36,88 +37,50 @@ STATUS = {
 MAX_BODY_BYTES = 1 << 20
 DOWNLOAD_S = 900
 """For an answer of any length: as long may it keep what it reads from being tidied up."""
-PIECE_BYTES = 64 << 10
-"""Of a download: each piece is a visit to another thread."""
 AGAIN_S = 2
 """When a call that cannot be answered at the moment is worth repeating."""
+JSON = "application/json"
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
-def _given(answer: object) -> dict[str, object]:
-    """An answer's fields in their order; those that nobody set, or that are for transports only, are no part of it."""
-    assert isinstance(answer, Body), type(answer)
-    fields, given = type(answer).model_fields, answer.model_fields_set
-    return {name: value for name, value in vars(answer).items() if name in given and not fields[name].exclude}
-
-
-# Not the models' own JSON: it writes some numbers otherwise (1e-05 as 0.00001), and no lone surrogate at all.
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_given).encode
-
-
 def json_response(body: Body | Mapping[str, Any], status: int = 200) -> Response:
-    text = _encode(body)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return Response(_bytes(text), status, headers, "application/json")
+    return Response(json_bytes(body), status, headers, "application/json")
 
 
-def json_pieces(body: Body, field: str, items: Iterable[Body | Mapping[str, Any]]) -> Iterator[bytes]:
-    """The JSON of an answer, one of whose fields is a list that need never be whole in memory.
+async def download(reads: LongReads, media_type: str, read: Read[P], *arguments: P.args, **named: P.kwargs) -> Response:
+    """A long read as an answer of any length, passed on piece by piece; whoever takes too long to take it gets no more.
 
-    Nor is it encoded at a stretch, which in a thread of its own would keep the interpreter from all others.
+    What the database raises, it raises before the answer begins.
     """
-    items = iter(items)
-    before = list(islice(items, 1))  # what the first one raises is raised before the answer begins
-    between = b"{"
-    for name, value in _given(body).items():
-        yield between + f'"{name}":'.encode()
-        between = b","
-        if name != field:
-            yield _bytes(_encode(value))
-            continue
-        yield b"["
-        comma = b""
-        for item in chain(before, items):
-            yield comma + _bytes(_encode(item))
-            comma = b","
-        yield b"]"
-    yield b"}"
+    reading = await reads.begin(read, *arguments, **named)
+    if reading.rest is None:
+        return Response(reading.first, media_type=media_type)
+    return _Download(reading.first, reading.rest, media_type)
 
 
-def _bytes(text: str) -> bytes:
-    # A lone surrogate can't be UTF-8; as a backslash escape it is what JSON itself writes for it.
-    return text.encode("utf-8", "backslashreplace")
+class _Download(StreamingResponse):
+    """Lets go of its snapshot as soon as it is sent, or its caller gone."""
+
+    def __init__(self, first: bytes, rest: Pieces, media_type: str) -> None:
+        super().__init__(_in_time(first, rest), media_type=media_type)
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._rest.close()
 
 
-async def download(pieces: Iterator[bytes], snapshots: Snapshots, media_type: str) -> Response:
-    """An answer of any length, made piece by piece from a snapshot that it keeps open; whoever takes too long to take
-    it gets no more of it.
-    """
-    if not snapshots.apart:
-        return Response(b"".join(pieces), media_type=media_type)
-    pieces = _larger(pieces)
-    first = await snapshots.beside(next, pieces, b"")  # what the database raises, it raises before the answer begins
-    return StreamingResponse(_in_time(first, pieces, snapshots), media_type=media_type)
-
-
-def _larger(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    some = bytearray()
-    for piece in pieces:
-        some += piece
-        if len(some) >= PIECE_BYTES:
-            yield bytes(some)
-            some.clear()
-    if some:
-        yield bytes(some)
-
-
-async def _in_time(piece: bytes | None, pieces: Iterator[bytes], snapshots: Snapshots) -> AsyncIterator[bytes]:
+async def _in_time(piece: bytes, rest: Pieces) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + DOWNLOAD_S
-    while piece is not None:
-        yield piece
+    yield piece
+    while not rest.over:
         if loop.time() > deadline:
             raise TimeoutError(f"a download was not taken within {DOWNLOAD_S} s")
-        piece = await snapshots.beside(next, pieces, None)
+        yield await rest.take()
 
 
 def answers_with(media_type: str) -> dict[int | str, dict[str, Any]]:

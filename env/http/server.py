@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import ipaddress
 import socket
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ import uvicorn
 
 from env.http.app import create_app
 from env.http.connection import BoundedConnection
+from env.http.rates import is_loopback
+from env.service.rates import Connections
 from env.service.service import Service
 
 GRACE_S = 3
@@ -25,6 +28,19 @@ class Server(uvicorn.Server):
 
     def __init__(self, service: Service, root_path: str = "", proxies: Sequence[str] = ()) -> None:
         """`root_path`: its prefix at a proxy. `proxies`: addresses of those whose forwarded headers are believed."""
+        limits, trusted = service.rates, [ipaddress.ip_network(proxy) for proxy in proxies if proxy != "*"]
+
+        def is_free(address: str) -> bool:
+            """Whether many callers may come from there: a proxy before the service, and what runs on this host."""
+            if is_loopback(address) and not limits.on_loopback:
+                return True
+            return "*" in proxies or any(ipaddress.ip_address(address) in network for network in trusted)
+
+        class CountedConnection(BoundedConnection):
+            """A connection to this server."""
+
+            by_address = Connections(limits.connections, is_free)
+
         config = uvicorn.Config(
             create_app(service, root_path),
             proxy_headers=bool(proxies),
@@ -32,7 +48,7 @@ class Server(uvicorn.Server):
             log_config=None,  # its loggers pass on to ours
             log_level="warning",
             access_log=False,
-            http=BoundedConnection,
+            http=CountedConnection,
             timeout_graceful_shutdown=GRACE_S,
         )
         super().__init__(config)

@@ -20,9 +20,10 @@ from env.api.arguments import (
 )
 from env.api.refusal import Refused
 from env.api.tools import Checked, CheckUnderWay, Edited, LastCheck, Started, Submitted
+from env.http import reads
 from env.http.events import HEADERS, Listening, events_of
 from env.http.headers import bearer, idempotency_key
-from env.http.responses import answer_response, answers_with, download, json_pieces, json_response
+from env.http.responses import JSON, answer_response, answers_with, download, json_response
 from env.http.toolroute import ToolRoute
 from env.service.call import A, Call
 from env.service.opening import Wanted
@@ -116,7 +117,7 @@ def sessions_router(service: Service) -> APIRouter:
         """Status, progress and result of a test."""
         token = bearer(request)
         if wait:
-            views.news(token, session_id, n, 0)  # refuses before the waiting begins
+            views.news(token, session_id, n)  # refuses before the waiting begins
             await lifecycle.wait(session_id, n, wait)
         return json_response(await views.test_aside(token, session_id, n))
 
@@ -126,7 +127,7 @@ def sessions_router(service: Service) -> APIRouter:
     async def events(session_id: str, n: TestNumber, request: Request) -> StreamingResponse:
         """Server-sent events: `status`, `metrics`, `progress` and `reset`, which voids points, then `result`."""
         token = bearer(request)
-        views.news(token, session_id, n, 0)  # refuses before the stream begins
+        views.news(token, session_id, n)  # refuses before the stream begins
         told = events_of(service, listening, token, session_id, n)
         return StreamingResponse(told, headers=HEADERS, media_type="text/event-stream")
 
@@ -152,9 +153,8 @@ def sessions_router(service: Service) -> APIRouter:
     @router.get("/{session_id}/trajectory", response_model=schema.TrajectoryView)
     async def trajectory(session_id: str, request: Request) -> Response:
         """Every step with its tool, input, observation and time, and the final files."""
-        whole, steps = views.trajectory(bearer(request), session_id)
-        pieces = json_pieces(whole, "steps", steps)
-        return await download(pieces, service.snapshots, "application/json")
+        whole, last = views.trajectory(bearer(request), session_id)
+        return await download(service.reads, JSON, reads.trajectory, whole, last)
 
     # First those that are called most: routes are tried in order.
     router.routes[:0] = quick.routes

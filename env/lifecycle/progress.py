@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -57,6 +58,16 @@ class Progress:
     @property
     def series(self) -> tuple[TrainMetrics, ...]:
         return (*self.earlier, *self.tail.series)
+
+    @property
+    def count(self) -> int:
+        """How many points there are."""
+        return len(self.earlier) + len(self.tail.series)
+
+    def points(self, first: int, most: int) -> Sequence[TrainMetrics]:
+        """At most so many of them, from the one with this index on; the others cost nothing."""
+        before, end = len(self.earlier), first + most
+        return (*self.earlier[first:end], *self.tail.series[max(0, first - before) : max(0, end - before)])
 
     def copy(self) -> Progress:
         """The same as it is now, whatever comes."""

@@ -151,11 +151,9 @@ class Toolbox:
             raise no_results()
         n = tests[-1].n
         loop = asyncio.get_running_loop()
-        deadline, told_points = loop.time() + wait_s, 0
+        deadline = loop.time() + wait_s
         while (left := deadline - loop.time()) > 0 and await lifecycle.changed(session_id, n, left):
-            progress = views.news(bearer, session_id, n, told_points).progress
-            told_points += len(progress.series)
-            await tell(progress)
+            await tell(views.news(bearer, session_id, n).progress)
         seen = await views.test_aside(bearer, session_id, n)
         told = seen.observation or feedback.under_way(seen, RESULT_CALL)
         return LastTest(ok=True, observation=told, test=seen)

@@ -133,10 +133,8 @@ def _reported(test: Test, live: Progress | None) -> Sequence[TrainMetrics]:
     return live.series if live is not None else tuple(point for run in test.runs for point in run.series)
 
 
-def progress_view(
-    live: Progress | None, series: Sequence[TrainMetrics], shown: int = 0, most: int | None = None
-) -> ProgressView:
-    """`series` are all losses so far; the first `shown` of them are left out, and those after `most` more."""
+def progress_view(live: Progress | None, series: Sequence[TrainMetrics]) -> ProgressView:
+    """`series` are losses up to the last one there is."""
     return ProgressView(
         stage=live.label if live is not None else None,
         evaluating=live.evaluating if live is not None else False,
@@ -144,11 +142,12 @@ def progress_view(
         step=series[-1].step if series else 0,
         total_steps=live.total_steps if live is not None else None,
         eta_s=live.eta_s(time.time()) if live is not None else None,
-        series=tuple(map(_point, series[shown:] if most is None else series[shown : shown + most])),
+        series=tuple(map(point_view, series)),
     )
 
 
-def _point(point: TrainMetrics) -> Point:
+def point_view(point: TrainMetrics) -> Point:
+    """One TRAIN_METRICS line; what is not finite is None."""
     return Point(step=point.step, train_loss=_finite(point.train_loss), val_loss=_finite(point.val_loss))
 
 

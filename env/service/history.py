@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from env.api.refusal import Kind, Refusal
-from env.api.sessions import SessionView, StepView, TestView
-from env.service.answers import step_view
-from env.service.live import LiveSessions
+from env.api.sessions import ProgressView, SessionView, StepView, TestView
+from env.lifecycle.progress import Progress
+from env.service.answers import step_view, test_view
 from env.service.prompt import prompt
-from env.service.views import Views
+from env.service.refusals import unknown_test
 from env.service.workspace import Workspace
 from env.store import trajectory
+from env.store.model import Test
 from env.store.snapshots import Snapshots
 from env.store.store import Store
 from leaderboard import reading
@@ -68,44 +68,35 @@ class SessionHistory:
     pages: int
 
 
-class History:
-    """Tells sessions to readers, whoever may read them."""
+@dataclass(frozen=True, kw_only=True)
+class HistoryPage:
+    """One page of a session's history, asked for by somebody who may read it."""
 
-    def __init__(self, store: Store, live: LiveSessions, views: Views, snapshots: Snapshots) -> None:
+    view: SessionView
+    running: Mapping[int, ProgressView]
+    """Of the tests that are not over, by number: how far they are, without all their losses."""
+    page: int
+    pages: int
+
+
+class History:
+    """Reads sessions from snapshots, whoever may read them."""
+
+    def __init__(self, store: Store, snapshots: Snapshots) -> None:
         self._store = store
-        self._live = live
-        self._views = views
         self._snapshots = snapshots
 
-    async def session(self, bearer: str | None, session_id: str, page: int) -> SessionHistory:
-        """Raises Refusal for whom the session is not open to, and for a page it does not have."""
-        view = self._views.session(bearer, session_id)
-        live = self._live.get(session_id)
-        pages = max(1, -(-live.seq // STEPS_PER_PAGE))
-        if page > pages:
-            raise Refusal(Kind.NOT_FOUND, "unknown_page", f"The trajectory has {pages} page(s), not {page}.")
-        tests = [self._views.test(bearer, session_id, test.n) for test in view.tests]
-        first = (page - 1) * STEPS_PER_PAGE + 1
-        last = min(page * STEPS_PER_PAGE, live.seq)
-        of_tests, of_steps = await self._snapshots.beside(self._read, live.opened, session_id, tests, first, last)
-        task = live.session.task
-        return SessionHistory(
-            view=view,
-            title=task.title,
-            prompt=prompt(task, live.session.scale),
-            tests=of_tests,
-            steps=of_steps,
-            page=page,
-            pages=pages,
-        )
-
-    def _read(
-        self, opened: Workspace, session_id: str, views: Sequence[TestView], first: int, last: int
-    ) -> tuple[list[TestHistory], list[StepHistory]]:
-        """The tests whose views these are, and the steps with these numbers."""
+    def session(self, wanted: HistoryPage) -> SessionHistory:
+        """A session with one page of its steps."""
+        session_id = wanted.view.session_id
+        first = (wanted.page - 1) * STEPS_PER_PAGE + 1
+        last = min(wanted.page * STEPS_PER_PAGE, wanted.view.steps)
         with self._snapshots.open() as conn:
-            tests = {test.n: test for test in self._store.tests(conn, session_id)}
-            results = {n: test.observation for n, test in tests.items()}
+            session = self._store.session(conn, session_id)
+            assert session is not None, session_id
+            opened = Workspace.open(session.task)
+            tests = self._store.tests(conn, session_id)
+            results = {test.n: test.observation for test in tests}
             changes = _changes_of(conn, opened, session_id, first, last)
             steps = [
                 StepHistory(step_view(step, results), changes.get(step.seq, ()))
@@ -113,14 +104,42 @@ class History:
             ]
             of_tests = [
                 TestHistory(
-                    view=view,
-                    run_key=tests[view.n].run_key,
-                    changes=_changes(opened.texts, tests[view.n].files),
-                    recorded=reading.entry(conn, tests[view.n].run_key),
+                    view=_test_view(test, wanted.running.get(test.n)),
+                    run_key=test.run_key,
+                    changes=_changes(opened.texts, test.files),
+                    recorded=reading.entry(conn, test.run_key),
                 )
-                for view in views
+                for test in tests
             ]
-        return of_tests, steps
+        return SessionHistory(
+            view=wanted.view,
+            title=session.task.title,
+            prompt=prompt(session.task, session.scale),
+            tests=of_tests,
+            steps=steps,
+            page=wanted.page,
+            pages=wanted.pages,
+        )
+
+    def steps(self, session_id: str, last: int) -> Iterator[StepView]:
+        """A session's steps up to this one, read as they are asked for."""
+        with self._snapshots.open() as conn:
+            told = {test.n: test.observation for test in self._store.tests(conn, session_id)}
+            for step in trajectory.each_step(conn, session_id, last=last):
+                yield step_view(step, told)
+
+    def test(self, session_id: str, n: int, live: Progress | None) -> TestView:
+        """A test with all its losses; `live` is what it tells of itself while it runs. Raises Refusal."""
+        with self._snapshots.open() as conn:
+            test = self._store.test(conn, session_id, n)
+        if test is None:
+            raise unknown_test(session_id, n)
+        return test_view(test, None if test.status.final else live)
+
+
+def _test_view(test: Test, running: ProgressView | None) -> TestView:
+    view = test_view(test, None)
+    return view if running is None or test.status.final else view.model_copy(update={"progress": running})
 
 
 def _changes_of(

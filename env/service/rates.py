@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,11 +21,36 @@ class RateLimits:
     """Calls that show the same secret, which is a session's token."""
     per_address: float = 200.0
     """Calls from the same address."""
+    connections: int = 500
+    """Open at once from the same address; 0 for any number."""
     on_loopback: bool = False
     """Whether calls from this host itself are counted as well."""
 
 
 DEFAULT_RATES = RateLimits()
+
+
+class Connections:
+    """How many connections each address has open."""
+
+    def __init__(self, most: int, is_free: Callable[[str], bool]) -> None:
+        """0 sets no limit, and for whom `is_free` says so there is none either."""
+        self._most = most
+        self._is_free = is_free
+        self._open: Counter[str] = Counter()
+
+    def opened(self, address: str) -> None:
+        self._open[address] += 1
+
+    def closed(self, address: str) -> None:
+        self._open[address] -= 1
+        if not self._open[address]:
+            del self._open[address]
+
+    def excess(self, address: str) -> float:
+        """How many times its limit an address has open: above 1, it has too many."""
+        count = self._open[address]
+        return 0.0 if not self._most or count <= self._most or self._is_free(address) else count / self._most
 
 
 class Allowances:

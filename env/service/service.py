@@ -20,10 +20,11 @@ from env.service.cancelling import Cancelling
 from env.service.catalogue import Catalogue
 from env.service.checks import Checks
 from env.service.closing import DEFAULT_PATIENCE, Closing, SessionPatience
-from env.service.history import History
 from env.service.live import LiveSessions
+from env.service.long_reads import LongReads
 from env.service.opening import Opening
 from env.service.rates import DEFAULT_RATES, RateLimits
+from env.service.readings import ReadingSettings, make_readings
 from env.service.served import ServedTime
 from env.service.steps import Steps
 from env.service.tools import SessionTools
@@ -88,13 +89,12 @@ class Service:
     cancelling: Cancelling
     checks: Checks
     views: Views
-    history: History
     closing: Closing
     catalogue: Catalogue
     boards: LeaderboardReader
     access: Access
-    snapshots: Snapshots
-    """For what takes its time to read."""
+    reads: LongReads
+    """What takes its time to read."""
     open_to_all: bool
     """No operator keys are configured: it listens on loopback only."""
     is_operator: Callable[[str], bool]
@@ -140,7 +140,10 @@ def build(
     anchors = anchors or {}
     catalogue = Catalogue(tasks, anchors)
     snapshots = Snapshots(engine, lease)
-    boards = LeaderboardReader(store, tasks, catalogue, snapshots)
+    reading = ReadingSettings(db=settings.db, tasks=tasks, anchors=anchors)
+    readings = make_readings(store, snapshots, reading)
+    boards = readings.boards
+    reads = LongReads(reading, readings, lease, apart=snapshots.apart)
     for scale, each in (item for of_task in anchors.values() for item in of_task.items()):
         boards.adopt(scale, each)
     access = Access(read_secret(settings.state_dir), settings.keys)
@@ -176,6 +179,8 @@ def build(
     loops = [lifecycle.loop] if lease.loop is None else [lease.loop, lifecycle.loop]
     if checkpoints.needed:
         loops.append(checkpoints.loop)
+    if snapshots.apart and not settings.only_own_sessions:
+        loops.append(reads.loop)
     if not settings.only_own_sessions:
         loops.append(closing.loop)
     return Service(
@@ -191,12 +196,11 @@ def build(
         cancelling=cancelling,
         checks=checks,
         views=views,
-        history=History(store, live, views, snapshots),
         closing=closing,
         catalogue=catalogue,
         boards=boards,
         access=access,
-        snapshots=snapshots,
+        reads=reads,
         open_to_all=access.open_to_all,
         is_operator=access.is_operator,
         rates=settings.rates,

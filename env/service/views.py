@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from env.api.refusal import Refusal
+from env.api.refusal import Kind, Refusal
 from env.api.results import StoredResult
-from env.api.sessions import ProgressView, SessionView, StepView, TestView, TrajectoryView
+from env.api.sessions import ProgressView, SessionView, TestView, TrajectoryView
 from env.lifecycle.loop import Lifecycle
 from env.lifecycle.progress import Progress
 from env.service.access import Access
-from env.service.answers import progress_view, result_view, session_view, step_view, test_view, trajectory_view
+from env.service.answers import progress_view, result_view, session_view, test_view, trajectory_view
+from env.service.history import STEPS_PER_PAGE, History, HistoryPage
 from env.service.live import LiveSession, LiveSessions
 from env.service.refusals import unknown_result, unknown_test
-from env.store import trajectory
 from env.store.snapshots import Snapshots
 from env.store.store import Store
 from leaderboard import reading as leaderboard
+from runner.metrics import TrainMetrics
 
 MANY_POINTS = 500
 MUCH_REPORTED = 40_000
@@ -31,7 +32,9 @@ class News:
     status: str
     over: bool
     progress: ProgressView
-    """With the losses that are new."""
+    """With no loss but the last."""
+    points: Sequence[TrainMetrics]
+    """The losses that are new."""
 
 
 class Views:
@@ -45,6 +48,7 @@ class Views:
         self._lifecycle = lifecycle
         self._access = access
         self._snapshots = snapshots
+        self._history = History(store, snapshots)
 
     def session(self, bearer: str | None, session_id: str) -> SessionView:
         live = self._readable(bearer, session_id)
@@ -68,17 +72,11 @@ class Views:
             many = self._store.reported(conn, session_id, n) > MUCH_REPORTED
         if not many and (live is None or len(live.series) <= MANY_POINTS):
             return self.test(bearer, session_id, n)
-        return await self._snapshots.beside(self._whole_test, session_id, n, None if live is None else live.copy())
+        read = self._history.test
+        return await self._snapshots.beside(read, session_id, n, None if live is None else live.copy())
 
-    def _whole_test(self, session_id: str, n: int, live: Progress | None) -> TestView:
-        with self._snapshots.open() as conn:
-            test = self._store.test(conn, session_id, n)
-        if test is None:
-            raise unknown_test(session_id, n)
-        return test_view(test, None if test.status.final else live)
-
-    def news(self, bearer: str | None, session_id: str, n: int, shown: int, most: int | None = None) -> News:
-        """How far a test is, and its losses but for the first `shown`, at most so many: that is what it costs."""
+    def news(self, bearer: str | None, session_id: str, n: int, shown: int = 0, most: int = 0) -> News:
+        """How far a test is, and its losses but for the first `shown`, at most `most`: that is what it costs."""
         self._readable(bearer, session_id)
         with self._store.read() as conn:
             status = self._store.status(conn, session_id, n)
@@ -88,19 +86,27 @@ class Views:
         return News(
             status=status.value,
             over=status.final,
-            progress=progress_view(live, () if live is None else live.series, shown, most),
+            progress=_standing(live),
+            points=() if live is None else live.points(shown, most),
         )
 
-    def trajectory(self, bearer: str | None, session_id: str) -> tuple[TrajectoryView, Iterator[StepView]]:
-        """The trajectory without its steps, and the steps one after another, read by whichever thread asks for them."""
-        live = self._readable(bearer, session_id)
-        return trajectory_view(live), self._steps(session_id, live.seq)
+    def history_page(self, bearer: str | None, session_id: str, page: int) -> HistoryPage:
+        """What there is to say of a session to whoever reads one page of its history; refuses pages that it has not."""
+        view = self.session(bearer, session_id)
+        pages = max(1, -(-view.steps // STEPS_PER_PAGE))
+        if page > pages:
+            raise Refusal(Kind.NOT_FOUND, "unknown_page", f"The trajectory has {pages} page(s), not {page}.")
+        running = {
+            test.n: _standing(self._lifecycle.progress(session_id, test.n))
+            for test in view.tests
+            if test.ended_at is None
+        }
+        return HistoryPage(view=view, running=running, page=page, pages=pages)
 
-    def _steps(self, session_id: str, last: int) -> Iterator[StepView]:
-        with self._snapshots.open() as conn:
-            told = {test.n: test.observation for test in self._store.tests(conn, session_id)}
-            for step in trajectory.each_step(conn, session_id, last=last):
-                yield step_view(step, told)
+    def trajectory(self, bearer: str | None, session_id: str) -> tuple[TrajectoryView, int]:
+        """The trajectory without its steps, and how many of them there are."""
+        live = self._readable(bearer, session_id)
+        return trajectory_view(live), live.seq
 
     def result(self, bearer: str | None, run_key: str) -> StoredResult:
         """A row of a leaderboard, whole. Its code is its agent's affair until the session is over."""
@@ -128,3 +134,8 @@ class Views:
         if live.submission is None:
             self._access.require_reader(bearer, live.session)
         return live
+
+
+def _standing(live: Progress | None) -> ProgressView:
+    """How far a test is that is not over, with no loss but the last."""
+    return progress_view(live, () if live is None else live.points(live.count - 1, 1))

@@ -54,6 +54,9 @@ class Lease:
         how it is to connect.
         """
 
+    def require(self) -> None:
+        """Raises NotOwner while the lease is lost."""
+
     def served_at(self, address: str) -> None:
         """Tells whoever is refused the lease where the holder's service listens."""
 
@@ -136,8 +139,11 @@ class AdvisoryLease(Lease):
     def guard_connections(self, engine: Engine) -> None:
         @event.listens_for(engine, "do_connect")
         def connect(*_: object) -> None:
-            if self._connection is None:
-                raise NotOwner(_LOST)
+            self.require()
+
+    def require(self) -> None:
+        if self._connection is None:
+            raise NotOwner(_LOST)
 
     def served_at(self, address: str) -> None:
         self._name = f"{self._name} {address}"

@@ -23,12 +23,17 @@ class NotOwner(Exception):
     """The database is another process's, or it cannot be told any more whose it is; the message says so in one line."""
 
 
+class ReaderAway(Exception):
+    """The process of long reads is not there, or the database is not there for it; the message says so in one line."""
+
+
 OUTAGES: tuple[type[Exception], ...] = (
     OperationalError,
     InterfaceError,
     InternalError,
     sqlite3.OperationalError,
     NotOwner,
+    ReaderAway,
 )
 """What a transaction raises, whatever it was to do, while the database is locked, away or not ours. Nothing of it is
 committed, but for one case: when the connection breaks off during a commit, it may have been."""

@@ -17,7 +17,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 READERS = 1
-"""Long reads at once: each takes its share of the one interpreter."""
+"""Long reads at once in this process: each takes its share of the one interpreter."""
 
 
 class Snapshots:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import time
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import httpx
@@ -13,6 +14,7 @@ import pytest
 from env.http.connection import MAX_HEAD_BYTES
 from env.service.rates import MAX_CALLERS, Allowances
 from tests.support.service import Serve, Server
+from tests.support.waiting import until
 
 IMPATIENT = """\
 import env.http.connection, env.service.live
@@ -45,6 +47,27 @@ def whole(connection: socket.socket) -> bytes:
     while piece := connection.recv(1 << 16):
         pieces.append(piece)
     return b"".join(pieces)
+
+
+def test_an_address_may_have_so_many_connections_open_and_others_feel_nothing(serve: Serve) -> None:
+    server = serve("--runner", "fake", "--address-connections", "3", "--limit-loopback")
+    address = urlsplit(server.url)
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with ExitStack() as open_ones:
+        for _ in range(3):
+            connection = open_ones.enter_context(connected(server))
+            connection.sendall(request)
+            assert connection.recv(1 << 10).startswith(b"HTTP/1.1 200")
+        with connected(server) as one_more:
+            one_more.sendall(request)
+            refused = whole(one_more)
+        with socket.create_connection((address.hostname, address.port), PATIENCE_S, ("127.0.0.2", 0)) as other:
+            other.sendall(request)
+            assert other.recv(1 << 10).startswith(b"HTTP/1.1 200")
+    assert refused.startswith(b"HTTP/1.1 429")
+    assert b"retry-after" in refused
+    assert b'"too_many_connections"' in refused
+    until(lambda: ask(server, "/healthz").status_code == 200)
 
 
 def test_an_allowance_fills_up_again_with_time() -> None:
