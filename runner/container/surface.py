@@ -66,22 +66,28 @@ _NAMESPACES = 0x7E020000
 _ADVICE = (0, 1, 2, 3, 4, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19)
 """What madvise may be told. Left out is what moves pages of files, which others share, out of memory (REMOVE, COLD,
 PAGEOUT), and what hardly anybody needs. Into memory a read moves them as well."""
+_DESCRIPTORS = (0, 1, 2, 3, 4, 8, 9, 10, 11, 1030, 1031, 1032, 1033, 1034)
+"""What fcntl may be told: to copy a descriptor, its flags, who gets its signals, a pipe's size, seals. Not leases, nor
+locks of a file's parts: they hold while their process is frozen, and every sandbox that has the file can read them."""
+_LOCKS = (5, 6, 7, 36, 37, 38)
+_NO_LOCKS = 37  # ENOLCK, as on a file system that has none
 _NO_SUCH_CALL = 38  # ENOSYS: the C library falls back to clone, whose flags can be looked at
 
 # Everything that a program has which computes, reads and writes files, and talks to processes beside it. Left out is
 # what administers a host, looks into other processes, or reaches parts of the kernel that are shared and hardly ever
-# needed: keys, BPF, performance counters, io_uring, handles of files, namespaces, memory policies, fanotify, what tells
-# which pages of a file are in memory or changes that, and flushing what others wrote.
+# needed: keys, BPF, performance counters, io_uring, handles of files, namespaces, memory policies, what tells which
+# pages of a file are in memory or changes that, flushing what others wrote, and watching files (inotify, fanotify): a
+# queue of events fills even while its process is frozen.
 _CALLS = """
 access alarm arch_prctl brk capget capset chdir chmod chown clock_getres clock_gettime clock_nanosleep close
 close_range copy_file_range creat dup dup2 dup3 epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait
 epoll_pwait2 epoll_wait epoll_wait_old eventfd eventfd2 execve execveat exit exit_group faccessat faccessat2
-fallocate fchdir fchmod fchmodat fchmodat2 fchown fchownat fcntl fdatasync fgetxattr flistxattr flock fork
+fallocate fchdir fchmod fchmodat fchmodat2 fchown fchownat fdatasync fgetxattr flistxattr flock fork
 fremovexattr fsetxattr fstat fstatfs fsync ftruncate futex futex_requeue futex_wait futex_waitv futex_wake futimesat
 get_robust_list get_thread_area getcpu getcwd getdents getdents64 getegid geteuid getgid getgroups getitimer
 getpeername getpgid getpgrp getpid getppid getpriority getrandom getresgid getresuid getrlimit getrusage getsid
-getsockname getsockopt gettid gettimeofday getuid getxattr inotify_add_watch inotify_init inotify_init1
-inotify_rm_watch ioctl ioprio_get ioprio_set kill lchown lgetxattr link linkat listen accept accept4 bind connect
+getsockname getsockopt gettid gettimeofday getuid getxattr ioctl ioprio_get
+ioprio_set kill lchown lgetxattr link linkat listen accept accept4 bind connect
 listxattr llistxattr lremovexattr lseek lsetxattr lstat membarrier memfd_create mkdir mkdirat mknod mknodat
 mlock mlock2 mlockall mmap mprotect mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink mremap
 msgctl msgget msgrcv msgsnd msync munlock munlockall munmap nanosleep newfstatat open openat openat2 pause pidfd_open
@@ -115,8 +121,10 @@ def seccomp_profile() -> str:
                 _allow(["socket"], _equal(0, _NETLINK), _equal(2, _ROUTE)),
                 _allow(["clone"], {"index": 0, "value": _NAMESPACES, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}),
                 *(_allow(["madvise"], _equal(2, advice)) for advice in _ADVICE),
+                *(_allow(["fcntl"], _equal(1, command)) for command in _DESCRIPTORS),
+                *(_refuse("fcntl", _NO_LOCKS, _equal(1, command)) for command in _LOCKS),
                 _allow(["preadv2"], _equal(5, 0)),  # without flags: NOWAIT tells which pages are in memory
-                {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": _NO_SUCH_CALL},
+                _refuse("clone3", _NO_SUCH_CALL),
                 *(_allow(["personality"], _equal(0, persona)) for persona in (0x0, 0x0008, 0xFFFFFFFF)),
             ],
         }
@@ -125,6 +133,10 @@ def seccomp_profile() -> str:
 
 def _allow(names: list[str], *arguments: dict[str, Any]) -> dict[str, Any]:
     return {"names": names, "action": "SCMP_ACT_ALLOW", "args": list(arguments)}
+
+
+def _refuse(name: str, error: int, *arguments: dict[str, Any]) -> dict[str, Any]:
+    return {"names": [name], "action": "SCMP_ACT_ERRNO", "errnoRet": error, "args": list(arguments)}
 
 
 def _equal(index: int, value: int) -> dict[str, Any]:

@@ -21,7 +21,8 @@ numbers = {"x86_64": {"io_uring_setup": 425, "keyctl": 250, "add_key": 248, "bpf
                       "unshare": 272, "setns": 308, "ptrace": 101, "mincore": 27, "userfaultfd": 323, "sync": 162,
                       "name_to_handle_at": 303, "open_by_handle_at": 304, "fanotify_init": 300, "mount": 165,
                       "process_vm_readv": 310, "kcmp": 312, "io_setup": 206, "syncfs": 306, "swapon": 167,
-                      "fadvise64": 221, "readahead": 187, "cachestat": 451},
+                      "fadvise64": 221, "readahead": 187, "cachestat": 451,
+                      "inotify_init": 253, "inotify_init1": 294, "inotify_add_watch": 254},
            }.get(platform.machine(), {})
 told = {}
 for name, number in numbers.items():
@@ -37,6 +38,18 @@ for advice in ("REMOVE", "COLD", "PAGEOUT", "POPULATE_READ", "WILLNEED", "DONTNE
         told["advice " + advice] = "allowed"
     except OSError as error:
         told["advice " + advice] = errno.errorcode[error.errno]
+import fcntl, struct
+whole = struct.pack("hhqqi4x", 0, 0, 0, 0, 0)
+for name, command in (("GETLK", 5), ("SETLK", 6), ("OFD_GETLK", 36), ("OFD_SETLK", 37), ("SETLEASE", 1024)):
+    with open("/etc/passwd", "rb") as file:
+        try:
+            fcntl.fcntl(file, command, whole if command < 1024 else 0)
+            told[name] = "allowed"
+        except OSError as error:
+            told[name] = errno.errorcode[error.errno]
+with open("/etc/passwd", "rb") as file:
+    told["a copy of a descriptor"] = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 50) >= 50
+    told["its flags"] = fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE
 with open("/etc/passwd", "rb") as file:
     told["plain preadv2"] = os.preadv(file.fileno(), [bytearray(1)], 0)
     try:
@@ -146,6 +159,10 @@ def test_calls_and_sockets_that_nobody_needs_are_refused(contain: Contain, finis
         "allowed",
         "EINVAL",
     }  # EINVAL: none
+    locks = ("GETLK", "SETLK", "OFD_GETLK", "OFD_SETLK")
+    assert {name: told.pop(name) for name in locks} == dict.fromkeys(locks, "ENOLCK")
+    assert told.pop("a copy of a descriptor")
+    assert told.pop("its flags") == 0
     assert told.pop("plain preadv2") == 1
     assert told.pop("fork") == 7
     assert len(told) >= 5
