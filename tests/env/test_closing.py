@@ -19,6 +19,8 @@ from env.service.call import A, Call
 from env.service.opening import Wanted
 from env.service.served import LATE_S, ServedTime
 from env.service.service import Service, ServiceSettings, build
+from env.store.model import Step
+from env.store.trajectory import each_step
 from env.store.unfinished import unfinished
 from leaderboard import reading
 from leaderboard.table import TableQuery
@@ -58,6 +60,13 @@ class ServiceWithClock:
             self.monotonic += LATE_S
             self.served.tick()
         return self.service.closing.look()
+
+    def last_step(self, bearer: str | None, session_id: str) -> Step:
+        """The last one of those that the caller may see."""
+        _, seq = self.service.views.trajectory(bearer, session_id)
+        with self.service.engine.connect() as conn:
+            [step] = each_step(conn, session_id, first=seq, last=seq)
+        return step
 
     def stopped_for(self, time: timedelta) -> None:
         """As by SIGSTOP, or asleep."""
@@ -144,7 +153,7 @@ def test_the_trajectory_says_so(service: ServiceWithClock) -> None:
     player = service.open()
     player.test("one", "two", "three")
     service.look_after(HOUR)
-    *_, last = service.service.views.trajectory(None, player.id)[1]
+    last = service.last_step(None, player.id)
     n = player.seen()["submission"]["n"]
     assert (last.tool, last.input, last.test, last.ok) == ("auto_submit", {"n": n}, n, True)
     assert last.observation.startswith(
@@ -182,7 +191,7 @@ def test_without_a_test_that_succeeded_nothing_is_submitted(service: ServiceWith
     for player in (untested, failed):
         seen = player.seen()
         assert (seen["state"], seen["submission"]) == ("closed", None)
-        *_, last = service.service.views.trajectory(player.token, player.id)[1]
+        last = service.last_step(player.token, player.id)
         assert last.tool == "close"
         assert last.observation.endswith("and no test has succeeded: closed without a submission.")
     assert service.rows() == []
