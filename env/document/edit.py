@@ -8,14 +8,12 @@ from typing import Any
 
 from env.document.content import accepted, check_size, normalised, split_lines
 from env.document.document import Document
-from env.document.listing import numbered, ranges_text
+from env.document.listing import quoted, ranges_text
 from env.document.near_miss import explain_miss
 from env.document.refused import EditRefused
 
 # Enough places to tell an agent; the rest of a pathological file is not searched.
 _MOST_PLACES = 10
-_MOST_SHOWN = 200
-"""Characters of a line."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +170,7 @@ def _too_often(document: Document, places: list[tuple[int, int]]) -> str:
         f"old_str occurs {often} in the editable range, at lines {', '.join(map(str, numbers))}; it must occur exactly "
         "once. Give more of the text around it, or use op=replace."
     )
-    return "\n".join((told, *numbered({number: document.lines[number - 1][:_MOST_SHOWN] for number in numbers})))
+    return "\n".join((told, *quoted(document, dict.fromkeys(numbers))))
 
 
 def _where_else(document: Document, old: str) -> str:

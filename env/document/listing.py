@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from env.document.document import Document
 from env.document.refused import EditRefused
@@ -10,6 +10,8 @@ from env.document.refused import EditRefused
 # A range is shown whole up to this length; of a longer one the first and last lines tell where it begins and ends.
 _WHOLE = 8
 _ENDS = 3
+_MOST_QUOTED = 200
+"""Characters of a line."""
 
 
 def ranges_text(document: Document) -> str:
@@ -23,28 +25,25 @@ def ranges_text(document: Document) -> str:
 def current_file(document: Document) -> str:
     """The state after an edit: a header, and the beginning and end of each editable range."""
     rows = [_header(document)]
-    for index, ((start, _), segment) in enumerate(zip(document.ranges, document.editable, strict=True)):
+    for index, parts in enumerate(excerpt(document)):
         if index:
             rows.append("...")
-        lines = segment.lines
-        if len(lines) <= _WHOLE:
-            rows.extend(_numbered(lines, start))
-        else:
-            rows.extend(_numbered(lines[:_ENDS], start))
-            rows.append(f"       ... ({len(lines) - 2 * _ENDS} more lines) ...")
-            rows.extend(_numbered(lines[-_ENDS:], start + len(lines) - _ENDS))
+        for part, (start, lines) in enumerate(parts):
+            if part:
+                before, shown = parts[part - 1]
+                rows.append(f"       ... ({start - before - len(shown)} more lines) ...")
+            rows.extend(numbered(enumerate(lines, start)))
     return "\n".join(rows)
 
 
-def excerpt(document: Document) -> Iterator[tuple[int, Sequence[str]]]:
-    """The lines that `current_file` shows: the number of the first, and those that follow it."""
+def excerpt(document: Document) -> Iterator[list[tuple[int, Sequence[str]]]]:
+    """What `current_file` shows of each editable range: the number of a first line, and it with those that follow."""
     for (start, _), segment in zip(document.ranges, document.editable, strict=True):
         lines = segment.lines
         if len(lines) <= _WHOLE:
-            yield start, lines
+            yield [(start, lines)]
         else:
-            yield start, lines[:_ENDS]
-            yield start + len(lines) - _ENDS, lines[-_ENDS:]
+            yield [(start, lines[:_ENDS]), (start + len(lines) - _ENDS, lines[-_ENDS:])]
 
 
 def view(document: Document, start: int | None = None, end: int | None = None) -> str:
@@ -58,7 +57,7 @@ def view(document: Document, start: int | None = None, end: int | None = None) -
         raise EditRefused(
             "bad_lines", f"There are no lines {first}..{last}. You may view lines 1–{document.total_lines}."
         )
-    return "\n".join((_header(document), *_numbered(lines, first)))
+    return "\n".join((_header(document), *numbered(enumerate(lines, first))))
 
 
 def listing(document: Document) -> str:
@@ -73,10 +72,11 @@ def _header(document: Document) -> str:
     return f"[Current file: {document.filename} | editable: {ranges} | total: {total} lines]"
 
 
-def numbered(lines: Mapping[int, str]) -> list[str]:
-    """Lines that need not follow each other, by their numbers, as they are shown after an edit."""
-    return [f"{number:6d}  {line}" for number, line in lines.items()]
+def quoted(document: Document, numbers: Iterable[int]) -> list[str]:
+    """Lines by their numbers, the beginning of long ones, as they are shown after an edit."""
+    return numbered((number, document.lines[number - 1][:_MOST_QUOTED]) for number in numbers)
 
 
-def _numbered(lines: Sequence[str], start: int) -> list[str]:
-    return [f"{number:6d}  {line}" for number, line in enumerate(lines, start)]
+def numbered(lines: Iterable[tuple[int, str]]) -> list[str]:
+    """Each line behind its number, as after an edit."""
+    return [f"{number:6d}  {line}" for number, line in lines]

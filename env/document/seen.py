@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from itertools import chain
 
 from env.document.document import Document
 from env.document.edit import Applied
-from env.document.listing import excerpt, numbered
+from env.document.listing import excerpt, quoted
 
 _NOTHING = 0
 """Under this number nothing was shown yet."""
 _MOST_TOLD = 20
-_MOST_SHOWN = 200
-"""Characters of a line."""
 
 
 class Seen:
@@ -32,7 +31,7 @@ class Seen:
 
     def show_excerpt(self, document: Document) -> None:
         """The answer to an edit was shown: the beginnings and ends of the editable ranges."""
-        for start, lines in excerpt(document):
+        for start, lines in chain.from_iterable(excerpt(document)):
             self.show(lines, start)
 
     def doubt(self, document: Document, applied: Applied) -> str:
@@ -61,8 +60,8 @@ class Seen:
 
 def _quoted(document: Document, start: int, end: int) -> str:
     last = min(end, start + _MOST_TOLD - 1)
-    lines = {number: document.lines[number - 1][:_MOST_SHOWN] for number in range(start, last + 1)}
-    return "\n".join((*numbered(lines), *([f"       ... ({end - last} more lines) ..."] if end > last else ())))
+    left_out = [f"       ... ({end - last} more lines) ..."] if end > last else []
+    return "\n".join((*quoted(document, range(start, last + 1)), *left_out))
 
 
 def _mark(line: str) -> int:
