@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Select, select
 
 from leaderboard.naming import ranking_column
-from leaderboard.table import FIXED_COLUMNS
+from leaderboard.table import COMPARED_COLUMNS, FIXED_COLUMNS
 from leaderboard.tables import result_columns
 
 METRIC, ELAPSED, SCORE = "metric", "elapsed", "score"
@@ -26,6 +26,11 @@ class Columns:
     @property
     def all(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(FIXED_COLUMNS + self.metrics + self.elapsed))
+
+    @property
+    def sortable(self) -> tuple[str, ...]:
+        """Those that a table can be sorted by."""
+        return tuple(name for name in self.all if name not in COMPARED_COLUMNS)
 
     @property
     def primary_metric(self) -> str | None:

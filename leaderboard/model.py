@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from leaderboard.comparison import Comparison
+
 RESULT_STATUSES = ("succeeded", "failed", "diverged", "rejected", "timed_out", "cancelled")
 """How a test that has a result may have ended."""
 
@@ -49,6 +51,8 @@ class Result:
     """The `val_loss` that an exam on unseen text gives, in nats per token; None where there was none."""
     certified_error: float | None = None
     """Its standard error, in nats per token."""
+    confirms: str | None = None
+    """Run key of the result whose code it ran again at another seed, by an operator's wish; None for a test."""
 
     @property
     def code_sha256(self) -> str:
@@ -75,3 +79,5 @@ class RecordedResult:
     """The score against its task's anchors, 0 to 1; None where there are none, or a metric is missing."""
     delta_noise: float | None = None
     """How much better than the best baseline, in standard deviations over seeds; negative when worse."""
+    comparison: Comparison | None = None
+    """Its code's entry beside the best baseline of its board; None where there is nothing to compare."""

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
+from sqlalchemy import Connection, Row, Select, case, func, or_, select
 
 from leaderboard.columns import METRIC, columns_at
-from leaderboard.naming import BASELINE_PREFIX, COUNTS, MORE_COMPUTE, ranking_column
+from leaderboard.comparing import BoardEntries, board_entries, of_baselines
+from leaderboard.naming import COUNTS, MORE_COMPUTE, baseline_agent, ranking_column
 from leaderboard.table import Overview, Standing
 from leaderboard.tables import result_columns, result_values, results, submissions
 
 MAX_BASELINES = 12
-# The first text after all that begin with the prefix: what lies between the two is found by index.
-_AFTER_BASELINES = BASELINE_PREFIX[:-1] + chr(ord(BASELINE_PREFIX[-1]) + 1)
 
 
 def overviews(connection: Connection) -> list[Overview]:
     """How far every task got at every scale that has results, ordered by the task's id and the scale's name."""
     c = results.c
+    sessions = func.count(case((c.confirms.is_(None), c.session_id)).distinct()).label("sessions")
     counted = (
-        select(c.task_id, c.scale, func.count().label("tests"), func.count(c.session_id.distinct()).label("sessions"))
+        select(c.task_id, c.scale, func.count().label("tests"), sessions)
         .group_by(c.task_id, c.scale)
         .order_by(c.task_id, c.scale)
     )
@@ -32,8 +32,9 @@ def overviews(connection: Connection) -> list[Overview]:
     found = []
     for row in connection.execute(counted):
         metric = metrics.get((row.task_id, row.scale))
-        best = metric and _best(connection, row.task_id, row.scale, metric)
-        standing = baselines(connection, row.task_id, row.scale, metric) if metric else []
+        best = _best(connection, row.task_id, row.scale, metric) if metric else None
+        code = [] if best is None else [_code_of(connection, best.run_key)]
+        board = board_entries(connection, row.task_id, row.scale, code)
         found.append(
             Overview(
                 task_id=row.task_id,
@@ -41,8 +42,9 @@ def overviews(connection: Connection) -> list[Overview]:
                 tests=row.tests,
                 sessions=row.sessions,
                 metric=metric,
-                best=best or None,
-                baseline=standing[0] if standing else None,
+                best=best,
+                baseline=next(iter(baselines(board)), None),
+                comparison=board.comparison(code[0]) if code else None,
             )
         )
     return found
@@ -58,13 +60,22 @@ def primary_metrics(connection: Connection) -> dict[tuple[str, str], str]:
     return {where: column for where, names in columns.items() if (column := ranking_column(names)) is not None}
 
 
-def baselines(connection: Connection, task_id: str, scale: str, metric: str) -> list[Standing]:
-    """Each baseline's best result, best first, at most MAX_BASELINES; submitted or not, they are the operator's own."""
-    statement = _ranked(task_id, scale, metric).where(_IS_BASELINE)
-    by_agent: dict[str, Standing] = {}
-    for row in connection.execute(statement):
-        by_agent.setdefault(row.agent, _standing(row))
-    return list(by_agent.values())[:MAX_BASELINES]
+def baselines(board: BoardEntries) -> list[Standing]:
+    """Each baseline's mean over its seeds, best first, at most MAX_BASELINES; submitted or not, they are the operator's
+    own. The unedited file is one whoever ran it.
+    """
+    by_name: dict[str, Standing] = {}
+    for one in board.baselines:
+        first = one.first
+        standing = Standing(
+            run_key=first.run_key,
+            session_id=first.session_id,
+            test=first.test,
+            agent=baseline_agent(one.name),
+            value=one.mean,
+        )
+        by_name.setdefault(one.name, standing)
+    return list(by_name.values())[:MAX_BASELINES]
 
 
 def best_of_session(connection: Connection, session_id: str) -> int | None:
@@ -89,14 +100,15 @@ def _best(connection: Connection, task_id: str, scale: str, metric: str) -> Stan
     statement = (
         _ranked(task_id, scale, metric)
         .join(submissions, submissions.c.run_key == results.c.run_key)
-        .where(~_IS_BASELINE, or_(results.c.compute.is_(None), results.c.compute <= MORE_COMPUTE))
+        .where(~of_baselines(), or_(results.c.compute.is_(None), results.c.compute <= MORE_COMPUTE))
         .limit(1)
     )
     row = connection.execute(statement).first()
     return None if row is None else _standing(row)
 
 
-_IS_BASELINE: ColumnElement[bool] = and_(results.c.agent >= BASELINE_PREFIX, results.c.agent < _AFTER_BASELINES)
+def _code_of(connection: Connection, run_key: str) -> str:
+    return connection.execute(select(results.c.code_sha256).where(results.c.run_key == run_key)).scalar_one()
 
 
 def _ranked(task_id: str, scale: str, metric: str) -> Select[str, str, int, str, float]:

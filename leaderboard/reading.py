@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, select
 
 from leaderboard.columns import ELAPSED, METRIC, SCORE, SCORES, Columns, columns_at
+from leaderboard.comparing import compared_cells, comparison_of
 from leaderboard.model import RecordedResult, Result
 from leaderboard.naming import COUNTS, MORE_COMPUTE
 from leaderboard.table import FIXED_COLUMNS, BoardSummary, Cell, Table, TableQuery, UnknownColumn, iso
@@ -36,8 +37,9 @@ _FIXED: Mapping[str, ColumnElement[Any]] = {
     "compute": results.c.compute,
     "certified": results.c.certified,
     "certified_error": results.c.certified_error,
+    "confirms": results.c.confirms,
 }
-"""The fixed columns but for those that are stored as values."""
+"""The fixed columns but for those that are stored as values, and those that are computed of a row's entry."""
 _COUNTS = results.c.status == COUNTS
 _MORE_COMPUTE = and_(results.c.compute.is_not(None), results.c.compute > MORE_COMPUTE)
 _FIELDS = [key.label(name) for name, key in _FIXED.items()]
@@ -69,7 +71,8 @@ def entry(connection: Connection, run_key: str) -> RecordedResult | None:
     over = select(submissions.c.session_id).where(submissions.c.session_id == row["session_id"])
     return RecordedResult(
         result=Result(**row, metrics=measured[METRIC], elapsed=measured[ELAPSED]),
-        session_over=connection.execute(over).first() is not None,
+        session_over=row["confirms"] is not None or connection.execute(over).first() is not None,
+        comparison=comparison_of(connection, run_key),
         score=measured[SCORE].get("score"),
         delta_noise=measured[SCORE].get("delta_noise"),
         **about,
@@ -130,8 +133,9 @@ def _cells(
     cells: dict[str, dict[str, Cell]] = {row.run_key: dict.fromkeys(columns.all) for row in found}
     for value in _values(connection, list(cells)):
         cells[value.run_key][value.name] = value.value
+    compared = compared_cells(connection, list(cells))
     for row in found:
-        cells[row.run_key] |= {**row._mapping, "timestamp": iso(row.timestamp)}
+        cells[row.run_key] |= {**row._mapping, "timestamp": iso(row.timestamp), **compared[row.run_key]}
     return cells.values()
 
 
@@ -155,8 +159,8 @@ def _statements(
     """What reads the rows, one statement after another. Raises UnknownColumn."""
     sort = query.sort or columns.primary_metric or "timestamp"
     name, descending = sort.removeprefix("-"), sort.startswith("-")
-    if name not in columns.all:
-        raise UnknownColumn(name, columns.all)
+    if name not in columns.sortable:
+        raise UnknownColumn(name, columns.sortable)
     if name in SCORES or name not in FIXED_COLUMNS:
         kind = SCORE if name in SCORES else METRIC if name in columns.metrics else ELAPSED
         groups: list[list[ColumnElement[bool]]] = [[_COUNTS], [~_COUNTS]]

@@ -6,10 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from leaderboard.comparison import Comparison
+
+COMPARED_COLUMNS = ("entry_n", "entry_mean", "entry_sd", "delta", "delta_error", "delta_p", "verdict")
+"""What there is to say of a row's entry (see `entries`), and of it beside the best baseline; no table sorts by them."""
 FIXED_COLUMNS = (
     *("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score"),
     *("delta_noise", "run_key", "parameters", "template_unmodified", "duplicate_of", "auto_submitted"),
     *("compute", "certified", "certified_error"),
+    *("confirms",),
+    *COMPARED_COLUMNS,
 )
 """Every table starts with these; the task's metrics and elapsed times follow."""
 
@@ -124,7 +130,9 @@ class Overview:
     best: Standing | None
     """The best submitted result that is no baseline's and took no more compute than `naming.MORE_COMPUTE`."""
     baseline: Standing | None
-    """The best result of all baselines, submitted or not."""
+    """The baseline with the lowest mean over its seeds, and that mean; submitted or not."""
+    comparison: Comparison | None
+    """The entry of the best result beside that baseline; None where there is nothing to compare."""
 
 
 def iso(at: datetime) -> str:

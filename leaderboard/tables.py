@@ -41,12 +41,15 @@ results = Table(
     Column("compute", Double),
     Column("certified", Double),
     Column("certified_error", Double),
+    # Run key of the result whose code it ran again at another seed, by an operator's wish.
+    Column("confirms", String),
     Index("results_by_scale", "task_id", "scale", "status"),
     Index("results_by_status", "task_id", "status"),
     Index("results_by_agent", "task_id", "agent"),
     Index("results_by_code", "code_sha256", "task_version", "scale"),
     Index("results_by_session", "task_id", "scale", "session_id"),
     Index("results_by_time", "task_id", "scale", "finished_at"),
+    Index("results_unedited", "task_id", "scale", "template_unmodified"),
 )
 """One row per finished test. Rows are added, never changed."""
 

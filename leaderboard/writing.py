@@ -47,7 +47,8 @@ class AlreadySubmitted(SubmissionError):
 def record(connection: Connection, result: Result) -> bool:
     """Add a result. Answers False, and changes nothing, if there is one of that run already."""
     fields = {column.name: getattr(result, column.name) for column in results.columns if column.name != "duplicate_of"}
-    if not _insert_new(connection, results, fields | {"duplicate_of": _first_of_this_code(connection, result)}):
+    duplicate_of = None if result.confirms else _first_of_this_code(connection, result)
+    if not _insert_new(connection, results, fields | {"duplicate_of": duplicate_of}):
         return False
     connection.execute(insert(result_texts).values(run_key=result.run_key, record=result.record, code=result.code))
     measured = [
