@@ -84,7 +84,7 @@ def headline(found: Comparison) -> str:
     """The one sentence about a comparison."""
     entry, baseline = found.entry, found.baseline
     if found.itself:
-        return f"The best baseline itself ({baseline.name}): {entry_text(baseline)}."
+        return f"The best baseline itself ({baseline.name}): {mean_text(baseline.mean, baseline.sd, baseline.n)}."
     error = "" if found.error is None else f" ± {_figure(found.error)}"
     p = "the noise is not known" if found.p is None else f"p {_p(found.p)}"
     said = f"Δ {difference_text(found.delta)}{error} to the best baseline ({baseline.name}): {found.verdict}"
@@ -96,10 +96,10 @@ def headline(found: Comparison) -> str:
     return " ".join(parts)
 
 
-def entry_text(entry: Entry) -> str:
-    """Mean and scatter of an entry in a few characters: `2.0123 ± 0.0045, n 5`."""
-    spread = "" if entry.sd is None else f" ± {_figure(entry.sd)}"
-    return f"{entry.mean:.4f}{spread}, n {entry.n}"
+def mean_text(mean: float, sd: float | None, n: int) -> str:
+    """Mean and scatter of values in a few characters: `2.0123 ± 0.0045, n 5`."""
+    spread = "" if sd is None else f" ± {_figure(sd)}"
+    return f"{mean:.4f}{spread}, n {n}"
 
 
 def difference_text(delta: float) -> str:

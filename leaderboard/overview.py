@@ -7,16 +7,29 @@ scales have nothing to do with each other. Only those that succeeded can be the 
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, Select, case, func, or_, select
 
 from leaderboard.columns import METRIC, columns_at
 from leaderboard.comparing import BoardEntries, board_entries, of_baselines
+from leaderboard.comparison import Comparison
 from leaderboard.naming import COUNTS, MORE_COMPUTE, baseline_agent, ranking_column
 from leaderboard.table import Overview, Standing
 from leaderboard.tables import result_columns, result_values, results, submissions
 
 MAX_BASELINES = 12
+
+
+@dataclass(frozen=True)
+class Leader:
+    """The best result of a board, beside its baselines."""
+
+    best: Standing | None
+    """The best submitted result that is no baseline's and took no more compute than `naming.MORE_COMPUTE`."""
+    board: BoardEntries
+    comparison: Comparison | None
+    """Of the best result's entry; None where there is nothing to compare."""
 
 
 def overviews(connection: Connection) -> list[Overview]:
@@ -31,20 +44,17 @@ def overviews(connection: Connection) -> list[Overview]:
     metrics = primary_metrics(connection)
     found = []
     for row in connection.execute(counted):
-        metric = metrics.get((row.task_id, row.scale))
-        best = _best(connection, row.task_id, row.scale, metric) if metric else None
-        code = [] if best is None else [_code_of(connection, best.run_key)]
-        board = board_entries(connection, row.task_id, row.scale, code)
+        top = leader(connection, row.task_id, row.scale, metrics.get((row.task_id, row.scale)))
         found.append(
             Overview(
                 task_id=row.task_id,
                 scale=row.scale,
                 tests=row.tests,
                 sessions=row.sessions,
-                metric=metric,
-                best=best,
-                baseline=next(iter(baselines(board)), None),
-                comparison=board.comparison(code[0]) if code else None,
+                metric=top.board.metric,
+                best=top.best,
+                baseline=next(iter(baselines(top.board)), None),
+                comparison=top.comparison,
             )
         )
     return found
@@ -58,6 +68,17 @@ def primary_metrics(connection: Connection) -> dict[tuple[str, str], str]:
     for row in connection.execute(statement):
         columns[row.task_id, row.scale].append(row.name)
     return {where: column for where, names in columns.items() if (column := ranking_column(names)) is not None}
+
+
+def leader(connection: Connection, task_id: str, scale: str, metric: str | None) -> Leader:
+    """Who leads a task at a scale by this column, the one that ranks there."""
+    best = None if metric is None else _best(connection, task_id, scale, metric)
+    if best is None:
+        return Leader(best=None, board=board_entries(connection, task_id, scale), comparison=None)
+    code = select(results.c.code_sha256).where(results.c.run_key == best.run_key)
+    of_best = connection.execute(code).scalar_one()
+    board = board_entries(connection, task_id, scale, [of_best])
+    return Leader(best=best, board=board, comparison=board.comparison(of_best))
 
 
 def baselines(board: BoardEntries) -> list[Standing]:
@@ -105,10 +126,6 @@ def _best(connection: Connection, task_id: str, scale: str, metric: str) -> Stan
     )
     row = connection.execute(statement).first()
     return None if row is None else _standing(row)
-
-
-def _code_of(connection: Connection, run_key: str) -> str:
-    return connection.execute(select(results.c.code_sha256).where(results.c.run_key == run_key)).scalar_one()
 
 
 def _ranked(task_id: str, scale: str, metric: str) -> Select[str, str, int, str, float]:

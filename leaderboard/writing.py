@@ -79,7 +79,8 @@ def submit(connection: Connection, session_id: str, run_key: str, at: datetime, 
 
     `auto`: it was not the session's own choice.
     """
-    run = select(results.c.run_key).where(results.c.run_key == run_key, results.c.session_id == session_id)
+    c = results.c
+    run = select(c.run_key).where(c.run_key == run_key, c.session_id == session_id, c.confirms.is_(None))
     if connection.execute(run).first() is None:
         raise UnknownRun(session_id, run_key)
     row = {"session_id": session_id, "run_key": run_key, "submitted_at": at, "auto_submitted": auto}

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 
 from env.api.arguments import Tool
 from env.api.base import Body, DeltaNoise, Lines, Score
+from env.api.comparisons import ComparisonView, NoiseView
 
 
 class TaskBrief(Body):
@@ -125,6 +126,14 @@ class Row(Body):
     compute: float | None
     certified: float | None
     certified_error: float | None
+    confirms: str | None = Field(None, description="Run key of the result whose code it ran again at another seed.")
+    entry_n: int | None = Field(None, description="How many seeds of its code are counted.")
+    entry_mean: float | None = Field(None, description="Their mean in the column that ranks.")
+    entry_sd: float | None = Field(None, description="Their standard deviation; null for a single seed.")
+    delta: float | None = Field(None, description="That mean less the best baseline's: negative where it is better.")
+    delta_error: float | None = Field(None, description="Standard error of `delta`.")
+    delta_p: float | None = Field(None, description="Its two-sided p.")
+    verdict: str | None = Field(None, description="`better`, `worse` or `not told apart`.")
 
 
 class Leaderboard(Body):
@@ -135,6 +144,12 @@ class Leaderboard(Body):
     total: int
     limit: int | None
     offset: int
+    noise: NoiseView | None = Field(
+        None, description="Over seeds, at the scale that the query names; null where no baseline has several."
+    )
+    comparison: ComparisonView | None = Field(
+        None, description="The best submission at the scale that the query names, beside the best baseline there."
+    )
 
 
 class Alive(Body):

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ConfigDict, Field
 
 from env.api.base import Body, DeltaNoise, Score
+from env.api.comparisons import ComparisonView
 
 Record = TypeVar("Record")
 
@@ -155,6 +156,10 @@ class ResultOf(Body, Generic[Record]):
     compute: float | None = Field(None, description="The training's compute as a multiple of the unedited script's.")
     certified: float | None = Field(None, description="The val_loss that an exam on unseen text gives, nats per token.")
     certified_error: float | None = Field(None, description="Its standard error, nats per token.")
+    confirms: str | None = Field(None, description="Run key of the result whose code it ran again at another seed.")
+    comparison: ComparisonView | None = Field(
+        None, description="Its code beside the best baseline; null where there is nothing to compare."
+    )
     labels: Labels
     metrics: dict[str, float | None]
     elapsed: dict[str, float | None]

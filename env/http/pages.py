@@ -131,7 +131,19 @@ def _task_page(known: Task, query: BoardAddress, boards: LeaderboardReader) -> R
     board = boards.task_board(known.id, query.query(), query.runs)
     curves = [NamedCurve(run_key, run_key, curve) for run_key, curve in board.curves.items()]
     query = replace(query, scale=board.scale)
-    return _html(task_page(_details(known), board.table, query, board.scales, board.baselines, curves, board.scoring))
+    return _html(
+        task_page(
+            _details(known),
+            board.table,
+            query,
+            board.scales,
+            board.baselines,
+            curves,
+            board.scoring,
+            board.comparison,
+            board.noise,
+        )
+    )
 
 
 def _details(task: Task) -> TaskDetails:

@@ -65,6 +65,7 @@ def session_page(history: SessionHistory) -> str:
         title=history.title,
         prompt=history.prompt,
         submission=history.view.submission,
+        confirmed=(history.view.confirms or "").rpartition("-")[::2],
         tests=[_test(test) for test in history.tests],
         steps=[_step(step) for step in history.steps],
         page=history.page,
@@ -89,6 +90,8 @@ def _labels(recorded: RecordedResult) -> Iterator[str]:
         yield "unedited template"
     if recorded.duplicate_of is not None:
         yield f"same code as {recorded.duplicate_of}"
+    if recorded.result.confirms is not None:
+        yield f"confirms {recorded.result.confirms}"
     if recorded.auto_submitted:
         yield "submitted automatically"
     if (recorded.result.compute or 0) > MORE_COMPUTE:

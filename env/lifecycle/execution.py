@@ -140,8 +140,12 @@ class Execution:
             assert status is not None
             if status.final:
                 return  # an attempt before this one was committed after all
-            left = tests_left(session, (*self._store.refunds(conn, session.id, but=test.n), test))
-            test = replace(test, observation=feedback.tested(test, session.task.budget.tests, left))
+            if session.confirms is not None:
+                told = feedback.confirmed(test, session.confirms, session.size.seed)
+            else:
+                left = tests_left(session, (*self._store.refunds(conn, session.id, but=test.n), test))
+                told = feedback.tested(test, session.task.budget.tests, left)
+            test = replace(test, observation=told)
             self._store.finish(conn, test)
             if not test.refunded:
                 leaderboard.record(conn, result_of(session, test, self.machine, reference, self._data_dir))

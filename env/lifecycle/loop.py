@@ -24,7 +24,7 @@ from env.lifecycle.turns import Turns, ask
 from env.store.model import Session, Status, Test
 from env.store.outage import OUTAGES, Loop
 from env.store.store import Store
-from env.store.unfinished import Unfinished, all_held, held_devices, unfinished
+from env.store.unfinished import Unfinished, all_held, held_devices, in_turn, unfinished
 from runner.pool import Host, Pool
 from runner.protocol import Runner
 from tasks.model import Scale, Task
@@ -168,7 +168,7 @@ class Lifecycle(TestNews):
     def _start_waiting(self) -> list[Unfinished]:
         """Starts what there are devices for; returns the tests that it could not handle, for which no other waits."""
         with self._store.begin() as conn:
-            found = unfinished(conn)
+            found = in_turn(conn, unfinished(conn))
         known = self._live.keys() | self._set_aside
         waiting = [one for one in found if one.key not in known and self._ours(one.session_id)]
         full: set[Pool] = set()  # nobody overtakes whoever waits for the same devices

@@ -82,6 +82,7 @@ def result_of(
         compute=None if used.ratio is None else round(used.ratio, 4),
         certified=None if certificate is None else certificate.certified,
         certified_error=None if certificate is None else certificate.error,
+        confirms=session.confirms,
     )
 
 

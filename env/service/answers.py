@@ -11,6 +11,7 @@ from env.api.results import Labels, StoredResult
 from env.api.sessions import (
     Budget,
     ClosedView,
+    ConfirmationView,
     File,
     Point,
     ProgressView,
@@ -24,10 +25,13 @@ from env.api.sessions import (
 )
 from env.lifecycle.feedback import stage_metrics
 from env.lifecycle.progress import Progress
+from env.service.comparisons import comparison_view
 from env.service.live import LiveSession
 from env.service.workspace import Workspace
+from env.store.confirmations import Confirmation
 from env.store.model import Run, Session, Step, Test, tests_left
 from leaderboard.column_types import time_text
+from leaderboard.comparison import Comparison
 from leaderboard.model import RecordedResult
 from leaderboard.naming import MORE_COMPUTE, metric_column
 from leaderboard.table import iso
@@ -50,7 +54,10 @@ def files(workspace: Workspace) -> tuple[File, ...]:
     )
 
 
-def session_view(live: LiveSession, tests: Sequence[Test]) -> SessionView:
+def session_view(
+    live: LiveSession, tests: Sequence[Test], confirmed: Sequence[Confirmation], compared: Comparison | None
+) -> SessionView:
+    """`confirmed` and `compared` are about what it submitted."""
     session, submitted, ending = live.session, live.submission, live.ending
     return SessionView(
         session_id=session.id,
@@ -69,6 +76,15 @@ def session_view(live: LiveSession, tests: Sequence[Test]) -> SessionView:
         if submitted is None
         else SubmissionView(n=submitted.test, submitted_at=time_text(submitted.at), auto_submitted=ending is not None),
         closed=None if ending is None else ClosedView(at=time_text(ending.at), reason=ending.reason),
+        confirms=session.confirms,
+        confirmations=confirmation_views(confirmed),
+        comparison=comparison_view(compared),
+    )
+
+
+def confirmation_views(confirmed: Iterable[Confirmation]) -> tuple[ConfirmationView, ...]:
+    return tuple(
+        ConfirmationView(session_id=one.session_id, seed=one.seed, status=one.status.value) for one in confirmed
     )
 
 
@@ -188,6 +204,8 @@ def result_view(entry: RecordedResult, *, with_code: bool) -> StoredResult:
         compute=result.compute,
         certified=result.certified,
         certified_error=result.certified_error,
+        confirms=result.confirms,
+        comparison=comparison_view(entry.comparison),
         labels=Labels(
             template_unmodified=result.template_unmodified,
             duplicate_of=entry.duplicate_of,

@@ -10,11 +10,15 @@ from env.api import catalogue as answers
 from env.api.refusal import Kind, Refusal
 from env.api.results import CURVE_SOURCE, CurveView
 from env.service.catalogue import Catalogue, score_formula
+from env.service.comparisons import comparison_view, noise_view
 from env.service.refusals import unknown_result, unknown_task
 from env.store.snapshots import Snapshots
 from env.store.store import Store
 from leaderboard import overview, reading, stored_scores
+from leaderboard.columns import columns_at
+from leaderboard.comparison import Comparison
 from leaderboard.curve import Curve
+from leaderboard.entries import Noise
 from leaderboard.export import to_csv
 from leaderboard.table import Overview, QueryError, Standing, Table, TableQuery, iso
 from tasks.anchors import ScaleAnchors
@@ -31,7 +35,11 @@ class TaskBoard:
     """The one shown; None if there is none at all."""
     table: Table
     baselines: Sequence[Standing]
-    """Each baseline's best result at this scale, best first."""
+    """Each baseline's mean at this scale, best first."""
+    noise: Noise | None
+    """Over seeds at this scale; None where no baseline has several."""
+    comparison: Comparison | None
+    """The best submission at this scale beside the best baseline; None where there is nothing to compare."""
     curves: Mapping[str, Curve]
     """Loss curves by run key."""
     scoring: str
@@ -92,6 +100,7 @@ class LeaderboardReader:
     def leaderboard(self, task_id: str, query: TableQuery) -> answers.Leaderboard:
         """The same as an answer of the API. Raises Refusal."""
         table = self.table(task_id, query)
+        top = None if query.scale is None else self._leader(task_id, query.scale)
         # Rows stay the mappings that were read: to make models of ten thousand would slow the answer down.
         return answers.Leaderboard.model_construct(
             task_id=table.task_id,
@@ -101,7 +110,13 @@ class LeaderboardReader:
             total=table.total,
             limit=table.limit,
             offset=table.offset,
+            noise=None if top is None else noise_view(top.board.noise),
+            comparison=None if top is None else comparison_view(top.comparison),
         )
+
+    def _leader(self, task_id: str, scale: str) -> overview.Leader:
+        with self._snapshots.open() as conn:
+            return overview.leader(conn, task_id, scale, columns_at(conn, task_id, scale).primary_metric)
 
     def overview(self) -> list[Overview]:
         """How far every task got, at every scale that has results."""
@@ -120,13 +135,14 @@ class LeaderboardReader:
             scales = list(dict.fromkeys((*task.scales, *measured)))
             scale = query.scale or _largest_measured(scales, measured)
             table = reading.rows(conn, task_id, replace(query, scale=scale))
-            metric = ranked.get((task_id, scale or ""))
-            baselines = [] if scale is None or metric is None else overview.baselines(conn, task_id, scale, metric)
+            top = None if scale is None else overview.leader(conn, task_id, scale, ranked.get((task_id, scale)))
         return TaskBoard(
             scales=scales,
             scale=scale,
             table=table,
-            baselines=baselines,
+            baselines=[] if top is None else overview.baselines(top.board),
+            noise=None if top is None else top.board.noise,
+            comparison=None if top is None else top.comparison,
             curves={run_key: self._losses(run_key)[1] for run_key in runs},
             scoring=self._catalogue.scoring_note(task_id, scale),
         )

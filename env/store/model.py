@@ -31,7 +31,9 @@ class Session:
     token_sha256: str
     created_at: datetime
     seed: int | None = None
-    """Instead of the scale's own; None for every session but a baseline's."""
+    """Instead of the scale's own; None for every session but a baseline's and a confirmation."""
+    confirms: str | None = None
+    """Run key of the submitted test that it runs again at another seed, for no agent; None for every other session."""
 
     @property
     def size(self) -> Scale:

@@ -48,6 +48,9 @@ sessions = Table(
     # By the service, and why; null while it is open and when its agent submitted.
     Column("closed_at", TimeText),
     Column("closed_reason", Text),
+    # Run key of the test that it runs again at another seed; null for an agent's own session.
+    Column("confirms", String(64)),
+    Index("sessions_by_confirmed", "confirms"),
 )
 
 steps = Table(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leaderboard.pages.render import render
-from leaderboard.table import Overview, Standing
+from leaderboard.table import Overview
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,7 @@ def home_page(tasks: Sequence[TaskEntry], overviews: Sequence[Overview]) -> str:
     known = {task.task_id for task in tasks}
     gone = dict.fromkeys(one.task_id for one in overviews if one.task_id not in known)
     entries = [*tasks, *(TaskEntry(task_id, task_id, ()) for task_id in gone)]
-    by_task = {
-        entry.task_id: [(one, _margin(one.best, one.baseline)) for one in overviews if one.task_id == entry.task_id]
-        for entry in entries
-    }
+    by_task = {entry.task_id: [one for one in overviews if one.task_id == entry.task_id] for entry in entries}
     return render(
         "home.html",
         tasks=entries,
@@ -34,8 +31,3 @@ def home_page(tasks: Sequence[TaskEntry], overviews: Sequence[Overview]) -> str:
         tests=sum(one.tests for one in overviews),
         sessions=sum(one.sessions for one in overviews),
     )
-
-
-def _margin(best: Standing | None, baseline: Standing | None) -> float | None:
-    """How far the best result is below the best baseline; negative where it is above."""
-    return None if best is None or baseline is None else baseline.value - best.value

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from leaderboard.comparison import headline
 from leaderboard.naming import baseline_name
 from leaderboard.pages import figures
 from leaderboard.pages.assets import static_url
@@ -73,6 +74,7 @@ def _environment() -> Environment:
         "count": figures.count,
         "duration": figures.duration,
         "figure": figures.figure,
+        "headline": headline,
         "moment": figures.moment,
     }
     environment.globals["static"] = static_url

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from leaderboard.comparison import Comparison
 from leaderboard.curve import Curve
+from leaderboard.entries import Noise
 from leaderboard.model import RESULT_STATUSES
 from leaderboard.naming import COUNTS
 from leaderboard.pages.address import MAX_RUNS, BoardAddress
@@ -59,10 +61,13 @@ def task_page(
     baselines: Sequence[Standing],
     curves: Sequence[NamedCurve],
     scoring: str = "",
+    comparison: Comparison | None = None,
+    noise: Noise | None = None,
 ) -> str:
     """The page as HTML.
 
     `scales` are those to choose from, `curves` those of the runs that the query names; `scoring` says what scores mean.
+    `comparison` is that of the best submission at the query's scale, `noise` that over seeds there.
     """
     board = board_view(table, query)
     return render(
@@ -75,6 +80,8 @@ def task_page(
         baselines=baselines,
         curves=curves,
         scoring=scoring,
+        comparison=comparison,
+        noise=noise,
         chosen=query.runs or _chosen(board, baselines),
         max_runs=MAX_RUNS,
         description=prose(task.description),
