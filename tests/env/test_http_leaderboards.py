@@ -20,6 +20,7 @@ FIXED = [
     "compute",
     "certified",
     "certified_error",
+    *("confirms", "entry_n", "entry_mean", "entry_sd", "delta", "delta_error", "delta_p", "verdict"),
 ]
 METRICS = [
     *(f"{name}_gpt-smoke" for name in ("val_loss", "wikitext2_ppl", "lambada_ppl")),
