@@ -77,6 +77,9 @@ def _session(console: Console, url: str) -> bool:
         template.submit(1)
 
         console.print(_table(client.leaderboard(TASK)))
+        compared = client.result(agent.id, 1).comparison
+        if compared is not None:
+            console.print(f"\n{compared.entry.name}: {compared.headline}", markup=False)
     return all(result.status == "succeeded" for result in results)
 
 
