@@ -126,7 +126,7 @@ def _verdict(delta: float, p: float | None, failed: int) -> Verdict:
 
 
 def _figure(value: float) -> str:
-    return f"{value:.4f}" if value >= 0.0005 or value == 0 else f"{value:.1e}"
+    return f"{value:.4f}" if value >= 5e-5 or value == 0 else f"{value:.1e}"
 
 
 def _p(p: float) -> str:

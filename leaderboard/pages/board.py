@@ -67,7 +67,7 @@ class BoardRow:
     entry: str = ""
     """Mean and scatter over the seeds of its code."""
     verdict: str = ""
-    """Of that beside the best baseline; empty where there is nothing to compare."""
+    """Of that beside the best baseline, or that it is it; empty where there is nothing to compare."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +186,7 @@ def _row(
         cells=tuple(_cell(column, row[column], places[column]) for column in columns),
         labels=_labels(row),
         entry=_entry(row),
-        verdict=str(row.get("verdict") or ""),
+        verdict="best baseline" if row.get("delta") == 0 and row.get("delta_p") is None else str(row["verdict"] or ""),
     )
 
 
