@@ -37,8 +37,7 @@ def known_boards(connection: Connection, task_id: str) -> list[KnownBoard]:
     counts = exists().where(and_(c.board == boards.c.id, c.status == COUNTS))
     statement = select(boards, last.label("last"), counts.label("measured")).where(boards.c.task_id == task_id)
     found = [
-        KnownBoard(board=_key(row), last=row.last, measured=bool(row.measured))
-        for row in connection.execute(statement)
+        KnownBoard(board=_key(row), last=row.last, measured=bool(row.measured)) for row in connection.execute(statement)
     ]
     return sorted(found, key=lambda one: (_age(one), one.board.id))
 
@@ -69,15 +68,11 @@ def choose(
     return next((one.board for one in others), next(iter(here), None))
 
 
-def board_of_result(connection: Connection, run_key: str) -> str | None:
-    """The id of the board that a result stands on; None where there is no such result."""
-    return connection.execute(select(results.c.board).where(results.c.run_key == run_key)).scalar()
-
-
-def on_board(connection: Connection, board: str, run_keys: Collection[str]) -> set[str]:
-    """Those of these results that stand on a board, by their run keys."""
+def boards_of_results(connection: Connection, run_keys: Collection[str]) -> dict[str, str]:
+    """The id of the board of each of these results, by run key; those that there are not have none."""
     c = results.c
-    return set(connection.execute(select(c.run_key).where(c.board == board, c.run_key.in_(run_keys))).scalars())
+    found = connection.execute(select(c.run_key, c.board).where(c.run_key.in_(run_keys)))
+    return {row.run_key: row.board for row in found}
 
 
 def summaries(connection: Connection) -> list[BoardSummary]:

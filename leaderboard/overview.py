@@ -69,7 +69,7 @@ def best_of_session(connection: Connection, session_id: str) -> int | None:
     order = list(RunnerClass)
     board = min(found, key=lambda row: (order.index(RunnerClass(row.runner_class)), -row.test)).board
     metric = columns_at(connection, board).primary_metric
-    ranked = []
+    ranked: list[tuple[bool, bool, float, int, int]] = []
     for row in found:
         if row.board != board:
             continue

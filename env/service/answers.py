@@ -27,6 +27,7 @@ from env.lifecycle.progress import Progress
 from env.service.live import LiveSession
 from env.service.workspace import Workspace
 from env.store.model import Run, Session, Step, Test, tests_left
+from leaderboard.board import RunnerClass
 from leaderboard.column_types import time_text
 from leaderboard.model import RecordedResult
 from leaderboard.naming import MORE_COMPUTE, metric_column
@@ -113,6 +114,8 @@ def _test_brief(test: Test) -> TestBrief:
         created_at=time_text(test.created_at),
         started_at=None if test.started_at is None else time_text(test.started_at),
         ended_at=None if test.ended_at is None else time_text(test.ended_at),
+        runner=test.runner,
+        mark="" if test.started_at is None else RunnerClass.of(test.runner).mark,
     )
 
 
@@ -188,6 +191,14 @@ def result_view(entry: RecordedResult, *, with_code: bool) -> StoredResult:
         compute=result.compute,
         certified=result.certified,
         certified_error=result.certified_error,
+        board=result.board.id,
+        runner_class=result.origin.runner_class.value,
+        mark=result.origin.runner_class.mark,
+        runner=result.origin.runner,
+        image=result.origin.image,
+        training_data=result.origin.training_data,
+        heldout_data=result.origin.heldout_data,
+        reserve_data=result.origin.reserve_data,
         labels=Labels(
             template_unmodified=result.template_unmodified,
             duplicate_of=entry.duplicate_of,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
+from leaderboard.board import BoardKey
 from leaderboard.curve import Curve
 from leaderboard.model import RESULT_STATUSES
 from leaderboard.naming import COUNTS
@@ -55,22 +56,29 @@ def task_page(
     task: TaskDetails,
     table: Table,
     query: BoardAddress,
-    scales: Sequence[str],
+    choices: Sequence[BoardKey],
+    here: Sequence[BoardKey],
     baselines: Sequence[Standing],
     curves: Sequence[NamedCurve],
+    elsewhere: int = 0,
     scoring: str = "",
 ) -> str:
     """The page as HTML.
 
-    `scales` are those to choose from, `curves` those of the runs that the query names; `scoring` says what scores mean.
+    `choices` are the boards to choose from, `here` those of the service's own results, `curves` those of the runs that
+    the query names, but for `elsewhere` that stand on other boards; `scoring` says what scores mean.
     """
+    query = replace(query, board=None if table.board is None else table.board.id, scale=None)
     board = board_view(table, query)
     return render(
         "task.html",
         task=task,
         board=board,
         query=query,
-        scales=scales,
+        key=table.board,
+        choices=choices,
+        here=here,
+        elsewhere=elsewhere,
         statuses=RESULT_STATUSES,
         baselines=baselines,
         curves=curves,

@@ -1,0 +1,31 @@
+"""The boards that results of this service stand on now: by its runner, its data folder and its tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from env.lifecycle.record import data_digests
+from leaderboard.board import BoardKey, RunnerClass, data_key
+from tasks.model import Task
+
+
+class Here:
+    """What this service runs with."""
+
+    def __init__(self, runner: str, data_dir: Path | None) -> None:
+        """`runner` by its name; `data_dir` is None where nothing is really trained."""
+        self._runner_class = RunnerClass.of(runner)
+        self._data_dir = data_dir
+
+    def boards(self, task: Task) -> tuple[BoardKey, ...]:
+        """Of a task's present version, one for each scale, from small to large."""
+        return tuple(
+            BoardKey(
+                task_id=task.id,
+                task_version=task.version,
+                scale=scale.name,
+                data=data_key(data_digests(scale, self._data_dir)),
+                runner_class=self._runner_class,
+            )
+            for scale in task.scales.values()
+        )
