@@ -18,7 +18,8 @@ def test_each_scale_of_a_task_is_counted_apart(connection: Connection, add: Call
     add(2)
     add(1, session_id="t")
     add(1, session_id="u", scale="smoke", metrics={"val_loss_gpt-smoke": 3.1})
-    seen = {(one.task_id, one.scale): (one.tests, one.sessions, one.metric) for one in overviews(connection)}
+    found = overviews(connection)
+    seen = {(one.board.task_id, one.board.scale): (one.tests, one.sessions, one.metric) for one in found}
     assert seen == {("task", "gpt-345m"): (3, 2, LOSS), ("task", "smoke"): (1, 1, "val_loss_gpt-smoke")}
 
 
@@ -67,9 +68,9 @@ def test_baselines_count_without_a_submission_and_each_by_its_best(
     for number, (agent, loss) in enumerate([("baseline:x", 2.5), ("baseline:x", 2.4), ("baseline:y", 2.45)]):
         add(1, session_id=f"s{number}", agent=agent, metrics={LOSS: loss})
     add(1, session_id="z", agent="baselines-are-mine", metrics={LOSS: 0.1})
-    found = baselines(connection, "task", "gpt-345m", LOSS)
-    assert [(one.agent, one.value) for one in found] == [("baseline:x", 2.4), ("baseline:y", 2.45)]
     (one,) = overviews(connection)
+    found = baselines(connection, one.board.id, LOSS)
+    assert [(one.agent, one.value) for one in found] == [("baseline:x", 2.4), ("baseline:y", 2.45)]
     assert one.baseline == found[0]
     assert one.best is None
 
@@ -77,7 +78,8 @@ def test_baselines_count_without_a_submission_and_each_by_its_best(
 def test_only_so_many_baselines_are_named(connection: Connection, add: Callable[..., Any]) -> None:
     for number in range(MAX_BASELINES + 3):
         add(1, session_id=f"s{number}", agent=f"baseline:{number}", metrics={LOSS: 2 + number / 100})
-    assert len(baselines(connection, "task", "gpt-345m", LOSS)) == MAX_BASELINES
+    (one,) = overviews(connection)
+    assert len(baselines(connection, one.board.id, LOSS)) == MAX_BASELINES
 
 
 def test_a_task_without_measurements_has_no_best(connection: Connection, add: Callable[..., Any]) -> None:
