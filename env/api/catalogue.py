@@ -166,7 +166,7 @@ class Leaderboard(Body):
     """A page of one board's rows."""
 
     task_id: str
-    board: BoardFacts | None = Field(description="Null for a task that has no scales and no results.")
+    board: BoardFacts | None = Field(None, description="Null for a task that has no scales and no results.")
     columns: tuple[str, ...]
     metric_columns: tuple[str, ...]
     rows: tuple[Row, ...]

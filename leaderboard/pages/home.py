@@ -49,6 +49,7 @@ def home_page(tasks: Sequence[TaskEntry], overviews: Sequence[tuple[Overview, bo
         tasks=entries,
         by_task=by_task,
         tests=sum(one.tests for one, _ in overviews),
+        invented=sum(one.tests for one, _ in overviews if one.board.runner_class is RunnerClass.FAKE),
         sessions=sum(one.sessions for one, _ in overviews),
     )
 

@@ -226,6 +226,7 @@ def test_every_table_is_of_one_board_and_json_csv_and_page_agree(client: httpx.C
 
 def test_only_what_succeeded_wins_and_every_headline_is_the_same(client: httpx.Client, played: Played) -> None:
     home = client.get("/").text
+    assert "(2 of them with invented results)" in home
     for name, board in played.ids.items():
         final = client.get(f"/v1/leaderboards/{TASK}", params={"board": board}).json()["rows"]
         first = next(row for row in final if not row["agent"].startswith("baseline:"))
