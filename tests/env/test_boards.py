@@ -19,18 +19,21 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from env.lifecycle.record import data_digests, result_of
 from env.store.engine import open_database
 from env.store.model import Run, Session, Status, Submission, Test
 from env.store.store import Store
+from env.store.tables import tests
 from leaderboard import writing
 from leaderboard.model import Result
 from runner.data import prepare_smoke
 from runner.metrics import TrainMetrics
 from tasks.load import find_tasks
 from tasks.model import Task
-from tests.support.service import TASK, Serve, Server
+from tests.support.service import TASK, Agent, Serve, Server
+from tests.support.waiting import until
 
 START = datetime(2026, 11, 3, 12, tzinfo=UTC)
 FAKE, PLAIN, LOST = "invented by the fake runner", "run without a sandbox", "runner not recorded"
@@ -325,18 +328,57 @@ def test_an_unknown_board_and_one_of_another_scale_are_refused(client: httpx.Cli
         assert "no board" in html.unescape(page.text)
 
 
-def test_a_test_does_not_go_on_with_another_runner(serve: Serve, played: Played) -> None:
+def test_a_test_goes_on_only_with_the_runner_and_the_data_it_was_started_with(serve: Serve, played: Played) -> None:
     server = serve("--runner", "fake")
-    agent = server.open(scale="smoke")
-    agent.call("edit", {"start_line": 246, "end_line": 246, "content": "    # fake: hang"})
-    agent.post("/test")
-    first: dict[str, Any] = agent.get("/tests/1?wait=1").json()
-    assert (first["status"], first["runner"], first["mark"]) == ("running", "fake", FAKE)
-    server.kill()
     database = ("--db", server.database) if "--db" in server.arguments else ()
+    agents = [server.open(scale="smoke") for _ in range(2)]
+
+    def started(agent: Agent) -> None:
+        agent.call("edit", {"start_line": 246, "end_line": 246, "content": "    # fake: hang"})
+        agent.post("/test")
+        until(lambda: agent.get("/tests/1?wait=1").json()["status"] == "running", 60)
+
+    started(agents[0])
+    seen: dict[str, Any] = agents[0].get("/tests/1").json()
+    assert (seen["runner"], seen["mark"]) == ("fake", FAKE)
+    server.kill()
+    server.start()
+    until(lambda: agents[0].get("/tests/1?wait=1").json()["status"] == "running", 60)
+    server.kill()
     server.arguments = ("--runner", "local", "--data", str(played.data["a"]), *database)
     server.start()
-    seen = agent.result(1)
+    seen = agents[0].result(1)
     assert (seen["status"], seen["refunded"], seen["runner"]) == ("infra_failed", True, "fake")
+    server.kill()
+    server.arguments = ("--runner", "fake", *database)
+    server.start()
+    started(agents[1])
+    server.kill()
+    engine = open_database(server.database)
+    with engine.begin() as conn:
+        other = data_digests(find_tasks(())[TASK].task.scales["smoke"], played.data["b"])
+        conn.execute(update(tests).where(tests.c.session_id == agents[1].id).values(data=other))
+    engine.dispose()
+    server.start()
+    assert agents[1].result(1)["status"] == "infra_failed"
     with server.client() as client:
         assert client.get(f"/v1/leaderboards/{TASK}?final=false").json()["total"] == 0
+
+
+def test_data_that_changed_under_a_test_is_not_named(tmp_path: Path) -> None:
+    task, folders = find_tasks(())[TASK].task, {"a": tmp_path}
+    prepare_smoke(tmp_path)
+    engine = open_database(f"sqlite:///{tmp_path / 'x.db'}")
+    row = Row(agent="a", board="", loss=2.0)
+    before = stored(Store(engine), task, 1, row, folders)
+    with Store(engine).begin() as conn:
+        session, test = (Store(engine).session(conn, before.session_id), Store(engine).test(conn, before.session_id, 1))
+    engine.dispose()
+    assert session is not None
+    assert test is not None
+    assert result_of(session, test, {}, data_dir=tmp_path).board == before.board
+    meta = tmp_path / "smoke" / "heldout" / "meta.json"
+    meta.write_text(meta.read_text().replace('.jsonl": "', '.jsonl": "0', 1))
+    changed = result_of(session, test, {}, data_dir=tmp_path)
+    assert (changed.origin.data, changed.origin.heldout_data) == (None, None)
+    assert before.origin.data is not None
