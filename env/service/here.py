@@ -6,7 +6,7 @@ from pathlib import Path
 
 from env.lifecycle.record import data_digests
 from leaderboard.board import BoardKey, RunnerClass, data_key
-from tasks.model import Task
+from tasks.model import Scale, Task
 
 
 class Here:
@@ -18,14 +18,15 @@ class Here:
         self._data_dir = data_dir
 
     def boards(self, task: Task) -> tuple[BoardKey, ...]:
-        """Of a task's present version, one for each scale, from small to large."""
-        return tuple(
-            BoardKey(
-                task_id=task.id,
-                task_version=task.version,
-                scale=scale.name,
-                data=data_key(data_digests(scale, self._data_dir)),
-                runner_class=self._runner_class,
-            )
-            for scale in task.scales.values()
+        """Of this version of a task, one for each scale, from small to large."""
+        return tuple(self.board(task, scale) for scale in task.scales.values())
+
+    def board(self, task: Task, scale: Scale) -> BoardKey:
+        """Where a result of this version of a task at one of its scales would stand."""
+        return BoardKey(
+            task_id=task.id,
+            task_version=task.version,
+            scale=scale.name,
+            data=data_key(data_digests(scale, self._data_dir)),
+            runner_class=self._runner_class,
         )
