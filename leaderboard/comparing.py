@@ -42,19 +42,19 @@ class BoardEntries:
         return None if entry is None or self.metric is None else compare(entry, self.baselines, self.noise, self.metric)
 
 
-def board_entries(connection: Connection, task_id: str, scale: str, codes: Iterable[str] = ()) -> BoardEntries:
-    """The entries of the baselines of a task at a scale, and of these codes there, by their SHA-256."""
-    metric = columns_at(connection, task_id, scale).primary_metric
+def board_entries(connection: Connection, board: str, codes: Iterable[str] = ()) -> BoardEntries:
+    """The entries of the baselines of a board, by its id, and of these codes there, by their SHA-256."""
+    metric = columns_at(connection, board).primary_metric
     if metric is None:
         return BoardEntries(metric=None, by_code={}, baselines=(), noise=None)
     c = results.c
-    here = select(c.code_sha256).where(c.task_id == task_id, c.scale == scale)
+    here = select(c.code_sha256).where(c.board == board)
     known = here.where(of_baselines()).union(here.where(c.template_unmodified.is_(True)))
     wanted = sorted({*connection.execute(known).scalars(), *codes})
     rows = [
         row
         for start in range(0, len(wanted), _AT_ONCE)
-        for row in _rows(connection, task_id, scale, metric, c.code_sha256.in_(wanted[start : start + _AT_ONCE]))
+        for row in _rows(connection, board, metric, c.code_sha256.in_(wanted[start : start + _AT_ONCE]))
     ]
     found = entries(rows)
     return BoardEntries(
@@ -68,15 +68,15 @@ def board_entries(connection: Connection, task_id: str, scale: str, codes: Itera
 def boards_of(connection: Connection, run_keys: Sequence[str]) -> Mapping[str, tuple[BoardEntries, str]]:
     """By run key of those results that succeeded, the entries of their board and the SHA-256 of their code."""
     c = results.c
-    by_board: defaultdict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    by_board: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for start in range(0, len(run_keys), _AT_ONCE):
         of_these = and_(c.run_key.in_(run_keys[start : start + _AT_ONCE]), c.status == COUNTS)
-        for row in connection.execute(select(c.run_key, c.task_id, c.scale, c.code_sha256).where(of_these)):
-            by_board[row.task_id, row.scale][row.run_key] = row.code_sha256
+        for row in connection.execute(select(c.run_key, c.board, c.code_sha256).where(of_these)):
+            by_board[row.board][row.run_key] = row.code_sha256
     found: dict[str, tuple[BoardEntries, str]] = {}
-    for (task_id, scale), codes in by_board.items():
-        board = board_entries(connection, task_id, scale, codes.values())
-        found |= {run_key: (board, code) for run_key, code in codes.items()}
+    for board, codes in by_board.items():
+        read = board_entries(connection, board, codes.values())
+        found |= {run_key: (read, code) for run_key, code in codes.items()}
     return found
 
 
@@ -104,21 +104,16 @@ def _cells(board: BoardEntries, code_sha256: str) -> Mapping[str, Cell]:
     return dict(zip(COMPARED_COLUMNS, values, strict=True))
 
 
-def _rows(
-    connection: Connection, task_id: str, scale: str, metric: str, which: ColumnElement[bool]
-) -> Iterable[EntryRow]:
+def _rows(connection: Connection, board: str, metric: str, which: ColumnElement[bool]) -> Iterable[EntryRow]:
     c, value = results.c, result_values.c
     theirs = or_(c.confirms.is_not(None), of_baselines())
     place = func.row_number().over(
         partition_by=(c.code_sha256, c.seed, c.status), order_by=(~theirs, c.finished_at, c.run_key)
     )
     # Computed, so that SQLite takes the index of the codes: by that of the board it would read all of it.
-    here = (func.coalesce(c.task_id, "") == task_id, func.coalesce(c.scale, "") == scale)
-    near = select(results, place.label("place")).where(*here, which).subquery("near")
+    near = select(results, place.label("place")).where(func.coalesce(c.board, "") == board, which).subquery("near")
     first, of_session = near.c, results.alias("of_session").c
-    chosen_from = select(func.count()).where(
-        of_session.task_id == first.task_id, of_session.scale == first.scale, of_session.session_id == first.session_id
-    )
+    chosen_from = select(func.count()).where(of_session.board == first.board, of_session.session_id == first.session_id)
     measured = and_(value.run_key == first.run_key, value.kind == METRIC, value.name == metric)
     statement = (
         select(near, value.value, chosen_from.scalar_subquery().label("chosen_from"))

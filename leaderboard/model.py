@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from leaderboard.board import BoardKey, Origin
 from leaderboard.comparison import Comparison
 
 RESULT_STATUSES = ("succeeded", "failed", "diverged", "rejected", "timed_out", "cancelled")
@@ -61,6 +62,22 @@ class Result:
         files = json.dumps(sorted(self.code.items()), ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(files.encode()).hexdigest()
 
+    @property
+    def origin(self) -> Origin:
+        """Where its numbers come from, by its record."""
+        return Origin.of(self.record)
+
+    @property
+    def board(self) -> BoardKey:
+        """The board it stands on: what it may be compared with."""
+        return BoardKey(
+            task_id=self.task_id,
+            task_version=self.task_version,
+            scale=self.scale,
+            data=self.origin.data,
+            runner_class=self.origin.runner_class,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedResult:
@@ -68,7 +85,7 @@ class RecordedResult:
 
     result: Result
     duplicate_of: str | None
-    """Run key of the first result recorded before it of the same code, task version and scale, whoever's it is."""
+    """Run key of the first result recorded before it of the same code on the same board, whoever's it is."""
     is_final: bool
     """Whether its session submitted it."""
     auto_submitted: bool

@@ -52,6 +52,10 @@ class TestBrief(Body):
     created_at: str
     started_at: str | None
     ended_at: str | None
+    runner: str | None = Field(
+        None, description="`docker`, `local` or `fake`; null before the start, and where it was not recorded."
+    )
+    mark: str = Field("", description="What has to be said beside its numbers; empty for those from sandboxes.")
 
 
 class Point(Body):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from functools import wraps
 from typing import Any
 
@@ -22,7 +21,7 @@ from leaderboard.pages.assets import PREFIX, assets, version
 from leaderboard.pages.home import TaskEntry, home_page
 from leaderboard.pages.notices import error_page, locked_page
 from leaderboard.pages.task import NamedCurve, TaskDetails, task_page
-from leaderboard.table import QueryError
+from leaderboard.table import QueryError, UnknownBoard
 from tasks.model import Task
 
 # Nothing but what this service itself serves, and no script in a page's text: what agents wrote stays text.
@@ -96,7 +95,8 @@ def _with_refusals(page: Page) -> Page:
         try:
             response: Response = await page(*arguments, **named)
         except QueryError as error:
-            response = _html(error_page(422, f"{error}."), 422)
+            status = 404 if isinstance(error, UnknownBoard) else 422
+            response = _html(error_page(status, f"{error}."), status)
         except Refusal as refusal:
             status = STATUS[refusal.kind]
             response = _html(error_page(status, refusal.message), status)
@@ -130,15 +130,16 @@ def _html(text: str, status: int = 200, *, private: bool = False) -> Response:
 def _task_page(known: Task, query: BoardAddress, boards: LeaderboardReader) -> Response:
     board = boards.task_board(known.id, query.query(), query.runs)
     curves = [NamedCurve(run_key, run_key, curve) for run_key, curve in board.curves.items()]
-    query = replace(query, scale=board.scale)
     return _html(
         task_page(
             _details(known),
             board.table,
             query,
-            board.scales,
+            board.choices,
+            board.here,
             board.baselines,
             curves,
+            board.elsewhere,
             board.scoring,
             board.comparison,
             board.noise,

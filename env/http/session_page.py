@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from env.api.sessions import StepView, TestView
 from env.service.history import FileChange, SessionHistory, StepHistory, TestHistory
+from leaderboard.board import BoardKey
 from leaderboard.model import RecordedResult
 from leaderboard.naming import MORE_COMPUTE
 from leaderboard.pages.difference import Difference, difference
@@ -36,6 +37,10 @@ class ShownTest:
     view: TestView
     run_key: str
     labels: tuple[str, ...]
+    board: BoardKey | None
+    """The board that its row stands on; None where it has no row."""
+    mark: str
+    """What has to be said beside its numbers while it has no row."""
     differences: tuple[Difference, ...]
     record: RecordView | None
     """The integrity record of its row on the leaderboard; None where it has no row."""
@@ -80,6 +85,8 @@ def _test(test: TestHistory) -> ShownTest:
         view=test.view,
         run_key=test.run_key,
         labels=() if recorded is None else tuple(_labels(recorded)),
+        board=None if recorded is None else recorded.result.board,
+        mark=test.view.mark,
         differences=_differences(test.changes),
         record=None if recorded is None else record_view(recorded.result.record),
     )

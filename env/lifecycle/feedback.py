@@ -9,6 +9,7 @@ from itertools import groupby
 from env.api.sessions import TestView
 from env.lifecycle.rejection import rejection
 from env.store.model import MAX_INFRA_FAILURES, Run, Status, Test
+from leaderboard.board import RunnerClass
 from leaderboard.naming import elapsed_column, metric_column
 
 LAST_STEPS = 5
@@ -145,13 +146,18 @@ def results(test: Test) -> str:
 
 
 def saved(test: Test) -> str:
-    """The line that says what the leaderboard got: metrics and elapsed seconds of every stage."""
+    """The line that says what the leaderboard got: metrics and elapsed seconds of every stage.
+
+    A second one marks figures that are not from a sandbox.
+    """
     values: dict[str, float | int] = {}
     for label, runs in groupby(test.runs, key=lambda run: run.label):
         stage = list(runs)
         values |= {metric_column(name, label): round(value, 4) for name, value in stage_metrics(stage).items()}
         values[elapsed_column(label)] = round(sum(run.elapsed_s for run in stage))
-    return f"[Leaderboard] Results saved: {values}"
+    line = f"[Leaderboard] Results saved: {values}"
+    mark = "" if test.runner is None else RunnerClass.of(test.runner).mark
+    return f"{line}\n[NOTE] {mark.capitalize()}: these figures compare with none from a sandbox." if mark else line
 
 
 def stage_metrics(runs: Iterable[Run]) -> dict[str, float]:

@@ -70,7 +70,9 @@ class Lifecycle(TestNews):
         self._attempts = Attempts(runner, self._turns)
         self._returns = DeviceReturns(host, self.wake)
         self._references = References(data_dir, runner, self._turns)
-        self._execution = Execution(store, self._attempts, self._references, clock, self._watcher, data_dir)
+        self._execution = Execution(
+            store, self._attempts, self._references, clock, self._watcher, runner.name, data_dir
+        )
         self._set_aside: set[tuple[str, int]] = set()
         """Tests that can be neither handled nor ended, until a restart."""
         self._live: dict[tuple[str, int], Progress] = {}
@@ -202,6 +204,7 @@ class Lifecycle(TestNews):
                 full.add(pool)
                 return
             test = replace(test, status=Status.RUNNING, started_at=self._clock(), devices=devices)
+            test = self._execution.with_origin(session, test)
         try:
             if waited:
                 with self._store.begin() as conn:

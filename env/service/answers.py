@@ -30,6 +30,7 @@ from env.service.live import LiveSession
 from env.service.workspace import Workspace
 from env.store.confirmations import Confirmation
 from env.store.model import Run, Session, Step, Test, tests_left
+from leaderboard.board import RunnerClass
 from leaderboard.column_types import time_text
 from leaderboard.comparison import Comparison
 from leaderboard.model import RecordedResult
@@ -129,6 +130,8 @@ def _test_brief(test: Test) -> TestBrief:
         created_at=time_text(test.created_at),
         started_at=None if test.started_at is None else time_text(test.started_at),
         ended_at=None if test.ended_at is None else time_text(test.ended_at),
+        runner=test.runner,
+        mark="" if test.started_at is None else RunnerClass.of(test.runner).mark,
     )
 
 
@@ -206,6 +209,14 @@ def result_view(entry: RecordedResult, *, with_code: bool) -> StoredResult:
         certified_error=result.certified_error,
         confirms=result.confirms,
         comparison=comparison_view(entry.comparison),
+        board=result.board.id,
+        runner_class=result.origin.runner_class.value,
+        mark=result.origin.runner_class.mark,
+        runner=result.origin.runner,
+        image=result.origin.image,
+        training_data=result.origin.training_data,
+        heldout_data=result.origin.heldout_data,
+        reserve_data=result.origin.reserve_data,
         labels=Labels(
             template_unmodified=result.template_unmodified,
             duplicate_of=entry.duplicate_of,

@@ -14,6 +14,7 @@ from env.lifecycle.loop import Lifecycle
 from env.lifecycle.plan import on_gpus
 from env.service.access import Access, sha256
 from env.service.answers import confirmation_views
+from env.service.here import Here
 from env.service.live import LiveSessions
 from env.store.confirmations import confirmations_by, seeds_had, under_way
 from env.store.model import Ending, Session, Status, Step, Test
@@ -39,7 +40,7 @@ class Confirming:
         access: Access,
         new_id: Callable[[], str],
         clock: Callable[[], datetime],
-        runner: str,
+        here: Here,
         *,
         further: int = 0,
         take_up: Callable[[str], None] = lambda _: None,
@@ -53,7 +54,7 @@ class Confirming:
         self._access = access
         self._new_id = new_id
         self._clock = clock
-        self._runner = runner
+        self._here = here
         self._further = further
         self._take_up = take_up
 
@@ -68,16 +69,17 @@ class Confirming:
         with self._store.begin() as conn:
             recorded = reading.entry(conn, test.run_key)
             assert recorded is not None, "what was submitted has a row"
-            ran_by = recorded.result.record.get("machine", {}).get("runner", self._runner)
-            if ran_by != self._runner:
+            here = self._here.board(session.task, session.size)
+            if recorded.result.board != here:
                 raise Refusal(
                     Kind.CONFLICT,
-                    "other_runner",
-                    f"Test {test.run_key} was run by the runner '{ran_by}', and this one is '{self._runner}': their "
-                    "results share no board.",
+                    "other_board",
+                    f"Test {test.run_key} stands on a board of results by a {recorded.result.board.runner_class.value} "
+                    f"runner, and what runs now would stand on one by a {here.runner_class.value} runner, or of other "
+                    "data: they cannot be compared.",
                 )
-            code = recorded.result.code_sha256
-            had = seeds_had(conn, session.task.version, session.size.name, code)
+            of_code = (here.id, recorded.result.code_sha256)
+            had = seeds_had(conn, *of_code)
             there = [f"{seed} (result {had[seed]})" for seed in seeds if seed in had]
             if there:
                 raise Refusal(
@@ -85,7 +87,7 @@ class Confirming:
                     "seed_there",
                     f"This code has been run already at seed {', '.join(there)}. A seed counts once: name others.",
                 )
-            waiting = under_way(conn, session.task.version, session.size.name, code)
+            waiting = under_way(conn, *of_code)
             waiting |= self.queue(conn, session, test, [seed for seed in seeds if seed not in waiting])
         for seed in seeds:
             self._take_up(waiting[seed])
@@ -103,7 +105,7 @@ class Confirming:
         base, recorded = session.size.seed, reading.entry(conn, test.run_key)
         if base is None or recorded is None or on_gpus(session.size):
             return []
-        of_code = (session.task.version, session.size.name, recorded.result.code_sha256)
+        of_code = (recorded.result.board.id, recorded.result.code_sha256)
         had = seeds_had(conn, *of_code).keys() | under_way(conn, *of_code).keys()
         return [seed for seed in range(base + 1, base + 1 + self._further) if seed not in had]
 

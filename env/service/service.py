@@ -21,6 +21,7 @@ from env.service.catalogue import Catalogue
 from env.service.checks import Checks
 from env.service.closing import DEFAULT_PATIENCE, Closing, SessionPatience
 from env.service.confirming import Confirming
+from env.service.here import Here
 from env.service.history import History
 from env.service.live import LiveSessions
 from env.service.opening import Opening
@@ -144,7 +145,7 @@ def build(
     anchors = anchors or {}
     catalogue = Catalogue(tasks, anchors)
     snapshots = Snapshots(engine, lease)
-    boards = LeaderboardReader(store, tasks, catalogue, snapshots)
+    boards = LeaderboardReader(store, tasks, catalogue, snapshots, Here(runner.name, settings.data_dir))
     for scale, each in (item for of_task in anchors.values() for item in of_task.items()):
         boards.adopt(scale, each)
     access = Access(read_secret(settings.state_dir), settings.keys)
@@ -178,7 +179,7 @@ def build(
         access,
         new_id,
         clock,
-        runner.name,
+        Here(runner.name, settings.data_dir),
         further=settings.confirmations,
         take_up=own.add,
     )

@@ -32,10 +32,10 @@ def confirmations_by(conn: Connection, session_ids: Iterable[str]) -> list[Confi
     return _read(conn, sessions.c.id.in_(list(session_ids)))
 
 
-def seeds_had(conn: Connection, task_version: str, scale: str, code_sha256: str) -> dict[int, str]:
-    """The seeds at which a code has a result that says something, and the run key of the first of each."""
+def seeds_had(conn: Connection, board: str, code_sha256: str) -> dict[int, str]:
+    """The seeds at which a code has a result on a board that says something, and the run key of the first of each."""
     c = results.c
-    of_code = (c.code_sha256 == code_sha256, c.task_version == task_version, c.scale == scale)
+    of_code = (c.code_sha256 == code_sha256, c.board == board)
     found = select(c.seed, c.run_key).where(*of_code, c.seed.is_not(None), c.status != Status.CANCELLED.value)
     by_seed: dict[int, str] = {}
     for row in conn.execute(found.order_by(c.finished_at, c.run_key)):
@@ -43,10 +43,10 @@ def seeds_had(conn: Connection, task_version: str, scale: str, code_sha256: str)
     return by_seed
 
 
-def under_way(conn: Connection, task_version: str, scale: str, code_sha256: str) -> dict[int, str]:
-    """The seeds at which a code waits or runs to be confirmed, and the ids of the sessions that do it."""
+def under_way(conn: Connection, board: str, code_sha256: str) -> dict[int, str]:
+    """The seeds at which a code of a board waits or runs to be confirmed, and the ids of the sessions that do it."""
     c, r = sessions.c, results.c
-    of_code = (r.code_sha256 == code_sha256, r.task_version == task_version, r.scale == scale)
+    of_code = (r.code_sha256 == code_sha256, r.board == board)
     waits = tests.c.status.in_([status.value for status in Status if not status.final])
     found = select(c.id, c.seed).join(tests, tests.c.session_id == c.id).join(results, r.run_key == c.confirms)
     return {row.seed: row.id for row in conn.execute(found.where(*of_code, waits))}

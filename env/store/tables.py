@@ -87,6 +87,9 @@ tests = Table(
     Column("devices", CompactJson, nullable=False),
     # Among those of all sessions, in the order they were bought: clocks may be set back.
     Column("number", Integer),
+    # What it was started with; null before, and where it was not recorded.
+    Column("runner", String(64)),
+    Column("data", CompactJson),
     Index("tests_by_status", "status", "created_at"),
     Index("tests_by_number", "number"),
 )

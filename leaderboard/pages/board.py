@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Literal
 
 from leaderboard import naming
+from leaderboard.board import RunnerClass
 from leaderboard.comparison import mean_text
 from leaderboard.pages import figures
 from leaderboard.pages.address import PAGE_ROWS, BoardAddress
@@ -15,6 +16,7 @@ from leaderboard.table import COMPARED_COLUMNS, Cell, Table
 
 _OWN = (
     *("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score", "run_key"),
+    *("board", "task_version", "runner_class", "runner", "image", "training_data", "heldout_data", "reserve_data"),
     *("confirms", *COMPARED_COLUMNS),
 )
 """Columns with a place of their own in the page's table, or none at all."""
@@ -198,7 +200,8 @@ def _entry(row: Mapping[str, Cell]) -> str:
 
 
 def _labels(row: Mapping[str, Cell]) -> tuple[str, ...]:
-    labels = [title for name, title in _LABELS.items() if row.get(name)]
+    mark = RunnerClass(str(row["runner_class"])).mark
+    labels = [mark] * bool(mark) + [title for name, title in _LABELS.items() if row.get(name)]
     compute = row.get("compute")
     if isinstance(compute, int | float) and compute > naming.MORE_COMPUTE:
         labels.append("more compute")

@@ -187,7 +187,7 @@ def test_without_a_service_it_is_done_to_the_end(serve: Serve) -> None:
     ]
     other = confirm_here(server, agent.id, "--seeds", "52", "--runner", "local")
     assert other.returncode == 1
-    assert "run by the runner 'fake', and this one is 'local'" in other.stderr
+    assert "stands on a board of results by a fake runner" in other.stderr
     server.start()
     assert {row["seed"] for row in rows(server) if row["confirms"]} == {50, 51}
 

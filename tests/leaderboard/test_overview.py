@@ -20,7 +20,8 @@ def test_each_scale_of_a_task_is_counted_apart(connection: Connection, add: Call
     add(2)
     add(1, session_id="t")
     add(1, session_id="u", scale="smoke", metrics={"val_loss_gpt-smoke": 3.1})
-    seen = {(one.task_id, one.scale): (one.tests, one.sessions, one.metric) for one in overviews(connection)}
+    found = overviews(connection)
+    seen = {(one.board.task_id, one.board.scale): (one.tests, one.sessions, one.metric) for one in found}
     assert seen == {("task", "gpt-345m"): (3, 2, LOSS), ("task", "smoke"): (1, 1, "val_loss_gpt-smoke")}
 
 
@@ -69,9 +70,9 @@ def test_baselines_count_without_a_submission_and_each_by_its_mean(
     for number, (agent, loss) in enumerate([("baseline:x", 2.5), ("baseline:x", 2.3), ("baseline:y", 2.35)]):
         add(1, session_id=f"s{number}", agent=agent, seed=number, metrics={LOSS: loss}, code={"a": agent})
     add(1, session_id="z", agent="baselines-are-mine", metrics={LOSS: 0.1})
-    found = baselines(board_entries(connection, "task", "gpt-345m"))
-    assert [(one.agent, one.value) for one in found] == [("baseline:y", 2.35), ("baseline:x", pytest.approx(2.4))]
     (one,) = overviews(connection)
+    found = baselines(board_entries(connection, one.board.id))
+    assert [(one.agent, one.value) for one in found] == [("baseline:y", 2.35), ("baseline:x", pytest.approx(2.4))]
     assert one.baseline == found[0]
     assert one.best is None
 
@@ -80,7 +81,8 @@ def test_only_so_many_baselines_are_named(connection: Connection, add: Callable[
     for number in range(MAX_BASELINES + 3):
         loss, code = 2 + number / 100, {"a": str(number)}
         add(1, session_id=f"s{number}", agent=f"baseline:{number}", metrics={LOSS: loss}, code=code)
-    assert len(baselines(board_entries(connection, "task", "gpt-345m"))) == MAX_BASELINES
+    (one,) = overviews(connection)
+    assert len(baselines(board_entries(connection, one.board.id))) == MAX_BASELINES
 
 
 def test_a_task_without_measurements_has_no_best(connection: Connection, add: Callable[..., Any]) -> None:

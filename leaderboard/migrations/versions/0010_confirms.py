@@ -4,11 +4,11 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0010"
-down_revision = "0008"
+down_revision = "0009"
 
 
 def upgrade() -> None:
     op.add_column("results", sa.Column("confirms", sa.String))
-    op.create_index("results_unedited", "results", ["task_id", "scale", "template_unmodified"])
+    op.create_index("results_unedited", "results", ["board", "template_unmodified"])
     if op.get_bind().dialect.name == "postgresql":
         op.execute('ALTER TABLE results ALTER COLUMN confirms TYPE varchar COLLATE "C"')
