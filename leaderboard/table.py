@@ -118,7 +118,6 @@ class BoardSummary:
     board: BoardKey
     rows: int
     sessions: int
-    submissions: int
     last: datetime
     """When its latest result was finished, UTC."""
 

@@ -72,6 +72,7 @@ results = Table(
     Index("results_by_time", "board", "finished_at"),
     Index("results_of_session", "session_id"),
     Index("results_unedited", "board", "template_unmodified"),
+    Index("results_that_confirm", "confirms", "board"),
 )
 """One row per finished test. Rows are added, never changed."""
 

@@ -76,26 +76,28 @@ class LeaderboardReader:
         """Every task that has results, by id, with each of its boards."""
         with self._snapshots.open() as conn:
             found = choosing.summaries(conn)
+            submitted = choosing.submitted(conn)
         return answers.Boards(
             leaderboards=tuple(
-                self._of_task(task_id, list(each)) for task_id, each in groupby(found, lambda one: one.board.task_id)
+                self._of_task(task_id, list(each), submitted)
+                for task_id, each in groupby(found, lambda one: one.board.task_id)
             )
         )
 
-    def _of_task(self, task_id: str, found: Sequence[BoardSummary]) -> answers.Board:
+    def _of_task(self, task_id: str, found: Sequence[BoardSummary], submitted: Mapping[str, int]) -> answers.Board:
         here = self._boards_here(task_id)
         return answers.Board(
             task_id=task_id,
             rows=sum(one.rows for one in found),
             sessions=sum(one.sessions for one in found),
-            submissions=sum(one.submissions for one in found),
+            submissions=sum(submitted.get(one.board.id, 0) for one in found),
             last=iso(max(one.last for one in found)),
             boards=tuple(
                 answers.CountedBoard(
                     **board_facts(one.board, here).to_dict(),
                     rows=one.rows,
                     sessions=one.sessions,
-                    submissions=one.submissions,
+                    submissions=submitted.get(one.board.id, 0),
                     last=iso(one.last),
                 )
                 for one in found

@@ -212,9 +212,10 @@ def test_boards_count_rows_sessions_and_submissions(connection: Connection, add:
     other = add(1, session_id="u", task_id="a-task", submit=True)
     boards = choosing.summaries(connection)
     assert boards == [
-        BoardSummary(board=other.board, rows=1, sessions=1, submissions=1, last=other.finished_at),
-        BoardSummary(board=last.board, rows=3, sessions=2, submissions=1, last=last.finished_at),
+        BoardSummary(board=other.board, rows=1, sessions=1, last=other.finished_at),
+        BoardSummary(board=last.board, rows=3, sessions=2, last=last.finished_at),
     ]
+    assert choosing.submitted(connection) == {other.board.id: 1, last.board.id: 1}
     assert iso(boards[1].last) == "2026-11-03T12:00:09.000Z"
 
 
