@@ -10,6 +10,9 @@ from collections.abc import Iterable
 BASELINE_PREFIX = "baseline:"
 """Agents whose names begin like this are the operator's baselines, and no agents."""
 
+AFTER_BASELINES = BASELINE_PREFIX[:-1] + chr(ord(BASELINE_PREFIX[-1]) + 1)
+"""The first text after all that begin with the prefix: what lies between the two is found by index."""
+
 COUNTS = "succeeded"
 """The only status whose results have a score and a rank, and can be anybody's best. Others are listed after them."""
 

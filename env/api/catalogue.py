@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from env.api.arguments import Tool
-from env.api.base import Body, DeltaNoise, Lines, Score
+from env.api.base import Body, ClassOfRunner, DeltaNoise, Lines, Score
+from env.api.comparisons import ComparisonView, NoiseView
 
 
 class TaskBrief(Body):
@@ -89,12 +90,39 @@ class Tools(Body):
     tools: tuple[Tool, ...]
 
 
+class BoardFacts(Body):
+    """What the rows of one board have in common. Numbers of different boards are not to be compared."""
+
+    id: str = Field(description="For `?board=` in the addresses of leaderboards; it follows from all the rest.")
+    task_version: str
+    scale: str
+    data: str | None = Field(
+        description="One SHA-256 for what its results were trained and measured on; null where that was not recorded, "
+        "and of invented results."
+    )
+    runner_class: ClassOfRunner
+    mark: str = Field(description="What has to be said beside its numbers; empty for those from sandboxes.")
+    here: bool = Field(description="Whether new results of this service stand on it.")
+
+
+class CountedBoard(BoardFacts):
+    """A board with how much is on it."""
+
+    rows: int
+    sessions: int
+    submissions: int
+    last: str
+
+
 class Board(Body):
+    """A task that has results: counts over all its boards, and each of them."""
+
     task_id: str
     rows: int
     sessions: int
     submissions: int
     last: str
+    boards: tuple[CountedBoard, ...] = Field((), description="By scale, the latest first.")
 
 
 class Boards(Body):
@@ -125,16 +153,41 @@ class Row(Body):
     compute: float | None
     certified: float | None
     certified_error: float | None
+    board: str
+    task_version: str
+    runner_class: ClassOfRunner
+    runner: str | None
+    image: str | None
+    training_data: str | None
+    heldout_data: str | None
+    reserve_data: str | None
+    confirms: str | None = Field(None, description="Run key of the result whose code it ran again at another seed.")
+    entry_n: int | None = Field(None, description="How many seeds of its code are counted.")
+    entry_mean: float | None = Field(None, description="Their mean in the column that ranks.")
+    entry_sd: float | None = Field(None, description="Their standard deviation; null for a single seed.")
+    delta: float | None = Field(None, description="That mean less the best baseline's: negative where it is better.")
+    delta_error: float | None = Field(None, description="Standard error of `delta`.")
+    delta_p: float | None = Field(None, description="Its two-sided p.")
+    verdict: str | None = Field(None, description="`better`, `worse` or `not told apart`.")
 
 
 class Leaderboard(Body):
+    """A page of one board's rows."""
+
     task_id: str
+    board: BoardFacts | None = Field(None, description="Null for a task that has no scales and no results.")
     columns: tuple[str, ...]
     metric_columns: tuple[str, ...]
     rows: tuple[Row, ...]
     total: int
     limit: int | None
     offset: int
+    noise: NoiseView | None = Field(
+        None, description="Over seeds, at the scale that the query names; null where no baseline has several."
+    )
+    comparison: ComparisonView | None = Field(
+        None, description="The best submission at the scale that the query names, beside the best baseline there."
+    )
 
 
 class Alive(Body):

@@ -6,7 +6,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ConfigDict, Field
 
-from env.api.base import Body, DeltaNoise, Score
+from env.api.base import Body, ClassOfRunner, DeltaNoise, Score
+from env.api.comparisons import ComparisonView
 
 Record = TypeVar("Record")
 
@@ -16,7 +17,7 @@ CURVE_SOURCE = "self-reported, dev split"
 class Labels(Body):
     template_unmodified: bool = Field(description="The tested files are those that the task gives.")
     duplicate_of: str | None = Field(
-        description="Run key of the first result recorded before with the same code, task version and scale."
+        description="Run key of the first result recorded before with the same code on the same board."
     )
     auto_submitted: bool = Field(description="Submitted for its session, not by it.")
     more_compute: bool = Field(
@@ -155,6 +156,18 @@ class ResultOf(Body, Generic[Record]):
     compute: float | None = Field(None, description="The training's compute as a multiple of the unedited script's.")
     certified: float | None = Field(None, description="The val_loss that an exam on unseen text gives, nats per token.")
     certified_error: float | None = Field(None, description="Its standard error, nats per token.")
+    board: str | None = Field(None, description="Id of the board it stands on; only its numbers compare with these.")
+    runner_class: ClassOfRunner = Field("unknown")
+    mark: str = Field("", description="What has to be said beside these numbers; empty for those from sandboxes.")
+    runner: str | None = Field(None, description="`docker`, `local` or `fake`; null where it was not recorded.")
+    image: str | None = Field(None, description="Id of the image that the code ran in; null where it ran in none.")
+    training_data: str | None = Field(None, description="SHA-256; null where it was not recorded.")
+    heldout_data: str | None = Field(None, description="SHA-256 of what metrics were measured on.")
+    reserve_data: str | None = Field(None, description="SHA-256 of what exam texts were drawn from, if they were.")
+    confirms: str | None = Field(None, description="Run key of the result whose code it ran again at another seed.")
+    comparison: ComparisonView | None = Field(
+        None, description="Its code beside the best baseline; null where there is nothing to compare."
+    )
     labels: Labels
     metrics: dict[str, float | None]
     elapsed: dict[str, float | None]
@@ -170,6 +183,9 @@ class CurveView(Body):
     """What a run said of itself while it trained: shown, never scored. The three arrays are of one length."""
 
     run_key: str
+    board: str | None = Field(None, description="Id of the board that its result stands on.")
+    runner_class: ClassOfRunner = Field("unknown")
+    mark: str = Field("", description="What has to be said beside this curve; empty where it is from a sandbox.")
     source: str = Field(description=f"Always `{CURVE_SOURCE}`.")
     stage: str = Field(description="Label of the training stage; empty when no losses were reported.")
     points: int = Field(description="How many points the run reported; the arrays may hold fewer.")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from env.api.arguments import OpenArguments, Tool
 from env.api.base import Body, Lines
+from env.api.comparisons import ComparisonView
+
+Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
 class OpenSession(OpenArguments):
@@ -49,6 +52,10 @@ class TestBrief(Body):
     created_at: str
     started_at: str | None
     ended_at: str | None
+    runner: str | None = Field(
+        None, description="`docker`, `local` or `fake`; null before the start, and where it was not recorded."
+    )
+    mark: str = Field("", description="What has to be said beside its numbers; empty for those from sandboxes.")
 
 
 class Point(Body):
@@ -99,6 +106,24 @@ class SubmissionView(Body):
     auto_submitted: bool = Field(False, description="Submitted for the session, not by it.")
 
 
+class ConfirmationView(Body):
+    """A submitted test's code at another seed, in a session of its own."""
+
+    session_id: str
+    seed: int
+    status: str = Field(description="Of that session's test #1.")
+
+
+class ConfirmSession(Body):
+    seeds: tuple[Seed, ...] = Field(min_length=1, max_length=100, description="To run the submission again at.")
+    yes: bool = Field(False, description="Also at a scale that takes GPUs.")
+
+
+class Confirmations(Body):
+    run_key: str = Field(description="Of the result that is confirmed.")
+    confirmations: tuple[ConfirmationView, ...]
+
+
 class ClosedView(Body):
     """A session that the service ended, because its agent did not."""
 
@@ -121,6 +146,13 @@ class SessionView(Body):
     tests: tuple[TestBrief, ...]
     submission: SubmissionView | None
     closed: ClosedView | None = None
+    confirms: str | None = Field(
+        None, description="Run key of the submitted test that this session runs again at another seed, for no agent."
+    )
+    confirmations: tuple[ConfirmationView, ...] = Field((), description="Of what it submitted, at further seeds.")
+    comparison: ComparisonView | None = Field(
+        None, description="What it submitted beside the best baseline; null where there is nothing to compare."
+    )
 
 
 class StepView(Body):

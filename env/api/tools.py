@@ -9,6 +9,7 @@ from pydantic import Field
 
 from env.api.base import Body, Lines
 from env.api.catalogue import TaskBrief
+from env.api.comparisons import ComparisonView
 from env.api.refusal import Kind, Refused
 from env.api.sessions import Budget, TestView
 
@@ -61,6 +62,10 @@ class Started(Edited):
 class SubmittedTest(Body):
     n: int
     status: str
+    comparison: ComparisonView | None = Field(
+        None, description="Its code beside the best baseline at this moment; null where there is nothing to compare."
+    )
+    confirmed_at: tuple[int, ...] = Field((), description="The seeds that the service runs it again at, at no cost.")
 
 
 class Submitted(Edited):

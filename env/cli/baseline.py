@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from env.cli.confirm import seed_numbers
 from env.cli.errors import errors, fail
 from env.cli.options import (
     DATA,
@@ -78,7 +79,7 @@ def run_baselines(
     if write and (runner is RunnerName.FAKE or baseline):
         fail("anchors are of all baselines, really run: --write-anchors takes no --baseline and no --runner fake.")
     try:
-        numbers = _seeds(seeds)
+        numbers = seed_numbers(seeds)
         chosen = _chosen(find(options.tasks), task, scale, every=every)
         parts = {found.task.id: _parts(found.task, baseline or [], scale, numbers) for found in chosen}
         service = wire(options, only_own_sessions=True)
@@ -130,15 +131,6 @@ def _write(
     service.boards.adopt(scale, made)
     console.print(f"Anchors written to {file}", markup=False)
     return True
-
-
-def _seeds(text: str) -> list[int]:
-    given = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() and int(part) < 1 << 63 for part in given):
-        raise CannotStart(f"--seeds {text} is no list of whole numbers below 2^63, as in 42,43,44.")
-    if len(set(given)) != len(given):
-        raise CannotStart(f"--seeds {text} names a seed more than once: it would count twice.")
-    return [int(part) for part in given]
 
 
 def _chosen(found: dict[str, Found], task: str | None, scale: str, *, every: bool) -> list[Found]:

@@ -77,6 +77,9 @@ def _session(console: Console, url: str) -> bool:
         template.submit(1)
 
         console.print(_table(client.leaderboard(TASK)))
+        compared = client.result(agent.id, 1).comparison
+        if compared is not None:
+            console.print(f"\n{compared.entry.name}: {compared.headline}", markup=False)
     return all(result.status == "succeeded" for result in results)
 
 
@@ -117,7 +120,8 @@ def _follow(console: Console, session: ClientSession, title: str) -> TestView:
 
 def _table(board: Leaderboard) -> Table:
     """A column for each result: metrics are many, and a terminal is narrow."""
-    table = Table("", *(row.agent for row in board.rows), title=f"Leaderboard: {board.task_id}")
+    mark = f" ({board.board.mark})" if board.board is not None and board.board.mark else ""
+    table = Table("", *(row.agent for row in board.rows), title=f"Leaderboard: {board.task_id}{mark}")
     elapsed = [name for name in board.columns if is_elapsed_column(name)]
     for name in ("status", *board.metric_columns, *elapsed):
         table.add_row(name, *(_cell(getattr(row, name)) for row in board.rows))

@@ -48,6 +48,8 @@ class Options:
     rates: RateLimits = DEFAULT_RATES
     neighbours: bool = False
     """docker: other tests' code may run beside an evaluation."""
+    confirmations: int = 0
+    """Further seeds that every submission at a scale that takes no GPUs is run again at."""
 
     @property
     def database_url(self) -> str:

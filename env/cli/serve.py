@@ -56,6 +56,15 @@ def serve(
     key: Annotated[
         list[str] | None, typer.Option("--key", envvar="RINGFENCE_KEYS", help="Operator key; may be repeated.")
     ] = None,
+    confirm: Annotated[
+        int,
+        typer.Option(
+            envvar="RINGFENCE_CONFIRM",
+            min=0,
+            max=100,
+            help="Run every submission again at so many further seeds, at scales that take no GPUs.",
+        ),
+    ] = 0,
     session_hours: Annotated[
         float,
         typer.Option(
@@ -155,6 +164,7 @@ def serve(
             on_loopback=limit_loopback,
         ),
         neighbours=neighbours,
+        confirmations=confirm,
     )
     try:
         service = wire(options)

@@ -19,7 +19,7 @@ from env.cli.options import Options, RunnerName
 from env.document.baselines import check_baselines
 from env.service.service import BadSecret, Service, ServiceSettings, build
 from env.store.engine import sqlite_file
-from env.store.lease import take_lease
+from env.store.lease import Lease, take_lease
 from env.store.outage import NotOwner
 from leaderboard.migrate import NewerDatabase
 from runner.container.sandbox import Sandbox
@@ -65,10 +65,11 @@ def find(folders: tuple[Path, ...]) -> dict[str, Found]:
         raise CannotStart(str(error)) from error
 
 
-def wire(options: Options, *, only_own_sessions: bool = False) -> Service:
+def wire(options: Options, *, only_own_sessions: bool = False, lease: Lease | None = None) -> Service:
     """The whole service, ready to serve. Raises CannotStart.
 
-    With `only_own_sessions` it takes up nothing but the sessions that are opened in this process.
+    With `only_own_sessions` it takes up nothing but the sessions that are opened in this process. `lease` is that of
+    its database, if the process has taken it already.
     """
     found = find(options.tasks)
     tasks = {task_id: one.task for task_id, one in found.items()}
@@ -80,7 +81,7 @@ def wire(options: Options, *, only_own_sessions: bool = False) -> Service:
         options.state.mkdir(parents=True, exist_ok=True)
         _check_folder(options.db)
         _claim(options.state)
-        lease = take_lease(options.database_url)
+        lease = lease or take_lease(options.database_url)
         runner = _runner(options)
         host = _host(options, runner)
         return build(
@@ -93,6 +94,7 @@ def wire(options: Options, *, only_own_sessions: bool = False) -> Service:
                 patience=options.patience,
                 rates=options.rates,
                 apart=options.runner is RunnerName.DOCKER and not options.neighbours,
+                confirmations=options.confirmations,
                 only_own_sessions=only_own_sessions,
             ),
             tasks,

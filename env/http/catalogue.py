@@ -61,7 +61,7 @@ def catalogue_router(service: Service) -> APIRouter:
 
     @router.get("/leaderboards/{task_id}", response_model=Leaderboard)
     async def read_leaderboard(task_id: _TaskId, query: Annotated[TableQuery, Depends(_query)]) -> Response:
-        """A task's results, best first; submitted ones only unless `final=false`."""
+        """The results on one board of a task, best first; submitted ones only unless `final=false`."""
         query = replace(query, limit=query.limit or PAGE)
         return await download(service.reads, JSON, reads.leaderboard, task_id, query)
 
@@ -82,6 +82,14 @@ def catalogue_router(service: Service) -> APIRouter:
 
 
 def _query(
+    board: Annotated[
+        str | None,
+        Query(
+            pattern=r"^[^\x00]*$",
+            description="The id of a board, as in GET /v1/leaderboards. By default that of this service's own results, "
+            "or if it has none the latest from sandboxes.",
+        ),
+    ] = None,
     scale: _Text = None,
     status: _Text = None,
     agent: _Text = None,
@@ -90,4 +98,13 @@ def _query(
     limit: Annotated[int | None, Query(ge=1, le=MAX_LIMIT, description="100 by default; all rows as CSV.")] = None,
     offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
 ) -> TableQuery:
-    return TableQuery(scale=scale, status=status, agent=agent, final=final, sort=sort, limit=limit, offset=offset)
+    return TableQuery(
+        board=board,
+        scale=scale,
+        status=status,
+        agent=agent,
+        final=final,
+        sort=sort,
+        limit=limit,
+        offset=offset,
+    )

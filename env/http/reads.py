@@ -6,7 +6,6 @@ The process that reads imports this, and nothing of the framework.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from env.api.refusal import Kind, Refusal
 from env.api.sessions import TrajectoryView
@@ -17,7 +16,7 @@ from env.service.readings import Readings
 from leaderboard.pages.address import BoardAddress
 from leaderboard.pages.home import TaskEntry, home_page
 from leaderboard.pages.task import NamedCurve, TaskDetails, task_page
-from leaderboard.table import QueryError, TableQuery
+from leaderboard.table import QueryError, TableQuery, UnknownBoard
 from tasks.model import Task
 
 
@@ -64,12 +63,23 @@ def task(readings: Readings, task_id: str, query: BoardAddress) -> Iterator[byte
     """A task's page."""
     try:
         board = readings.boards.task_board(task_id, query.query(), query.runs)
+    except UnknownBoard as error:
+        raise Refusal(Kind.NOT_FOUND, "unknown_board", f"{error}.") from error
     except QueryError as error:
         raise Refusal(Kind.INVALID, "bad_query", f"{error}.") from error
     curves = [NamedCurve(run_key, run_key, curve) for run_key, curve in board.curves.items()]
-    query = replace(query, scale=board.scale)
     text = task_page(
-        _details(readings.tasks[task_id]), board.table, query, board.scales, board.baselines, curves, board.scoring
+        _details(readings.tasks[task_id]),
+        board.table,
+        query,
+        board.choices,
+        board.here,
+        board.baselines,
+        curves,
+        board.elsewhere,
+        board.scoring,
+        board.comparison,
+        board.noise,
     )
     yield text.encode()
 

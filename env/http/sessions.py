@@ -145,6 +145,12 @@ def sessions_router(service: Service) -> APIRouter:
         service.closing.close_now(session_id, "an operator closed it")
         return json_response(views.session(bearer(request), session_id))
 
+    @router.post("/{session_id}/confirm", status_code=202, response_model=schema.Confirmations)
+    async def confirm(session_id: str, body: schema.ConfirmSession, request: Request) -> Response:
+        """For operators: run what the session submitted again at further seeds, at no cost to its agent."""
+        service.access.require_operator(bearer(request))
+        return json_response(service.confirming.confirm(session_id, body.seeds, yes=body.yes), 202)
+
     @quick.post("/{session_id}/submit", response_model=Submitted)
     async def submit(session_id: str, body: SubmitArguments, request: Request) -> Response:
         """Make a test's result the final answer. Closes the session."""

@@ -13,7 +13,7 @@ from env.lifecycle.attempts import Attempts
 from env.lifecycle.compute import compute, compute_note
 from env.lifecycle.plan import PlannedRun, plan
 from env.lifecycle.progress import Progress, Watcher
-from env.lifecycle.record import result_of
+from env.lifecycle.record import data_digests, result_of
 from env.lifecycle.reference import Reference
 from env.lifecycle.references import References
 from env.store.model import Run, Session, Status, Test, tests_left
@@ -23,6 +23,10 @@ from env.store.unfinished import Unfinished, give_up
 from leaderboard import writing as leaderboard
 
 log = logging.getLogger("ringfence.lifecycle")
+
+
+class OtherOrigin(Exception):
+    """A test cannot go on with what the service has now; it is given back, as that is no fault of its agent's."""
 
 
 class Execution:
@@ -37,16 +41,29 @@ class Execution:
         references: References,
         clock: Callable[[], datetime],
         watcher: Watcher,
+        runner: str,
         data_dir: Path | None,
     ) -> None:
+        """`runner` by its name; `data_dir` is None where nothing is really trained."""
         self._store = store
         self._attempts = attempts
         self._references = references
         self._clock = clock
         self._watcher = watcher
+        self._runner = runner
         self._data_dir = data_dir
         self.machine: Mapping[str, str] = {}
         """Hardware and versions, for the record of results."""
+
+    def with_origin(self, session: Session, test: Test) -> Test:
+        """A test that is about to start, with what it is started with."""
+        return replace(test, runner=self._runner, data=data_digests(session.size, self._data_dir))
+
+    def _moved(self, session: Session, test: Test) -> bool:
+        """Whether the service was started again with another runner or other data while the test ran. What it has run
+        so far and what would follow are not of one origin then.
+        """
+        return test.runner is not None and self.with_origin(session, test) != test
 
     async def run(self, session: Session, test: Test, live: Progress, news: Callable[[], None]) -> bool:
         """Takes a test to its final status. `news` is called whenever `live` has changed.
@@ -55,6 +72,8 @@ class Execution:
         """
         reference = None
         try:
+            if self._moved(session, test):
+                raise OtherOrigin(f"test {test.run_key} was started with another runner, or on other data")
             reference = await self._references.ready(session.task, session.size, test.devices, self._clock())
             ended = await self._take_through(session, test, live, news, reference)
         except Exception:
@@ -140,8 +159,12 @@ class Execution:
             assert status is not None
             if status.final:
                 return  # an attempt before this one was committed after all
-            left = tests_left(session, (*self._store.refunds(conn, session.id, but=test.n), test))
-            test = replace(test, observation=feedback.tested(test, session.task.budget.tests, left))
+            if session.confirms is not None:
+                told = feedback.confirmed(test, session.confirms, session.size.seed)
+            else:
+                left = tests_left(session, (*self._store.refunds(conn, session.id, but=test.n), test))
+                told = feedback.tested(test, session.task.budget.tests, left)
+            test = replace(test, observation=told)
             self._store.finish(conn, test)
             if not test.refunded:
                 leaderboard.record(conn, result_of(session, test, self.machine, reference, self._data_dir))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from env.api.sessions import TestView
 from env.lifecycle.rejection import rejection
 from env.store.model import MAX_INFRA_FAILURES, Run, Status, Test
+from leaderboard.board import RunnerClass
 from leaderboard.naming import elapsed_column, metric_column
 
 LAST_STEPS = 5
@@ -61,6 +62,11 @@ def tested(test: Test, budget: int, left: int) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def confirmed(test: Test, run_key: str, seed: int | None) -> str:
+    """What came of a submitted test's code at another seed; no agent bought it."""
+    return "\n\n".join(part for part in (f"[confirm] {run_key} at seed {seed}", results(test)) if part)
+
+
 def given_up(n: int) -> str:
     """The answer to a test that the service itself could not take to its end."""
     return (
@@ -91,13 +97,14 @@ def checking(left: int, result_call: str) -> str:
     return f"[check] Under way ({left} check(s) remaining, this one included). Its result: {result_call}."
 
 
-def submitted(test: Test, stopped: int | None = None) -> str:
-    """The answer to a submission; `stopped` is the test that ran or waited meanwhile."""
+def submitted(test: Test, stopped: int | None = None, standing: str = "") -> str:
+    """The answer to a submission; `stopped` is the test that ran or waited meanwhile, `standing` says how it stands."""
     parts = [
         f"[submit] Submitting result from test #{test.n} as final.",
         results(test),
         f"[submit] Finalized test #{test.n} as final.",
         saved(test),
+        *([standing] if standing else []),
     ]
     if stopped is not None:
         parts.append(f"[NOTE] Test #{stopped} was not over. It is cancelled, as the session is closed now.")
@@ -110,10 +117,20 @@ def cancelling(test: Test, by: str) -> str:
     return f"[cancel] Test #{test.n} is cancelled by {by}. {refund}"
 
 
-def submitted_for(test: Test, why: str) -> str:
+def standing(headline: str | None, seeds: Sequence[int]) -> str:
+    """How a submission stands beside the best baseline, and the `seeds` at which it is run again."""
+    told = [] if headline is None else [f"[Leaderboard] {headline}"]
+    if seeds:
+        listed = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+        told.append(f"[NOTE] It is run again at {listed} to confirm it, which costs you nothing.")
+    return "\n".join(told)
+
+
+def submitted_for(test: Test, why: str, standing: str = "") -> str:
     """The last step of a session that did not submit itself."""
     chosen = f"[auto_submit] {why[:1].upper()}{why[1:]}: submitting its best result, of test #{test.n}, as final."
-    return "\n\n".join((chosen, results(test), f"[auto_submit] Finalized test #{test.n} as final.", saved(test)))
+    parts = (chosen, results(test), f"[auto_submit] Finalized test #{test.n} as final.", saved(test), standing)
+    return "\n\n".join(filter(None, parts))
 
 
 def closed(why: str) -> str:
@@ -129,13 +146,18 @@ def results(test: Test) -> str:
 
 
 def saved(test: Test) -> str:
-    """The line that says what the leaderboard got: metrics and elapsed seconds of every stage."""
+    """The line that says what the leaderboard got: metrics and elapsed seconds of every stage.
+
+    A second one marks figures that are not from a sandbox.
+    """
     values: dict[str, float | int] = {}
     for label, runs in groupby(test.runs, key=lambda run: run.label):
         stage = list(runs)
         values |= {metric_column(name, label): round(value, 4) for name, value in stage_metrics(stage).items()}
         values[elapsed_column(label)] = round(sum(run.elapsed_s for run in stage))
-    return f"[Leaderboard] Results saved: {values}"
+    line = f"[Leaderboard] Results saved: {values}"
+    mark = "" if test.runner is None else RunnerClass.of(test.runner).mark
+    return f"{line}\n[NOTE] {mark.capitalize()}: these figures compare with none from a sandbox." if mark else line
 
 
 def stage_metrics(runs: Iterable[Run]) -> dict[str, float]:

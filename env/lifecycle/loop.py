@@ -24,7 +24,7 @@ from env.lifecycle.turns import Turns, ask
 from env.store.model import Session, Status, Test
 from env.store.outage import OUTAGES, Loop
 from env.store.store import Store
-from env.store.unfinished import Unfinished, all_held, held_devices, unfinished
+from env.store.unfinished import Unfinished, all_held, held_devices, in_turn, unfinished
 from runner.pool import Host, Pool
 from runner.protocol import Runner
 from tasks.model import Scale, Task
@@ -70,7 +70,9 @@ class Lifecycle(TestNews):
         self._attempts = Attempts(runner, self._turns)
         self._returns = DeviceReturns(host, self.wake)
         self._references = References(data_dir, runner, self._turns)
-        self._execution = Execution(store, self._attempts, self._references, clock, self._watcher, data_dir)
+        self._execution = Execution(
+            store, self._attempts, self._references, clock, self._watcher, runner.name, data_dir
+        )
         self._set_aside: set[tuple[str, int]] = set()
         """Tests that can be neither handled nor ended, until a restart."""
         self._live: dict[tuple[str, int], Progress] = {}
@@ -168,7 +170,7 @@ class Lifecycle(TestNews):
     def _start_waiting(self) -> list[Unfinished]:
         """Starts what there are devices for; returns the tests that it could not handle, for which no other waits."""
         with self._store.begin() as conn:
-            found = unfinished(conn)
+            found = in_turn(conn, unfinished(conn))
         known = self._live.keys() | self._set_aside
         waiting = [one for one in found if one.key not in known and self._ours(one.session_id)]
         full: set[Pool] = set()  # nobody overtakes whoever waits for the same devices
@@ -202,6 +204,7 @@ class Lifecycle(TestNews):
                 full.add(pool)
                 return
             test = replace(test, status=Status.RUNNING, started_at=self._clock(), devices=devices)
+            test = self._execution.with_origin(session, test)
         try:
             if waited:
                 with self._store.begin() as conn:

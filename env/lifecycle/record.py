@@ -43,6 +43,9 @@ def result_of(
     checkpoint = next((each.checkpoint_sha256 for each in evaluated if each.checkpoint_sha256 is not None), None)
     certificate = next((each.certificate for each in evaluated if each.certificate is not None), None)
     used = compute(test, scale, reference, machine)
+    data = data_digests(scale, data_dir)
+    if test.data not in (None, data):  # it changed while the test ran: nobody can say what was read
+        data = {use: dict.fromkeys(folders) for use, folders in data.items()}
     return Result(
         run_key=test.run_key,
         task_id=session.task.id,
@@ -66,13 +69,13 @@ def result_of(
             "audits": [audit for run in test.runs for audit in _audits(run)],
             "self_reported": _self_reported(test, scale),
             "compute": asdict(used),
-            "data": _data(scale, data_dir),
+            "data": data,
             "exam": _exam(test, scale),
             "reference": None if reference is None else reference.key,
             "ringfence": own_version(),
             "world_size": scale.world_size,
             "settings": dict(scale.settings),
-            "machine": dict(machine),
+            "machine": {**machine, **({} if test.runner is None else {"runner": test.runner})},
             "devices": list(test.devices),
             "runs": list(_runs(test, scale)),
         },
@@ -82,11 +85,14 @@ def result_of(
         compute=None if used.ratio is None else round(used.ratio, 4),
         certified=None if certificate is None else certificate.certified,
         certified_error=None if certificate is None else certificate.error,
+        confirms=session.confirms,
     )
 
 
-def _data(scale: Scale, data_dir: Path | None) -> dict[str, dict[str, str | None]]:
-    """By use, the data folders and a SHA-256 over what was noted of their files; null where nothing was."""
+def data_digests(scale: Scale, data_dir: Path | None) -> dict[str, dict[str, str | None]]:
+    """By use (`training`, `held_out`, `reserve`), the data folders and a SHA-256 over what was noted of their files:
+    None where nothing was.
+    """
     names = {"training": scale.data.values(), "held_out": scale.evaluation_data.values()}
     data_set = exam_data_set(scale)
     reserve = f"{data_set}/{RESERVE}"

@@ -11,6 +11,7 @@ from env.api.results import Labels, StoredResult
 from env.api.sessions import (
     Budget,
     ClosedView,
+    ConfirmationView,
     File,
     Point,
     ProgressView,
@@ -24,10 +25,14 @@ from env.api.sessions import (
 )
 from env.lifecycle.feedback import stage_metrics
 from env.lifecycle.progress import Progress
+from env.service.comparisons import comparison_view
 from env.service.live import LiveSession
 from env.service.workspace import Workspace
+from env.store.confirmations import Confirmation
 from env.store.model import Run, Session, Step, Test, tests_left
+from leaderboard.board import RunnerClass
 from leaderboard.column_types import time_text
+from leaderboard.comparison import Comparison
 from leaderboard.model import RecordedResult
 from leaderboard.naming import MORE_COMPUTE, metric_column
 from leaderboard.table import iso
@@ -50,7 +55,10 @@ def files(workspace: Workspace) -> tuple[File, ...]:
     )
 
 
-def session_view(live: LiveSession, tests: Sequence[Test]) -> SessionView:
+def session_view(
+    live: LiveSession, tests: Sequence[Test], confirmed: Sequence[Confirmation], compared: Comparison | None
+) -> SessionView:
+    """`confirmed` and `compared` are about what it submitted."""
     session, submitted, ending = live.session, live.submission, live.ending
     return SessionView(
         session_id=session.id,
@@ -69,6 +77,15 @@ def session_view(live: LiveSession, tests: Sequence[Test]) -> SessionView:
         if submitted is None
         else SubmissionView(n=submitted.test, submitted_at=time_text(submitted.at), auto_submitted=ending is not None),
         closed=None if ending is None else ClosedView(at=time_text(ending.at), reason=ending.reason),
+        confirms=session.confirms,
+        confirmations=confirmation_views(confirmed),
+        comparison=comparison_view(compared),
+    )
+
+
+def confirmation_views(confirmed: Iterable[Confirmation]) -> tuple[ConfirmationView, ...]:
+    return tuple(
+        ConfirmationView(session_id=one.session_id, seed=one.seed, status=one.status.value) for one in confirmed
     )
 
 
@@ -113,6 +130,8 @@ def _test_brief(test: Test) -> TestBrief:
         created_at=time_text(test.created_at),
         started_at=None if test.started_at is None else time_text(test.started_at),
         ended_at=None if test.ended_at is None else time_text(test.ended_at),
+        runner=test.runner,
+        mark="" if test.started_at is None else RunnerClass.of(test.runner).mark,
     )
 
 
@@ -187,6 +206,16 @@ def result_view(entry: RecordedResult, *, with_code: bool) -> StoredResult:
         compute=result.compute,
         certified=result.certified,
         certified_error=result.certified_error,
+        confirms=result.confirms,
+        comparison=comparison_view(entry.comparison),
+        board=result.board.id,
+        runner_class=result.origin.runner_class.value,
+        mark=result.origin.runner_class.mark,
+        runner=result.origin.runner,
+        image=result.origin.image,
+        training_data=result.origin.training_data,
+        heldout_data=result.origin.heldout_data,
+        reserve_data=result.origin.reserve_data,
         labels=Labels(
             template_unmodified=result.template_unmodified,
             duplicate_of=entry.duplicate_of,

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from env.api.refusal import Kind, Refusal
 from env.lifecycle import feedback
+from env.service.confirming import Confirming
 from env.service.live import LiveSession, LiveSessions
 from env.service.repeats import KEPT
 from env.service.served import TICK_S, ServedTime
@@ -21,6 +22,8 @@ from env.store.silence import silent
 from env.store.store import Store
 from env.store.unfinished import stop_unfinished
 from leaderboard import writing as leaderboard
+from leaderboard.comparing import comparison_of
+from leaderboard.comparison import headline
 from leaderboard.overview import best_of_session
 
 log = logging.getLogger("ringfence.service")
@@ -54,14 +57,16 @@ class Closing:
         patience: SessionPatience,
         stop_all: Callable[[str], None],
         served: ServedTime,
+        confirming: Confirming | None = None,
     ) -> None:
-        """`stop_all` stops the tests of a session."""
+        """`stop_all` stops the tests of a session; `confirming` has what is submitted run again by policy."""
         self._store = store
         self._live = live
         self._clock = clock
         self._patience = patience
         self._stop_all = stop_all
         self._served = served
+        self._confirming = confirming
         self._set_aside: set[str] = set()
         """Sessions that cannot be closed, until a restart."""
         self.loop = Loop("closing sessions", self._round, self._rest, LOOK_S)
@@ -135,12 +140,17 @@ class Closing:
             n = best_of_session(conn, session_id)
             test = None if n is None else self._store.test(conn, session_id, n)
             submission = None if test is None else Submission(test=test.n, at=ending.at)
+            compared = None if test is None else comparison_of(conn, test.run_key)
+            further = self._confirming.planned(conn, live.session, test) if test and self._confirming else []
+            standing = feedback.standing(None if compared is None else headline(compared), further)
             step = Step(
                 seq=live.seq + 1,
                 tool="auto_submit" if test else "close",
                 input={} if test is None else {"n": test.n},
                 ok=True,
-                observation=feedback.submitted_for(test, ending.reason) if test else feedback.closed(ending.reason),
+                observation=feedback.submitted_for(test, ending.reason, standing)
+                if test
+                else feedback.closed(ending.reason),
                 at=ending.at,
                 test=None if test is None else test.n,
             )
@@ -150,6 +160,8 @@ class Closing:
             if test is not None and submission is not None:
                 self._store.submit(conn, session_id, submission)
                 leaderboard.submit(conn, session_id, test.run_key, ending.at, auto=True)
+                if self._confirming is not None:
+                    self._confirming.queue(conn, live.session, test, further)
 
 
 def _in_words(time: timedelta) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeAlias
 
 from sqlalchemy import NullPool, create_engine
 
 from env.service.boards import LeaderboardReader
 from env.service.catalogue import Catalogue
+from env.service.here import Here
 from env.service.history import History
 from env.store.snapshots import Snapshots
 from env.store.store import Store
@@ -28,6 +30,10 @@ class ReadingSettings:
     tasks: Mapping[str, Task]
     anchors: Mapping[str, Mapping[str, ScaleAnchors]]
     """By task and scale."""
+    runner: str
+    """The name of what runs tests now."""
+    data_dir: Path | None
+    """The data folder that runs read; None where nothing is really trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +54,10 @@ by its name; what it raises, it raises before the first piece.
 def make_readings(store: Store, snapshots: Snapshots, settings: ReadingSettings) -> Readings:
     """Readings over these snapshots of the database."""
     catalogue = Catalogue(settings.tasks, settings.anchors)
+    here = Here(settings.runner, settings.data_dir)
     return Readings(
         tasks=settings.tasks,
-        boards=LeaderboardReader(store, settings.tasks, catalogue, snapshots),
+        boards=LeaderboardReader(store, settings.tasks, catalogue, snapshots, here),
         history=History(store, snapshots),
     )
 

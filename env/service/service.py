@@ -20,6 +20,8 @@ from env.service.cancelling import Cancelling
 from env.service.catalogue import Catalogue
 from env.service.checks import Checks
 from env.service.closing import DEFAULT_PATIENCE, Closing, SessionPatience
+from env.service.confirming import Confirming
+from env.service.here import Here
 from env.service.live import LiveSessions
 from env.service.long_reads import LongReads
 from env.service.opening import Opening
@@ -68,6 +70,8 @@ class ServiceSettings:
     rates: RateLimits = DEFAULT_RATES
     apart: bool = False
     """Evaluations have the host to themselves: nobody else's code runs beside a scorer."""
+    confirmations: int = 0
+    """How many further seeds every submission at a scale that takes no GPUs is run again at."""
     only_own_sessions: bool = False
     """Whether to take up and close nothing but the sessions that are opened from now on in this process."""
 
@@ -90,6 +94,7 @@ class Service:
     checks: Checks
     views: Views
     closing: Closing
+    confirming: Confirming
     catalogue: Catalogue
     boards: LeaderboardReader
     access: Access
@@ -140,7 +145,9 @@ def build(
     anchors = anchors or {}
     catalogue = Catalogue(tasks, anchors)
     snapshots = Snapshots(engine, lease)
-    reading = ReadingSettings(db=settings.db, tasks=tasks, anchors=anchors)
+    reading = ReadingSettings(
+        db=settings.db, tasks=tasks, anchors=anchors, runner=runner.name, data_dir=settings.data_dir
+    )
     readings = make_readings(store, snapshots, reading)
     boards = readings.boards
     reads = LongReads(reading, readings, lease, apart=snapshots.apart)
@@ -170,11 +177,22 @@ def build(
         ours=own.__contains__ if settings.only_own_sessions else everybodys,
     )
     steps = Steps(store, live, access, clock)
+    confirming = Confirming(
+        store,
+        live,
+        lifecycle,
+        access,
+        new_id,
+        clock,
+        Here(runner.name, settings.data_dir),
+        further=settings.confirmations,
+        take_up=own.add,
+    )
     views = Views(store, live, lifecycle, access, snapshots)
     rehearsals = Rehearsals(runner, lifecycle.tidied, turns)
     checks = Checks(store, live, steps, rehearsals, access, lambda: lifecycle.trouble)
     cancelling = Cancelling(store, live, steps, lifecycle, access)
-    closing = Closing(store, live, clock, settings.patience, cancelling.stop_all, served or ServedTime())
+    closing = Closing(store, live, clock, settings.patience, cancelling.stop_all, served or ServedTime(), confirming)
     checkpoints = Checkpoints(engine)
     loops = [lifecycle.loop] if lease.loop is None else [lease.loop, lifecycle.loop]
     if checkpoints.needed:
@@ -192,11 +210,12 @@ def build(
         lease=lease,
         loops=loops,
         opening=Opening(store, live, tasks, access, new_id, clock, settings.default_scale),
-        tools=SessionTools(store, live, steps, lifecycle, cancelling, clock),
+        tools=SessionTools(store, live, steps, lifecycle, cancelling, clock, confirming),
         cancelling=cancelling,
         checks=checks,
         views=views,
         closing=closing,
+        confirming=confirming,
         catalogue=catalogue,
         boards=boards,
         access=access,

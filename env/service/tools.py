@@ -24,6 +24,8 @@ from env.lifecycle.loop import Lifecycle
 from env.service.call import Call
 from env.service.cancelling import Cancelling
 from env.service.checks import lint
+from env.service.comparisons import comparison_view
+from env.service.confirming import Confirming
 from env.service.edits import carry_out
 from env.service.live import LiveSession, LiveSessions
 from env.service.refusals import no_results, no_scale, nothing_runs
@@ -32,6 +34,8 @@ from env.store.model import MAX_INFRA_FAILURES, Session, Status, Submission, Tes
 from env.store.outage import OUTAGES
 from env.store.store import Store
 from leaderboard import writing as leaderboard
+from leaderboard.comparing import comparison_of
+from leaderboard.comparison import headline
 
 RESULT_OVER_HTTP = "GET /v1/sessions/{session}/tests/{n}?wait=60"
 
@@ -47,6 +51,7 @@ class SessionTools:
         lifecycle: Lifecycle,
         cancelling: Cancelling,
         clock: Callable[[], datetime],
+        confirming: Confirming,
     ) -> None:
         self._store = store
         self._live = live
@@ -54,6 +59,7 @@ class SessionTools:
         self._lifecycle = lifecycle
         self._cancelling = cancelling
         self._clock = clock
+        self._confirming = confirming
 
     def edit(self, call: Call[EditArguments]) -> Edited | TurnedDown:
         def act(live: LiveSession) -> Effect:
@@ -163,7 +169,9 @@ class SessionTools:
             session_id = live.session.id
             with self._store.read() as conn:
                 tests = self._store.tests(conn, session_id)
-            test = _submittable(tests, call.arguments.n)
+                test = _submittable(tests, call.arguments.n)
+                compared = comparison_of(conn, test.run_key)
+                further = self._confirming.planned(conn, live.session, test)
             submission = Submission(test=test.n, at=self._clock())
             unfinished = next((one for one in tests if not one.status.final), None)
 
@@ -172,17 +180,27 @@ class SessionTools:
                     self._store.request_cancel(conn, unfinished)
                 self._store.submit(conn, session_id, submission)
                 leaderboard.submit(conn, session_id, test.run_key, submission.at)
+                self._confirming.queue(conn, live.session, test, further)
 
+            standing = feedback.standing(None if compared is None else headline(compared), further)
             return Effect(
-                observation=feedback.submitted(test, None if unfinished is None else unfinished.n),
+                observation=feedback.submitted(test, None if unfinished is None else unfinished.n, standing),
                 document=live.workspace.document(None),
                 test=test.n,
                 write=write,
-                adds={"submission": SubmittedTest(n=test.n, status=test.status.value)},
+                adds={
+                    "submission": SubmittedTest(
+                        n=test.n,
+                        status=test.status.value,
+                        comparison=comparison_view(compared),
+                        confirmed_at=tuple(further),
+                    )
+                },
             )
 
         answer = self._steps.take(call, Submitted, act)
         if isinstance(answer, Submitted):
+            self._lifecycle.wake()
             self._live.drop(call.session_id)  # read again, with its submission
             with contextlib.suppress(*OUTAGES):  # that it is to stop is committed
                 self._cancelling.stop_all(call.session_id)

@@ -15,9 +15,11 @@ from env.service.answers import progress_view, result_view, session_view, test_v
 from env.service.history import STEPS_PER_PAGE, History, HistoryPage
 from env.service.live import LiveSession, LiveSessions
 from env.service.refusals import unknown_result, unknown_test
+from env.store.confirmations import confirmations
 from env.store.snapshots import Snapshots
 from env.store.store import Store
 from leaderboard import reading as leaderboard
+from leaderboard.comparing import comparison_of
 from runner.metrics import TrainMetrics
 
 MANY_POINTS = 500
@@ -53,7 +55,11 @@ class Views:
     def session(self, bearer: str | None, session_id: str) -> SessionView:
         live = self._readable(bearer, session_id)
         with self._store.read() as conn:
-            return session_view(live, self._store.tests(conn, session_id))
+            tests = self._store.tests(conn, session_id)
+            if live.submission is None:
+                return session_view(live, tests, (), None)
+            run_key = f"{session_id}-{live.submission.test}"
+            return session_view(live, tests, confirmations(conn, run_key), comparison_of(conn, run_key))
 
     def test(self, bearer: str | None, session_id: str, n: int) -> TestView:
         self._readable(bearer, session_id)
@@ -129,9 +135,9 @@ class Views:
             return self._store.counts(conn)
 
     def _readable(self, bearer: str | None, session_id: str) -> LiveSession:
-        """What is submitted is published: from then on everyone may read how it came about."""
+        """What is submitted is published, as is what confirms it: everyone may read how it came about."""
         live = self._live.get(session_id)
-        if live.submission is None:
+        if live.submission is None and live.session.confirms is None:
             self._access.require_reader(bearer, live.session)
         return live
 

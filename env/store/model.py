@@ -16,6 +16,8 @@ Editables = Mapping[str, tuple[tuple[str, ...], ...]]
 """One step's state: filename to the lines of each editable segment, in order."""
 Series = list[tuple[int, float | None, float | None]]
 """Step, train and validation loss; None where a loss was not finite."""
+DataDigests = Mapping[str, Mapping[str, str | None]]
+"""By use (`training`, `held_out`, `reserve`), data folders and a SHA-256 of each; None where nobody noted any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,9 @@ class Session:
     token_sha256: str
     created_at: datetime
     seed: int | None = None
-    """Instead of the scale's own; None for every session but a baseline's."""
+    """Instead of the scale's own; None for every session but a baseline's and a confirmation."""
+    confirms: str | None = None
+    """Run key of the submitted test that it runs again at another seed, for no agent; None for every other session."""
 
     @property
     def size(self) -> Scale:
@@ -158,6 +162,10 @@ class Test:
     """The feedback text, once final."""
     devices: tuple[str, ...] = ()
     """Ids of the devices it holds while it runs."""
+    runner: str | None = None
+    """The name of the runner it was started with; None before, and where that was not recorded."""
+    data: DataDigests | None = None
+    """The data it was started with; None before, and where that was not recorded."""
     runs: tuple[Run, ...] = ()
 
     __test__ = False  # not a test case, whatever pytest makes of the name

@@ -169,7 +169,15 @@ class Store:
 
     def set_running(self, conn: Connection, test: Test) -> None:
         assert test.started_at is not None
-        self._update_test(conn, test, status=Status.RUNNING.value, started_at=test.started_at, devices=test.devices)
+        self._update_test(
+            conn,
+            test,
+            status=Status.RUNNING.value,
+            started_at=test.started_at,
+            devices=test.devices,
+            runner=test.runner,
+            data=test.data,
+        )
 
     def request_cancel(self, conn: Connection, test: Test) -> None:
         self._update_test(conn, test, cancel_requested=True)

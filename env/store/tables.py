@@ -48,6 +48,9 @@ sessions = Table(
     # By the service, and why; null while it is open and when its agent submitted.
     Column("closed_at", TimeText),
     Column("closed_reason", Text),
+    # Run key of the test that it runs again at another seed; null for an agent's own session.
+    Column("confirms", String(64)),
+    Index("sessions_by_confirmed", "confirms"),
 )
 
 steps = Table(
@@ -84,6 +87,9 @@ tests = Table(
     Column("devices", CompactJson, nullable=False),
     # Among those of all sessions, in the order they were bought: clocks may be set back.
     Column("number", Integer),
+    # What it was started with; null before, and where it was not recorded.
+    Column("runner", String(64)),
+    Column("data", CompactJson),
     Index("tests_by_status", "status", "created_at"),
     Index("tests_by_number", "number"),
 )

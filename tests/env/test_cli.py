@@ -152,6 +152,7 @@ def test_the_demo_plays_a_whole_session(demo: Demo) -> None:
     assert "[NOTE] The training's last report" not in told
     assert "demo-rmsnorm" in told
     assert "demo-template" in told
+    assert re.search(r"demo-rmsnorm: Δ [+−]0\.\d{4}.* to the best baseline \(template\): not told apart", told)
     assert re.search(rf"Leaderboard: http://127\.0\.0\.1:\d+/v1/leaderboards/{TASK}", told)
 
 

@@ -266,6 +266,7 @@ def test_the_answer_to_a_test_is_the_feedback_text(service: Server) -> None:
         "",
         r"\[Leaderboard\] Results saved: \{'val_loss_gpt-smoke': .*, 'elapsed_gpt-smoke': \d+, "
         r"'arc_easy_lm-eval-smoke': .*, 'elapsed_lm-eval-smoke': \d+\}",
+        r"\[NOTE\] Invented by the fake runner: these figures compare with none from a sandbox\.",
     ]
     lines = body["observation"].split("\n")
     assert len(lines) == len(expected)

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from leaderboard import reading, stored_scores, writing
+from leaderboard.choosing import known_boards
 from leaderboard.model import RESULT_STATUSES, Result
 from leaderboard.score_formula import Anchor, ScoreFormula
 from leaderboard.table import TableQuery
@@ -25,7 +26,10 @@ def anchored(ref: float = 2.3, **fields: str) -> ScoreFormula:
 
 
 def scores(connection: Connection, sort: str | None = "timestamp") -> list[tuple[int, float | None]]:
-    rows = reading.rows(connection, "task", TableQuery(final=False, sort=sort)).rows
+    """Of every board, the first board's first."""
+    boards = sorted(known_boards(connection, "task"), key=lambda one: one.board.task_version + one.board.scale)
+    queries = [TableQuery(board=one.board.id, final=False, sort=sort) for one in boards]
+    rows = [row for query in queries for row in reading.rows(connection, "task", query).rows]
     return [(row["test"], row["score"] and round(row["score"], 3)) for row in rows]  # type: ignore[misc, call-overload, arg-type]
 
 
@@ -37,7 +41,7 @@ def test_results_recorded_after_their_anchors_are_scored(connection: Connection,
     add(4, metrics={}, status="failed")
     add(5, metrics={LOSS: 2.3}, task_version="v2")
     add(6, metrics={LOSS: 2.3}, scale="smoke")
-    assert scores(connection) == [(1, 0.5), (2, 0.0), (3, None), (4, None), (5, None), (6, None)]
+    assert scores(connection) == [(1, 0.5), (2, 0.0), (3, None), (4, None), (6, None), (5, None)]
 
 
 def test_results_recorded_before_are_scored_when_anchors_become_known(connection: Connection, add: Add) -> None:
