@@ -76,7 +76,7 @@ class ComputeRecord(Body):
 
 
 class DataRecord(Body):
-    """Data folders and a SHA-256 over what was noted of their files; null where nothing was."""
+    """Data folders and a SHA-256 over what was noted of their files, or over them; null where neither is known."""
 
     training: dict[str, str | None]
     held_out: dict[str, str | None]

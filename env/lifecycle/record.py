@@ -17,7 +17,7 @@ from env.lifecycle.reference import Reference
 from env.lifecycle.selfreport import expected_steps, first_val_loss, last_step, last_val_loss, uniform_loss
 from env.store.model import Run, Session, Test
 from leaderboard.model import Result
-from runner.data.digests import folder_digest
+from runner.data.digests import content_digest, folder_digest
 from runner.data.exam import RESERVE
 from tasks.model import Scale
 
@@ -90,18 +90,20 @@ def result_of(
 
 
 def data_digests(scale: Scale, data_dir: Path | None) -> dict[str, dict[str, str | None]]:
-    """By use (`training`, `held_out`, `reserve`), the data folders and a SHA-256 over what was noted of their files:
-    None where nothing was.
+    """By use (`training`, `held_out`, `reserve`), the data folders and a SHA-256 over what was noted of their files.
+
+    Where nothing was, it is over the files themselves, and None of a reserve, which changes, and where there are none.
     """
     names = {"training": scale.data.values(), "held_out": scale.evaluation_data.values()}
     data_set = exam_data_set(scale)
     reserve = f"{data_set}/{RESERVE}"
     found = {use: {name: _digest(data_dir, name) for name in folders} for use, folders in names.items()}
-    return {**found, RESERVE: {reserve: _digest(data_dir, reserve)} if data_set not in (None, "smoke") else {}}
+    noted = None if data_dir is None else folder_digest(data_dir, reserve)
+    return {**found, RESERVE: {reserve: noted} if data_set not in (None, "smoke") else {}}
 
 
 def _digest(data_dir: Path | None, name: str) -> str | None:
-    return None if data_dir is None else folder_digest(data_dir, name)
+    return None if data_dir is None else folder_digest(data_dir, name) or content_digest(data_dir, name)
 
 
 def _exam(test: Test, scale: Scale) -> dict[str, Any]:

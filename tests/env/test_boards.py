@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from env.store.model import Run, Session, Status, Submission, Test
 from env.store.store import Store
 from env.store.tables import tests
 from leaderboard import writing
+from leaderboard.board import data_key
 from leaderboard.model import Result
 from runner.data import prepare_smoke
 from runner.metrics import TrainMetrics
@@ -385,3 +387,19 @@ def test_data_that_changed_under_a_test_is_not_named(tmp_path: Path) -> None:
     changed = result_of(session, test, {}, data_dir=tmp_path)
     assert (changed.origin.data, changed.origin.heldout_data) == (None, None)
     assert before.origin.data is not None
+
+
+def test_data_that_nobody_noted_anything_of_is_told_apart_by_its_files(tmp_path: Path) -> None:
+    scale = find_tasks(())[TASK].task.scales["smoke"]
+    (tmp_path / "a").mkdir()
+    assert data_key(data_digests(scale, tmp_path / "a")) is None
+    for name in ("a", "b", "c"):
+        for folder in {*scale.data.values(), *scale.evaluation_data.values()}:
+            (tmp_path / name / folder).mkdir(parents=True)
+            with (tmp_path / name / folder / "tokens.bin").open("wb") as file:
+                file.truncate(20 << 20)
+                file.seek(-3, os.SEEK_END)
+                file.write(b"y" if name == "b" else b"x")
+    a, b, c = (data_key(data_digests(scale, tmp_path / name)) for name in ("a", "b", "c"))
+    assert a is not None
+    assert (a == c, a == b) == (True, False)
