@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
 from env.api.sessions import TestView
+from env.lifecycle.findings import told
+from env.lifecycle.rehearsals import Rehearsal
 from env.lifecycle.rejection import rejection
 from env.store.model import MAX_INFRA_FAILURES, Run, Status, Test
 from leaderboard.naming import elapsed_column, metric_column
@@ -69,15 +71,19 @@ def given_up(n: int) -> str:
     )
 
 
-def checked(passed: bool, reason: str, output: str, metrics: Mapping[str, float], seconds: float, left: int) -> str:
-    """The answer to a rehearsal."""
-    head = f"{_PASSED if passed else '[check] FAILED'} after {seconds:.1f} s ({left} check(s) remaining)"
-    if not passed:
-        return "\n".join(part for part in (f"{head}: {reason}", output) if part)
+def checked(over: Rehearsal, text: str, cap: int | None, left: int) -> str:
+    """The answer to a rehearsal of the file `text`; `cap` is the most parameters that are allowed."""
+    head = f"{_PASSED if over.passed else '[check] FAILED'} after {over.seconds:.1f} s ({left} check(s) remaining)"
+    if over.rehearsed is None:
+        return f"{head}: {over.why_none}."
+    size = "" if over.rehearsed.parameters is None else f"{over.rehearsed.parameters:,} parameters at the real size"
+    if not over.passed:
+        return "\n".join((f"{head}:", *(f"- {told(finding, text, cap)}" for finding in over.rehearsed.findings)))
+    of = "" if cap is None else f", of {cap:,} allowed"
     return (
-        f"{head}. The script builds ({metrics['parameters']:,.0f} parameters at the real size), takes two optimizer "
-        f"steps on two processes (train_loss {metrics['first_loss']:.4f} to {metrics['last_loss']:.4f}), and what it "
-        "expects at a position does not depend on later tokens."
+        f"{head}. The script builds ({size}{of}), takes inputs of any length, takes two optimizer steps on two "
+        "processes with finite losses, leaves a checkpoint that loads, and what it expects at a position does not "
+        "depend on later tokens."
     )
 
 

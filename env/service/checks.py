@@ -12,15 +12,13 @@ from env.api.refusal import Kind, Refusal
 from env.api.tools import Checked, CheckResult, CheckUnderWay, LastCheck, TurnedDown
 from env.fence import FenceViolation, check_source
 from env.lifecycle import feedback
-from env.lifecycle.attempts import Ended
-from env.lifecycle.rehearsals import Rehearsals
+from env.lifecycle.rehearsals import Rehearsal, Rehearsals
 from env.service.access import Access
 from env.service.call import Call
 from env.service.live import LiveSession, LiveSessions
 from env.service.refusals import no_scale, nothing_runs
 from env.service.steps import Effect, Steps
 from env.service.workspace import Workspace
-from env.store.model import Status
 from env.store.outage import until_committed
 from env.store.store import Store
 from env.store.trajectory import last_step
@@ -152,10 +150,10 @@ class Checks:
 
     async def _rehearse(self, call: Call[CheckArguments]) -> Checked | TurnedDown:
         live = self._live.get(call.session_id)
-        ended = await self._rehearsals.rehearse(live.session, live.seq + 1, live.workspace.texts)
+        over = await self._rehearsals.rehearse(live.session, live.seq + 1, live.workspace.texts)
         return await until_committed(
             f"the check of session {call.session_id}",
-            lambda: self._steps.take(call, Checked, lambda live: self._told(live, ended)),
+            lambda: self._steps.take(call, Checked, lambda live: self._told(live, over)),
         )
 
     def _under_way(self, session_id: str, result_call: str) -> Checked:
@@ -186,22 +184,17 @@ class Checks:
         lint(live)
         return Effect(observation="", document=live.workspace.document(None))
 
-    def _told(self, live: LiveSession, ended: Ended) -> Effect:
-        judged = ended.judged
-        if judged.status is Status.INFRA_FAILED:
+    def _told(self, live: LiveSession, over: Rehearsal) -> Effect:
+        if over.ours:
             raise Refusal(
-                Kind.CONFLICT,
-                "check_failed_here",
-                f"The check could not run, and was not counted: {judged.reason}.",
+                Kind.CONFLICT, "check_failed_here", f"The check could not run, and was not counted: {over.why_none}."
             )
         left = self._left(live.session.id) - 1
-        passed = judged.status is Status.SUCCEEDED
-        seconds = ended.state.elapsed_s or 0.0
-        told = feedback.checked(passed, judged.reason, ended.output, judged.metrics, seconds, left)
+        document = live.workspace.document(None)
         return Effect(
-            observation=told,
-            document=live.workspace.document(None),
-            adds={"check": CheckResult(passed=passed, checks_remaining=left)},
+            observation=feedback.checked(over, document.text, live.session.size.max_parameters, left),
+            document=document,
+            adds={"check": CheckResult(passed=over.passed, checks_remaining=left)},
         )
 
     def _left(self, session_id: str) -> int:
