@@ -102,6 +102,13 @@ def serve(
             help="docker: let other tests' code run beside an evaluation; by default it is frozen, or waits.",
         ),
     ] = False,
+    foresight: Annotated[
+        bool,
+        typer.Option(
+            envvar="RINGFENCE_FORESIGHT",
+            help="Before a test is spent, see whether the edited model can be built and takes short inputs.",
+        ),
+    ] = True,
     root_path: Annotated[
         str,
         typer.Option(envvar="RINGFENCE_ROOT_PATH", help="Prefix of its addresses at a proxy: /ringfence."),
@@ -144,6 +151,7 @@ def serve(
         patience=SessionPatience(abandoned=timedelta(hours=session_hours), spent=timedelta(minutes=submit_minutes)),
         rates=RateLimits(per_session=session_rate, per_address=address_rate, on_loopback=limit_loopback),
         neighbours=neighbours,
+        foresight=foresight,
     )
     try:
         service = wire(options)

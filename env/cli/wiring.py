@@ -92,6 +92,7 @@ def wire(options: Options, *, only_own_sessions: bool = False) -> Service:
                 default_scale=options.scale,
                 patience=options.patience,
                 rates=options.rates,
+                foresight=options.foresight and options.runner is not RunnerName.FAKE,
                 apart=options.runner is RunnerName.DOCKER and not options.neighbours,
                 only_own_sessions=only_own_sessions,
             ),

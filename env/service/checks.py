@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from env.api.arguments import Arguments, CheckArguments
+from env.api.arguments import Arguments, CheckArguments, TestArguments
 from env.api.refusal import Kind, Refusal
 from env.api.tools import Checked, CheckResult, CheckUnderWay, LastCheck, TurnedDown
 from env.fence import FenceViolation, check_source
@@ -15,6 +15,7 @@ from env.lifecycle import feedback
 from env.lifecycle.rehearsals import Rehearsal, Rehearsals
 from env.service.access import Access
 from env.service.call import Call
+from env.service.foresight import Foresight
 from env.service.live import LiveSession, LiveSessions
 from env.service.refusals import no_scale, nothing_runs
 from env.service.steps import Effect, Steps
@@ -65,6 +66,7 @@ class Checks:
         live: LiveSessions,
         steps: Steps,
         rehearsals: Rehearsals,
+        foresight: Foresight,
         access: Access,
         trouble: Callable[[], str | None],
     ) -> None:
@@ -73,6 +75,7 @@ class Checks:
         self._live = live
         self._steps = steps
         self._rehearsals = rehearsals
+        self._foresight = foresight
         self._access = access
         self._trouble = trouble
         self._jobs: dict[str, _Job] = {}
@@ -90,6 +93,12 @@ class Checks:
         if live.submission is None and live.ending is None and (live.linted or (None,))[0] is not workspace:
             async with self._linting:
                 live.linted = workspace, await asyncio.to_thread(_violation, live, workspace)
+
+    async def before_a_test(self, call: Call[TestArguments]) -> None:
+        """Has the next call of `test` know what is wrong with the files. Raises Refusal."""
+        await self.lint_aside(call)
+        job = self._jobs.get(call.session_id)
+        await self._foresight.look(call, None if job is None else job.task)
 
     async def check(
         self, call: Call[CheckArguments], wait_s: float, result_call: str = CHECK_OVER_HTTP
@@ -150,7 +159,9 @@ class Checks:
 
     async def _rehearse(self, call: Call[CheckArguments]) -> Checked | TurnedDown:
         live = self._live.get(call.session_id)
-        over = await self._rehearsals.rehearse(live.session, live.seq + 1, live.workspace.texts)
+        files = live.workspace.texts
+        over = await self._rehearsals.rehearse(live.session, live.seq + 1, files)
+        self._foresight.remember(call.session_id, files, over)
         return await until_committed(
             f"the check of session {call.session_id}",
             lambda: self._steps.take(call, Checked, lambda live: self._told(live, over)),

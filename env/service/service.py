@@ -20,6 +20,7 @@ from env.service.cancelling import Cancelling
 from env.service.catalogue import Catalogue
 from env.service.checks import Checks
 from env.service.closing import DEFAULT_PATIENCE, Closing, SessionPatience
+from env.service.foresight import Foresight
 from env.service.history import History
 from env.service.live import LiveSessions
 from env.service.opening import Opening
@@ -65,6 +66,8 @@ class ServiceSettings:
     patience: SessionPatience = DEFAULT_PATIENCE
     """With sessions that nobody ends."""
     rates: RateLimits = DEFAULT_RATES
+    foresight: bool = False
+    """Edited models are built, and asked about short inputs, before a test is spent on them."""
     apart: bool = False
     """Evaluations have the host to themselves: nobody else's code runs beside a scorer."""
     only_own_sessions: bool = False
@@ -169,7 +172,8 @@ def build(
     steps = Steps(store, live, access, clock)
     views = Views(store, live, lifecycle, access, snapshots)
     rehearsals = Rehearsals(runner, lifecycle.tidied, turns)
-    checks = Checks(store, live, steps, rehearsals, access, lambda: lifecycle.trouble)
+    foresight = Foresight(store, live, steps, rehearsals, enabled=settings.foresight)
+    checks = Checks(store, live, steps, rehearsals, foresight, access, lambda: lifecycle.trouble)
     cancelling = Cancelling(store, live, steps, lifecycle, access)
     closing = Closing(store, live, clock, settings.patience, cancelling.stop_all, served or ServedTime())
     checkpoints = Checkpoints(engine)
@@ -187,7 +191,7 @@ def build(
         lease=lease,
         loops=loops,
         opening=Opening(store, live, tasks, access, new_id, clock, settings.default_scale),
-        tools=SessionTools(store, live, steps, lifecycle, cancelling, clock),
+        tools=SessionTools(store, live, steps, lifecycle, cancelling, foresight, clock),
         cancelling=cancelling,
         checks=checks,
         views=views,

@@ -25,6 +25,7 @@ from env.service.call import Call
 from env.service.cancelling import Cancelling
 from env.service.checks import lint
 from env.service.edits import operation
+from env.service.foresight import Foresight
 from env.service.live import LiveSession, LiveSessions
 from env.service.refusals import no_results, no_scale, nothing_runs
 from env.service.steps import Effect, Steps
@@ -46,6 +47,7 @@ class SessionTools:
         steps: Steps,
         lifecycle: Lifecycle,
         cancelling: Cancelling,
+        foresight: Foresight,
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
@@ -53,6 +55,7 @@ class SessionTools:
         self._steps = steps
         self._lifecycle = lifecycle
         self._cancelling = cancelling
+        self._foresight = foresight
         self._clock = clock
 
     def edit(self, call: Call[EditArguments]) -> Edited | TurnedDown:
@@ -115,6 +118,7 @@ class SessionTools:
                 earlier = self._store.tests(conn, session.id)
             left = self._check_testable(session, earlier) - 1
             lint(live)
+            self._foresight.refuse(live)
             n = len(earlier) + 1
             test = Test(
                 session_id=session.id, n=n, status=Status.QUEUED, files=workspace.texts, created_at=self._clock()
