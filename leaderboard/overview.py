@@ -60,7 +60,7 @@ def primary_metrics(connection: Connection) -> dict[tuple[str, str], str]:
 
 def baselines(connection: Connection, task_id: str, scale: str, metric: str) -> list[Standing]:
     """Each baseline's best result, best first, at most MAX_BASELINES; submitted or not, they are the operator's own."""
-    statement = _ranked(task_id, scale, metric).where(_IS_BASELINE)
+    statement = _ranked(task_id, scale, metric).where(IS_BASELINE)
     by_agent: dict[str, Standing] = {}
     for row in connection.execute(statement):
         by_agent.setdefault(row.agent, _standing(row))
@@ -89,14 +89,15 @@ def _best(connection: Connection, task_id: str, scale: str, metric: str) -> Stan
     statement = (
         _ranked(task_id, scale, metric)
         .join(submissions, submissions.c.run_key == results.c.run_key)
-        .where(~_IS_BASELINE, or_(results.c.compute.is_(None), results.c.compute <= MORE_COMPUTE))
+        .where(~IS_BASELINE, or_(results.c.compute.is_(None), results.c.compute <= MORE_COMPUTE))
         .limit(1)
     )
     row = connection.execute(statement).first()
     return None if row is None else _standing(row)
 
 
-_IS_BASELINE: ColumnElement[bool] = and_(results.c.agent >= BASELINE_PREFIX, results.c.agent < _AFTER_BASELINES)
+IS_BASELINE: ColumnElement[bool] = and_(results.c.agent >= BASELINE_PREFIX, results.c.agent < _AFTER_BASELINES)
+"""Whether a result is one of the operator's baselines."""
 
 
 def _ranked(task_id: str, scale: str, metric: str) -> Select[str, str, int, str, float]:

@@ -91,6 +91,7 @@ class TestView(TestBrief):
     metrics: dict[str, float | None]
     stages: tuple[StageView, ...]
     observation: str | None
+    ahead: int | None = Field(None, description="How many tests wait before it; null where it does not wait itself.")
 
 
 class SubmissionView(Body):

@@ -21,6 +21,7 @@ from env.store.outage import until_committed
 from env.store.store import Store
 from env.store.unfinished import Unfinished, give_up
 from leaderboard import writing as leaderboard
+from leaderboard.beating import to_beat
 
 log = logging.getLogger("ringfence.lifecycle")
 
@@ -141,7 +142,10 @@ class Execution:
             if status.final:
                 return  # an attempt before this one was committed after all
             left = tests_left(session, (*self._store.refunds(conn, session.id, but=test.n), test))
-            test = replace(test, observation=feedback.tested(test, session.task.budget.tests, left))
-            self._store.finish(conn, test)
+            standing = ""
             if not test.refunded:
                 leaderboard.record(conn, result_of(session, test, self.machine, reference, self._data_dir))
+                task = session.task
+                standing = feedback.standing(test, to_beat(conn, task.id, task.version, session.size.name))
+            told = feedback.tested(test, session.task.budget.tests, left, standing)
+            self._store.finish(conn, replace(test, observation=told))

@@ -11,6 +11,7 @@ from env.lifecycle.findings import told
 from env.lifecycle.rehearsals import Rehearsal
 from env.lifecycle.rejection import rejection
 from env.store.model import MAX_INFRA_FAILURES, Run, Status, Test
+from leaderboard.beating import ToBeat
 from leaderboard.naming import elapsed_column, metric_column
 
 LAST_STEPS = 5
@@ -22,15 +23,18 @@ def tests_remaining(left: int) -> str:
     return f"{left} test remaining" if left == 1 else f"{left} tests remaining"
 
 
-def queued(n: int, left: int, result_call: str) -> str:
-    """The answer to a test call that was accepted and is not over yet; `result_call` is how its result is asked for."""
-    return f"[Test #{n}] queued ({tests_remaining(left)}). Its result: {result_call}, until the status is final."
+def queued(n: int, left: int, result_call: str, ahead: int = 0) -> str:
+    """The answer to a test call that was accepted and is not over yet; `result_call` is how its result is asked for,
+    `ahead` how many tests wait already.
+    """
+    told = f"[Test #{n}] queued ({tests_remaining(left)}). Its result: {result_call}, until the status is final."
+    return f"{told}\n{ahead} test(s) wait before it." if ahead else told
 
 
 def under_way(seen: TestView, result_call: str) -> str:
     """How a test stands that is not over; `result_call` is how its result is asked for."""
     progress = seen.progress
-    parts = [f"[Test #{seen.n}] {seen.status}"]
+    parts = [f"[Test #{seen.n}] {seen.status}{_waiting(seen.ahead or 0)}"]
     if progress.stage:
         parts.append(f"{progress.stage}{', being evaluated' if progress.evaluating else ''}")
     if progress.series:
@@ -43,8 +47,8 @@ def under_way(seen: TestView, result_call: str) -> str:
     return f"{'; '.join(parts)}. Its result: {result_call}, until the status is final."
 
 
-def tested(test: Test, budget: int, left: int) -> str:
-    """The answer to a test that is over; `left` tests remain of `budget`."""
+def tested(test: Test, budget: int, left: int, standing: str) -> str:
+    """The answer to a test that is over; `left` tests remain of `budget`. `standing` says what the result is worth."""
     parts = [
         f"[Test #{test.n}] ({tests_remaining(left)}; call submit(n=N) to choose which test result to submit as final)"
     ]
@@ -60,7 +64,32 @@ def tested(test: Test, budget: int, left: int) -> str:
     parts.append(results(test))
     if not test.refunded:
         parts.append(saved(test))
+    parts.append(standing)
     return "\n\n".join(part for part in parts if part)
+
+
+def standing(test: Test, known: ToBeat | None) -> str:
+    """Where a test that succeeded stands: its score, and how far it is from the best baseline; empty for any other."""
+    if test.status is not Status.SUCCEEDED or known is None:
+        return ""
+    metrics, _ = flat_metrics(test)
+    score = None if known.formula is None else known.formula.score(metrics)
+    parts = [f"[Score] {'none: this scale has no anchors that fit' if score is None else f'{score:.4f}'}."]
+    gap = known.gap(metrics)
+    if gap is None:
+        parts.append("No baseline has a result here to compare it with.")
+    else:
+        best = known.baselines[0]
+        size = f"{abs(gap):.4f}"
+        if known.noise:
+            size += f" ({abs(gap) / known.noise:.1f} σ; σ = {known.noise:.4f} between seeds)"
+        way = "better" if gap > 0 else "worse"
+        parts.append(f"{known.metric} is {size} {way} than the best baseline's, {best.name}: {best.mean:.4f}.")
+    return " ".join(parts)
+
+
+def _waiting(ahead: int) -> str:
+    return f", {ahead} test(s) wait before it" if ahead else ""
 
 
 def given_up(n: int) -> str:

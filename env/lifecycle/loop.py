@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,6 +63,7 @@ class Lifecycle(TestNews):
         super().__init__(store)
         self._runner = runner
         self._host = host
+        self._data_dir = data_dir
         self._clock = clock
         self._watcher = watcher or NoWatcher()
         self._ours = ours
@@ -93,6 +94,11 @@ class Lifecycle(TestNews):
         """Why no test could be run at the moment, in words; None where nothing is known to be wrong."""
         return self.loop.trouble
 
+    @property
+    def machine(self) -> Mapping[str, str]:
+        """What the runner says of hardware and versions; nothing before it was asked."""
+        return self._execution.machine
+
     async def tidied(self) -> None:
         """Waits until what the service left behind when it last died is removed: an id of then can be used again."""
         await self._tidy.wait()
@@ -102,9 +108,15 @@ class Lifecycle(TestNews):
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    def can_run(self, session: Session) -> bool:
-        """Whether this host has the devices at all."""
-        return self._host.pool(on_gpus(session.size)).fits(session.size.world_size)
+    def lacks(self, scale: Scale) -> str | None:
+        """What this host lacks to run tests at a scale, in words; None where it has all."""
+        if not self._host.pool(on_gpus(scale)).fits(scale.world_size):
+            return f"needs {scale.world_size} {'GPUs' if on_gpus(scale) else 'slots'}, which this service does not have"
+        folders = dict.fromkeys((*scale.data.values(), *scale.evaluation_data.values()))
+        missing = [name for name in folders if self._data_dir is not None and not (self._data_dir / name).is_dir()]
+        if missing:
+            return f"needs the data {', '.join(missing)}, which is not prepared here"
+        return None
 
     def wake(self) -> None:
         """Has the loop look for tests to start, after one was committed as queued."""

@@ -116,8 +116,8 @@ def _test_brief(test: Test) -> TestBrief:
     )
 
 
-def test_view(test: Test, progress: Progress | None) -> TestView:
-    """`progress` is that of the run under way, None when there is none."""
+def test_view(test: Test, progress: Progress | None, ahead: int | None) -> TestView:
+    """`progress` is that of the run under way, None when there is none; `ahead` is how many tests wait before it."""
     return TestView(
         **_test_brief(test).to_dict(),
         progress=progress_view(progress, _reported(test, progress)),
@@ -126,6 +126,7 @@ def test_view(test: Test, progress: Progress | None) -> TestView:
         },
         stages=tuple(_stage_views(test.runs)),
         observation=test.observation,
+        ahead=ahead,
     )
 
 

@@ -27,11 +27,12 @@ from env.service.checks import lint
 from env.service.edits import operation
 from env.service.foresight import Foresight
 from env.service.live import LiveSession, LiveSessions
-from env.service.refusals import no_results, no_scale, nothing_runs
+from env.service.refusals import cannot_run, no_results, no_scale, nothing_runs
 from env.service.steps import Effect, Steps
 from env.store.model import MAX_INFRA_FAILURES, Session, Status, Submission, Test, failed_by_us, tests_left
 from env.store.outage import OUTAGES
 from env.store.store import Store
+from env.store.unfinished import unfinished
 from leaderboard import writing as leaderboard
 
 RESULT_OVER_HTTP = "GET /v1/sessions/{session}/tests/{n}?wait=60"
@@ -116,6 +117,7 @@ class SessionTools:
                 raise nothing_runs(why)
             with self._store.read() as conn:
                 earlier = self._store.tests(conn, session.id)
+                waiting = sum(one.status is Status.QUEUED for one in unfinished(conn))
             left = self._check_testable(session, earlier) - 1
             lint(live)
             self._foresight.refuse(live)
@@ -124,7 +126,7 @@ class SessionTools:
                 session_id=session.id, n=n, status=Status.QUEUED, files=workspace.texts, created_at=self._clock()
             )
             return Effect(
-                observation=feedback.queued(n, left, result_call.format(session=session.id, n=n)),
+                observation=feedback.queued(n, left, result_call.format(session=session.id, n=n), waiting),
                 document=workspace.document(None),
                 test=n,
                 write=lambda conn: self._store.add_test(conn, test),
@@ -140,13 +142,8 @@ class SessionTools:
         left = tests_left(session, earlier)
         if session.scale is None:
             raise no_scale()
-        if not self._lifecycle.can_run(session):
-            raise Refusal(
-                Kind.CONFLICT,
-                "no_devices",
-                f"Scale {session.scale} needs {session.size.world_size} GPUs, which this service "
-                "does not have. Open a session with another scale.",
-            )
+        if (lack := self._lifecycle.lacks(session.size)) is not None:
+            raise cannot_run(session.size.name, lack)
         if failed_by_us(earlier) >= MAX_INFRA_FAILURES:
             raise Refusal(
                 Kind.EXHAUSTED,

@@ -34,6 +34,12 @@ def unfinished(conn: Connection) -> list[Unfinished]:
     return [Unfinished(session_id=row.session_id, n=row.n, status=Status(row.status)) for row in rows]
 
 
+def ahead(conn: Connection, session_id: str, n: int) -> int | None:
+    """How many tests wait that were bought before this one; None where it does not wait."""
+    waiting = [one.key for one in unfinished(conn) if one.status is Status.QUEUED]
+    return waiting.index((session_id, n)) if (session_id, n) in waiting else None
+
+
 def held_devices(conn: Connection, one: Unfinished) -> list[str]:
     """The ids of the devices it holds; none where they cannot be read."""
     found = select(tests.c.devices).where(tests.c.session_id == one.session_id, tests.c.n == one.n)
