@@ -28,6 +28,8 @@ class Budget(Body):
     tests: int
     tests_remaining: int
     steps: int
+    gpu_hours: float | None = Field(None, description="Of all GPUs of a test together; null for no limit.")
+    gpu_hours_used: float | None = Field(None, description="By the tests that are over; null where there is no limit.")
 
 
 class Opened(Body):

@@ -11,12 +11,12 @@ from pathlib import Path
 from env.lifecycle import feedback
 from env.lifecycle.attempts import Attempts
 from env.lifecycle.compute import compute, compute_note
-from env.lifecycle.plan import PlannedRun, plan
+from env.lifecycle.plan import PlannedRun, on_gpus, plan
 from env.lifecycle.progress import Progress, Watcher
 from env.lifecycle.record import result_of
 from env.lifecycle.reference import Reference
 from env.lifecycle.references import References
-from env.store.model import Run, Session, Status, Test, tests_left
+from env.store.model import Run, Session, Status, Test, gpu_hours_used, tests_left
 from env.store.outage import until_committed
 from env.store.store import Store
 from env.store.unfinished import Unfinished, give_up
@@ -62,7 +62,7 @@ class Execution:
             # Ours, whatever it was: the agent gets the test back and all others go on.
             log.exception("test %s failed inside the service", test.run_key)
             ended = replace(test, status=Status.INFRA_FAILED)
-        ended = self._with_end(ended)
+        ended = self._with_end(session, ended)
         try:
             await until_committed(f"the outcome of test {test.run_key}", lambda: self._write(session, ended, reference))
         except Exception:
@@ -73,7 +73,7 @@ class Execution:
 
     def finish(self, session: Session, test: Test) -> None:
         """Ends a test that does not run. Raises what the database raises."""
-        ended = self._with_end(test)
+        ended = self._with_end(session, test)
         self._write(session, ended)
         self._watcher.finished(session, ended)
 
@@ -130,9 +130,11 @@ class Execution:
         self._watcher.ran(session, test, run, evaluates=item.evaluates)
         return run
 
-    def _with_end(self, test: Test) -> Test:
+    def _with_end(self, session: Session, test: Test) -> Test:
+        gpu_s = sum(run.elapsed_s for run in test.runs) * session.size.world_size if on_gpus(session.size) else None
         never_ran = test.status is Status.CANCELLED and test.started_at is None
-        return replace(test, ended_at=self._clock(), refunded=never_ran or test.status is Status.INFRA_FAILED)
+        refunded = never_ran or test.status is Status.INFRA_FAILED
+        return replace(test, ended_at=self._clock(), refunded=refunded, gpu_s=None if refunded else gpu_s)
 
     def _write(self, session: Session, test: Test, reference: Reference | None = None) -> None:
         """One transaction: the test's final status and its row on the leaderboard."""
@@ -141,11 +143,13 @@ class Execution:
             assert status is not None
             if status.final:
                 return  # an attempt before this one was committed after all
-            left = tests_left(session, (*self._store.refunds(conn, session.id, but=test.n), test))
+            spent = (*self._store.refunds(conn, session.id, but=test.n), test)
+            left, hours = tests_left(session, spent), session.task.budget.gpu_hours
             standing = ""
             if not test.refunded:
                 leaderboard.record(conn, result_of(session, test, self.machine, reference, self._data_dir))
                 task = session.task
                 standing = feedback.standing(test, to_beat(conn, task.id, task.version, session.size.name))
-            told = feedback.tested(test, session.task.budget.tests, left, standing)
+            used = "" if hours is None else feedback.gpu_hours(test, gpu_hours_used(spent), hours)
+            told = feedback.tested(test, session.task.budget.tests, left, (standing, used))
             self._store.finish(conn, replace(test, observation=told))

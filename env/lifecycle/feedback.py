@@ -47,8 +47,8 @@ def under_way(seen: TestView, result_call: str) -> str:
     return f"{'; '.join(parts)}. Its result: {result_call}, until the status is final."
 
 
-def tested(test: Test, budget: int, left: int, standing: str) -> str:
-    """The answer to a test that is over; `left` tests remain of `budget`. `standing` says what the result is worth."""
+def tested(test: Test, budget: int, left: int, further: Iterable[str]) -> str:
+    """The answer to a test that is over; `left` tests remain of `budget`. What is `further` to be said comes last."""
     parts = [
         f"[Test #{test.n}] ({tests_remaining(left)}; call submit(n=N) to choose which test result to submit as final)"
     ]
@@ -64,7 +64,7 @@ def tested(test: Test, budget: int, left: int, standing: str) -> str:
     parts.append(results(test))
     if not test.refunded:
         parts.append(saved(test))
-    parts.append(standing)
+    parts += further
     return "\n\n".join(part for part in parts if part)
 
 
@@ -86,6 +86,12 @@ def standing(test: Test, known: ToBeat | None) -> str:
         way = "better" if gap > 0 else "worse"
         parts.append(f"{known.metric} is {size} {way} than the best baseline's, {best.name}: {best.mean:.4f}.")
     return " ".join(parts)
+
+
+def gpu_hours(test: Test, used: float, budget: float) -> str:
+    """What is left of a budget in GPU hours, of which `used` are used by this test and those before it."""
+    cost, left = (test.gpu_s or 0.0) / 3600, max(0.0, budget - used)
+    return f"[Budget] This test used {cost:.2f} GPU hours. {used:.2f} of {budget:g} are used, {left:.2f} are left."
 
 
 def _waiting(ahead: int) -> str:

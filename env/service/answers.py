@@ -26,7 +26,7 @@ from env.lifecycle.feedback import stage_metrics
 from env.lifecycle.progress import Progress
 from env.service.live import LiveSession
 from env.service.workspace import Workspace
-from env.store.model import Run, Session, Step, Test, tests_left
+from env.store.model import Run, Session, Step, Test, gpu_hours_used, tests_left
 from leaderboard.column_types import time_text
 from leaderboard.model import RecordedResult
 from leaderboard.naming import MORE_COMPUTE, metric_column
@@ -38,8 +38,14 @@ from runner.metrics import TrainMetrics
 
 def budget(session: Session, tests: Iterable[Test]) -> Budget:
     """What the session may spend, and what is left of it."""
-    limits = session.task.budget
-    return Budget(tests=limits.tests, tests_remaining=tests_left(session, tests), steps=limits.steps)
+    limits, had = session.task.budget, tuple(tests)
+    return Budget(
+        tests=limits.tests,
+        tests_remaining=tests_left(session, had),
+        steps=limits.steps,
+        gpu_hours=limits.gpu_hours,
+        gpu_hours_used=None if limits.gpu_hours is None else round(gpu_hours_used(had), 4),
+    )
 
 
 def files(workspace: Workspace) -> tuple[File, ...]:

@@ -123,6 +123,12 @@ def _memory(mb: int) -> str:
 
 
 def _budget(budget: SessionBudget) -> Iterator[str]:
+    if budget.gpu_hours is not None:
+        yield (
+            f"- {budget.gpu_hours:g} GPU hours: the time of a test's runs, times its GPUs. A test that is cancelled, "
+            "fails or diverges costs what it used; one that fails for reasons of the service costs nothing. A test "
+            "begins as long as any are left."
+        )
     yield f"- {budget.tests} test(s). A test that is refused for a mistake in the file costs nothing."
     yield f"- {budget.checks} check(s): free rehearsals of a few seconds, on CPU at a tiny size."
     if budget.steps:

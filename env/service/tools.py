@@ -29,7 +29,16 @@ from env.service.foresight import Foresight
 from env.service.live import LiveSession, LiveSessions
 from env.service.refusals import cannot_run, no_results, no_scale, nothing_runs
 from env.service.steps import Effect, Steps
-from env.store.model import MAX_INFRA_FAILURES, Session, Status, Submission, Test, failed_by_us, tests_left
+from env.store.model import (
+    MAX_INFRA_FAILURES,
+    Session,
+    Status,
+    Submission,
+    Test,
+    failed_by_us,
+    gpu_hours_used,
+    tests_left,
+)
 from env.store.outage import OUTAGES
 from env.store.store import Store
 from env.store.unfinished import unfinished
@@ -150,6 +159,14 @@ class SessionTools:
                 "refunds_exhausted",
                 f"{MAX_INFRA_FAILURES} tests of this session failed for reasons of the service, which is the most that "
                 "are refunded: it can test no more. You may submit a result it has, or open another session.",
+            )
+        hours = session.task.budget.gpu_hours
+        if hours is not None and (hours_used := gpu_hours_used(earlier)) >= hours:
+            raise Refusal(
+                Kind.EXHAUSTED,
+                "gpu_budget_exhausted",
+                f"GPU budget exhausted ({hours_used:.2f} of {hours:g} GPU hours used). You MUST call submit(n=N) to "
+                "choose which test result to submit.",
             )
         if left <= 0:
             limit = session.task.budget.tests

@@ -84,6 +84,8 @@ tests = Table(
     Column("devices", CompactJson, nullable=False),
     # Among those of all sessions, in the order they were bought: clocks may be set back.
     Column("number", Integer),
+    # Seconds of all its GPUs together, once it is over; null in older rows, where it has none, and of other tests.
+    Column("gpu_s", Float(53)),
     Index("tests_by_status", "status", "created_at"),
     Index("tests_by_number", "number"),
 )

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn, TypedDict
+from typing import NoReturn, TypedDict, cast
 
 from runner.inside.findings import ERRORS, MAX_LINES, OTHER_ERROR, Kind, Part, form_of, wants_gpu
 
@@ -72,7 +72,7 @@ class Child:
         os.close(self._read)
         with suppress(ValueError):
             said = json.loads(self._heard[:REPORT_BYTES])
-            self.said = said if isinstance(said, dict) else None
+            self.said = cast(Said, said) if isinstance(said, dict) else None
 
     @property
     def over(self) -> bool:
