@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import threading
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from env.lifecycle.fair_queue import FairQueue
+from env.lifecycle.findings import read_rehearsal, told
 from env.lifecycle.plan import plan, rehearsal, spec
 from env.lifecycle.rehearsals import Rehearsals
 from env.store.model import Session, Status, Test
@@ -96,8 +98,8 @@ def test_code_that_reads_values_while_it_is_built_and_compiles_its_helpers_passe
 ) -> None:
     agent = serve("--runner", "local", "--tasks", str(write_quick_task(tmp_path / "quick"))).open("quick")
     edit(agent, READS_WHILE_BUILT.format(reading=reading))
-    told = agent.call("check").json()
-    assert told["check"]["passed"], told["observation"]
+    answer = agent.call("check").json()
+    assert answer["check"]["passed"], answer["observation"]
 
 
 SPELLS = """\
@@ -119,20 +121,46 @@ class LayerNorm(nn.Module):
     [
         "raise RuntimeError('the ' + 'secret ' + str(x.numel() * 7919))",
         "raise type('The' + 'Secret' + str(x.numel() * 7919), (Exception,), {})()",
-        "open(os.environ['OUT_DIR'] + '/rehearsal.json', 'w').write('the secret'); os._exit(1)",
     ],
-    ids=["message", "type", "report"],
+    ids=["message", "type"],
 )
 def test_nothing_that_the_script_made_up_reaches_its_agent(serve: Serve, tmp_path: Path, how: str) -> None:
     agent = serve("--runner", "local", "--tasks", str(write_quick_task(tmp_path / "quick"))).open("quick")
     edit(agent, SPELLS.format(how=how))
-    told = agent.call("check").json()
-    assert told["check"]["passed"] is False
-    mine = [line for line in told["observation"].split("\n") if not re.match(r" +\d+: ", line)]  # lines of the file
+    answer = agent.call("check").json()
+    assert answer["check"]["passed"] is False
+    mine = [line for line in answer["observation"].split("\n") if not re.match(r" +\d+: ", line)]  # lines of the file
     assert len(mine) > 1
     for spelt in ("ecret", "7919", "1.2345"):
         assert spelt not in "\n".join(mine)
-    assert str(64 * 64 * 7919) not in told["observation"]
+    assert str(64 * 64 * 7919) not in answer["observation"]
+
+
+FINDING: dict[str, Any] = {"part": "size", "kind": "raised", "error": "ValueError", "form": "", "lines": [3]}
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        {"parameters": "the secret", "findings": []},
+        {"parameters": None, "findings": []},
+        {"parameters": 1, "findings": [FINDING | {"kind": "the secret"}]},
+        {"parameters": 1, "findings": [FINDING | {"lines": [1, 2, 3, 4]}]},
+        {"parameters": 1, "findings": [FINDING] * 9},
+        {"parameters": 1 << 60, "findings": []},
+    ],
+)
+def test_a_report_that_is_none_of_ours_is_not_read(report: dict[str, Any]) -> None:
+    assert read_rehearsal(json.dumps(report).encode()) is None
+
+
+def test_a_finding_is_told_in_words_of_ours() -> None:
+    made_up = FINDING | {"error": "TheSecret", "form": "the secret", "lines": [3, 999]}
+    read = read_rehearsal(json.dumps({"parameters": 1, "findings": [made_up], "more": "the secret"}).encode())
+    assert read is not None
+    assert told(read.findings[0], "one\ntwo\nthree\n", 5) == (
+        "building the model at its real size raised an exception of another type:\n     3: three"
+    )
 
 
 def test_checks_have_a_budget_of_their_own(shared: Server) -> None:
