@@ -76,9 +76,10 @@ class Views:
     def _whole_test(self, session_id: str, n: int, live: Progress | None) -> TestView:
         with self._snapshots.open() as conn:
             test = self._store.test(conn, session_id, n)
+            before = ahead(conn, session_id, n)
         if test is None:
             raise unknown_test(session_id, n)
-        return test_view(test, None if test.status.final else live)
+        return test_view(test, None if test.status.final else live, before)
 
     def news(self, bearer: str | None, session_id: str, n: int, shown: int, most: int | None = None) -> News:
         """How far a test is, and its losses but for the first `shown`, at most so many: that is what it costs."""

@@ -117,7 +117,7 @@ def test_tasks_can_be_read_without_a_session(service: Server) -> None:
         unknown = client.get("/v1/tasks/nope")
     assert {"id": TASK, "title": task["title"], "scales": ["smoke", "gpt-345m"], "filename": FILE} in tasks
     assert len(tasks) == 9
-    assert (task["editable"], task["budget"]) == (RANGES, {"tests": 3, "steps": 0, "checks": 10})
+    assert (task["editable"], task["budget"]) == (RANGES, {"tests": 3, "steps": 0, "checks": 10, "gpu_hours": None})
     assert task["text"].count("\n") == 437
     assert [stage["label"] for stage in task["scale_details"]["smoke"]["stages"]] == ["gpt-smoke", "lm-eval-smoke"]
     assert unknown.status_code == 404
@@ -266,6 +266,8 @@ def test_the_answer_to_a_test_is_the_feedback_text(service: Server) -> None:
         "",
         r"\[Leaderboard\] Results saved: \{'val_loss_gpt-smoke': .*, 'elapsed_gpt-smoke': \d+, "
         r"'arc_easy_lm-eval-smoke': .*, 'elapsed_lm-eval-smoke': \d+\}",
+        "",
+        r"\[Score\] \S+( .*)?\. No baseline has a result here to compare it with\.",
     ]
     lines = body["observation"].split("\n")
     assert len(lines) == len(expected)
@@ -394,7 +396,7 @@ def test_submitting_repeats_the_result_and_closes_the_session(service: Server) -
     answer = agent.call("submit", {"n": 2})
     assert answer.status_code == 200
     assert answer.json()["submission"]["n"] == 2
-    _, *result, saved = feedback[1].split("\n\n")
+    _, *result, saved, _ = feedback[1].split("\n\n")
     assert answer.json()["observation"].split("\n\n") == [
         "[submit] Submitting result from test #2 as final.",
         *result,

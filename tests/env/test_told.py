@@ -64,10 +64,11 @@ def test_what_there_is_to_beat_is_measured_here(serve: Serve) -> None:
     standing = done["observation"].split("\n\n")[-1]
     best, value = min(known, key=lambda name: float(known[name])), done["test"]["metrics"]["val_loss_gpt-smoke"]
     way = "better" if value < float(known[best]) else "worse"
-    gap = f"{abs(value - float(known[best])):.3f}"
     assert standing.startswith("[Score] ")
-    size = rf"{gap}\d \([0-9.]+ σ; σ = 0\.\d+ between seeds\)"
-    assert re.search(rf"val_loss_gpt-smoke is {size} {way} than the best baseline's, {best}: ", standing), standing
+    size = r"(0\.\d{4}) \([0-9.]+ σ; σ = 0\.\d{4} between seeds\)"
+    said = re.search(rf"val_loss_gpt-smoke is {size} {way} than the best baseline's, {best}: {known[best]}\.", standing)
+    assert said is not None, standing
+    assert float(said[1]) == pytest.approx(abs(value - float(known[best])), abs=2e-4)
 
 
 def test_a_test_that_failed_has_no_standing(serve: Serve) -> None:
