@@ -20,6 +20,9 @@ from leaderboard.score_formula import ScoreFormula
 from leaderboard.stored_scores import formula_of
 from leaderboard.tables import result_values, results
 
+MAX_RESULTS = 500
+"""Of baselines that are looked at: far below every database's limit on parameters."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reached:
@@ -56,12 +59,16 @@ class ToBeat:
 def to_beat(connection: Connection, task_id: str, task_version: str, scale: str) -> ToBeat | None:
     """From the baselines' own results of this version and scale; None where no result of it could be ranked."""
     c, value = results.c, result_values.c
+    # By task and agent alone, for which there is an index: of a task's rows few are baselines'.
+    played = connection.execute(
+        select(c.run_key, c.agent, c.scale, c.status, c.task_version).where(c.task_id == task_id, IS_BASELINE)
+    ).all()
+    wanted = (scale, COUNTS, task_version)
+    agents = {row.run_key: row.agent for row in played if (row.scale, row.status, row.task_version) == wanted}
     found = connection.execute(
-        select(c.agent, value.name, value.value)
-        .join_from(results, result_values, value.run_key == c.run_key)
-        .where(c.task_id == task_id, c.scale == scale, c.status == COUNTS, c.task_version == task_version)
-        .where(IS_BASELINE, value.kind == METRIC, value.value.is_not(None))
-        .order_by(value.position, c.finished_at, c.run_key)
+        select(value.run_key, value.name, value.value)
+        .where(value.run_key.in_(list(agents)[:MAX_RESULTS]), value.kind == METRIC, value.value.is_not(None))
+        .order_by(value.position, value.run_key)
     ).all()
     formula = formula_of(connection, task_version, scale)
     anchored = () if formula is None else formula.anchors
@@ -71,7 +78,7 @@ def to_beat(connection: Connection, task_id: str, task_version: str, scale: str)
     values: defaultdict[str, list[float]] = defaultdict(list)
     for row in found:
         if row.name == metric:
-            values[baseline_name(row.agent)].append(row.value)
+            values[baseline_name(agents[row.run_key])].append(row.value)
     noise = next((anchor.noise for anchor in anchored if anchor.metric == metric and anchor.noise), None)
     reached = (Reached(name=name, mean=fmean(each), results=len(each)) for name, each in values.items())
     return ToBeat(

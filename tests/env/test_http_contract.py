@@ -14,6 +14,7 @@ from tests.support.service import TASK, Serve, Server
 FILE = "nanoGPT/custom_pretrain.py"
 RANGES = [[22, 31], [88, 100], [245, 247]]
 SLOW = {"op": "replace", "start_line": 246, "end_line": 246, "content": "    # fake: seconds=30\n"}
+NO_HOURS = {"gpu_hours": None, "gpu_hours_used": None}
 
 OPERATORS_TASK = """\
 id = "my-task"
@@ -60,7 +61,7 @@ def test_opening_a_session_tells_an_agent_all_it_needs(service: Server) -> None:
     assert (opened["task"], opened["scale"]) == (TASK, "smoke")
     assert re.fullmatch(r"[0-9a-f]{16}", opened["session_id"])
     assert opened["token"].startswith("rf_")
-    assert opened["budget"] == {"tests": 3, "tests_remaining": 3, "steps": 0}
+    assert opened["budget"] == {"tests": 3, "tests_remaining": 3, "steps": 0, **NO_HOURS}
     [file] = opened["files"]
     assert (file["filename"], file["editable"], file["total_lines"]) == (FILE, RANGES, 437)
     assert file["text"].count("\n") == 437
@@ -422,7 +423,7 @@ def test_submitting_repeats_the_result_and_closes_the_session(service: Server) -
 
 def test_calls_are_counted_where_the_task_limits_them(own_task: Server) -> None:
     agent = own_task.open("my-task")
-    assert agent.opened["budget"] == {"tests": 3, "tests_remaining": 3, "steps": 3}
+    assert agent.opened["budget"] == {"tests": 3, "tests_remaining": 3, "steps": 3, **NO_HOURS}
     assert "- 3 tool calls in all." in agent.opened["prompt"].splitlines()
     assert agent.call("view").status_code == 200
     assert agent.call("edit", {"start_line": 1, "end_line": 1, "content": "x"}).status_code == 422  # counts as well
@@ -470,7 +471,7 @@ def test_the_state_of_a_session_is_what_was_done_in_it(service: Server) -> None:
         "scale": "smoke",
         "metadata": {"a": 1},
         "state": "open",
-        "budget": {"tests": 3, "tests_remaining": 2, "steps": 0},
+        "budget": {"tests": 3, "tests_remaining": 2, "steps": 0, **NO_HOURS},
         "steps": 3,
         "revision": 1,
         "submission": None,
