@@ -34,8 +34,6 @@ class Rehearsal:
     ours: bool = False
     """Whether that is our own failure."""
     seconds: float = 0.0
-    output: str = ""
-    """The useful end of what it printed: for who wrote the code themselves, never for an agent."""
 
     @property
     def passed(self) -> bool:
@@ -75,10 +73,10 @@ async def rehearse(attempts: Attempts, runner: Runner, wanted: RunSpec) -> Rehea
     if left is None or left.reason in (ExitReason.LOST, ExitReason.CANCELLED):
         return Rehearsal(rehearsed=None, why_none=ended.judged.reason, ours=True, seconds=seconds)
     if left.reason in _LIMITS:
-        return Rehearsal(rehearsed=None, why_none=left.in_words(), seconds=seconds, output=ended.output)
+        return Rehearsal(rehearsed=None, why_none=left.in_words(), seconds=seconds)
     raw = None
     with suppress(RunnerError):
         raw = await ask(runner.collect, wanted.run_id, REPORT)
     read = read_rehearsal(raw) if left.code == 0 else None
     why_none = "" if read else "the rehearsal left no valid report"
-    return Rehearsal(rehearsed=read, why_none=why_none, seconds=seconds, output=ended.output)
+    return Rehearsal(rehearsed=read, why_none=why_none, seconds=seconds)

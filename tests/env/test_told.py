@@ -28,11 +28,12 @@ editable = [[22, 31], [88, 100], [245, 247]]
 EDIT = {"op": "insert", "after_line": 31}
 
 
-def with_budget(serve: Serve, folder: Path, budget: str) -> Agent:
+def with_budget(serve: Serve, folder: Path, budget: str) -> tuple[Server, Agent]:
     folder.mkdir()
     (folder / "task.toml").write_text(ON_GPUS.format(budget=budget))
     (folder / "description.md").write_text("A lower validation loss, please.\n")
-    return serve("--runner", "fake", "--slots", "1", "--tasks", str(folder)).open("gpus")
+    server = serve("--runner", "fake", "--slots", "1", "--tasks", str(folder))
+    return server, server.open("gpus")
 
 
 @pytest.mark.slow
@@ -92,7 +93,7 @@ def test_whoever_waits_hears_how_many_wait_before(serve: Serve) -> None:
 
 
 def test_gpu_hours_are_spent_by_what_tests_use(serve: Serve, tmp_path: Path) -> None:
-    agent = with_budget(serve, tmp_path / "gpus", "gpu_hours = 0.002")
+    server, agent = with_budget(serve, tmp_path / "gpus", "gpu_hours = 0.002")
     assert "- 0.002 GPU hours: the time of a test's runs, times its GPUs." in agent.opened["prompt"]
     assert agent.opened["budget"] | {"gpu_hours": 0.002, "gpu_hours_used": 0.0} == agent.opened["budget"]
     agent.call("edit", {**EDIT, "content": "# fake: nan\n# fake: seconds=2\n"})
@@ -112,10 +113,14 @@ def test_gpu_hours_are_spent_by_what_tests_use(serve: Serve, tmp_path: Path) -> 
     refused = agent.call("test")
     assert (refused.status_code, refused.json()["code"]) == (429, "gpu_budget_exhausted")
     assert refused.json()["observation"].startswith("ERROR: GPU budget exhausted (0.00 of 0.002 GPU hours used).")
+    assert agent.call("submit", {"n": 1}).status_code == 200
+    with server.client() as client:
+        page = client.get(f"/sessions/{agent.id}").text
+    assert "<dt>GPU hours</dt><dd>0.00 of 0.002</dd>" in page
 
 
 def test_a_test_that_the_infrastructure_lost_uses_nothing(serve: Serve, tmp_path: Path) -> None:
-    agent = with_budget(serve, tmp_path / "gpus", "tests = 2\ngpu_hours = 1.5")
+    _, agent = with_budget(serve, tmp_path / "gpus", "tests = 2\ngpu_hours = 1.5")
     agent.call("edit", {**EDIT, "content": "# fake: lost\n# fake: seconds=1\n"})
     assert agent.post("/test?wait=60").json()["test"]["status"] == "infra_failed"
     budget = agent.get().json()["budget"]

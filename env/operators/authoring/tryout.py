@@ -13,8 +13,10 @@ from env.lifecycle.plan import rehearsal
 from env.lifecycle.rehearsals import rehearse
 from env.operators.authoring.examine import files_with
 from runner.local.runner import LocalRunner
+from runner.text import useful_end
 from tasks.model import Scale, Task
 
+SHOWN_CHARS = 6000
 UNEDITED = "the unedited script"
 
 
@@ -53,6 +55,7 @@ def try_out(task: Task, scale: Scale, data: Path, scratch: Path) -> Iterator[Tri
     for number, baseline in enumerate((None, *task.baselines)):
         spec = rehearsal(task, scale, "check", number, files_with(task, baseline))
         over = asyncio.run(rehearse(attempts, runner, spec))
+        printed = _printed(runner, spec.run_id)
         runner.remove(spec.run_id)
         if over.rehearsed is not None and over.passed:
             words = f"{over.rehearsed.parameters:,} parameters"
@@ -60,10 +63,18 @@ def try_out(task: Task, scale: Scale, data: Path, scratch: Path) -> Iterator[Tri
             findings = () if over.rehearsed is None else over.rehearsed.findings
             text = spec.files[task.filename]
             found = [told(finding, text, scale.max_parameters) for finding in findings]
-            words = "\n".join(part for part in (over.why_none, *found, over.output) if part)
+            words = "\n".join(part for part in (over.why_none, *found, printed) if part)
         yield Tried(
             baseline=None if baseline is None else baseline.name,
             passed=over.passed,
             seconds=over.seconds,
             told=words,
         )
+
+
+def _printed(runner: LocalRunner, run_id: str) -> str:
+    """The useful end of what a run said of its errors; agents are told none of it."""
+    said = b""
+    while piece := runner.log(run_id, "stderr", len(said)):
+        said += piece
+    return useful_end(b"", said, SHOWN_CHARS)
