@@ -111,12 +111,13 @@ def checked(over: Rehearsal, text: str, cap: int | None, left: int) -> str:
     head = f"{_PASSED if over.passed else '[check] FAILED'} after {over.seconds:.1f} s ({left} check(s) remaining)"
     if over.rehearsed is None:
         return f"{head}: {over.why_none}."
-    size = "" if over.rehearsed.parameters is None else f"{over.rehearsed.parameters:,} parameters at the real size"
     if not over.passed:
         return "\n".join((f"{head}:", *(f"- {told(finding, text, cap)}" for finding in over.rehearsed.findings)))
-    of = "" if cap is None else f", of {cap:,} allowed"
+    counted = over.rehearsed.parameters or 0
+    size = f"{counted:,} parameters" if cap is None or counted <= cap else "parameters"  # else the count is no count
+    of = "" if cap is None else f" of {cap:,} allowed"
     return (
-        f"{head}. The script builds ({size}{of}), takes inputs of any length, takes two optimizer steps on two "
+        f"{head}. The script builds ({size}{of} at the real size), takes inputs of any length, takes two optimizer steps on two "
         "processes with finite losses, leaves a checkpoint that loads, and what it expects at a position does not "
         "depend on later tokens."
     )

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from runner.inside.findings import BEFORE_A_TEST, ERRORS, FORMS, MAX_FINDINGS, MAX_LINES, OTHER_ERROR, Kind, Part
+from runner.inside.digits import rounded
+from runner.inside.findings import BEFORE_A_TEST, ERRORS, FORMS, MAX_LINES, OTHER_ERROR, Kind, Part
 from runner.text import readable
 
 SHOWN_CHARS = 160
@@ -17,10 +18,14 @@ _Line = Annotated[int, Field(ge=1, le=1_000_000)]
 _Count = Annotated[int, Field(ge=0, le=1 << 53)]
 _DOING = {
     Part.SIZE: "building the model at its real size",
-    Part.LENGTHS: "running the model on inputs of {length} token(s)",
+    Part.LENGTHS: "running the model on inputs of {length}",
     Part.TRAINING: "two optimizer steps at a tiny size",
     Part.CAUSALITY: "loading the checkpoint and running the model",
 }
+_LENGTHS = {1: "1 token", 63: "63 tokens"}
+_ANOTHER_LENGTH = "one token less than the block size"
+_DIGITS = 3
+"""Of a count of parameters that is above the cap."""
 _CODES = {Kind.TOO_LARGE: "too_many_parameters"}
 _CODES_OF_PARTS = {Part.SIZE: "cannot_be_built", Part.LENGTHS: "cannot_take_lengths"}
 
@@ -39,7 +44,7 @@ class Finding(BaseModel):
     lines: Annotated[tuple[_Line, ...], Field(max_length=MAX_LINES)] = ()
     """Where in the agent's file, the innermost last."""
     length: _Count = 0
-    """The input's length in tokens, or the first position of those that were changed."""
+    """The input's length in tokens."""
     figure: _Count = 0
     """How many parameters there are."""
 
@@ -58,7 +63,7 @@ class _ReportFile(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     parameters: _Count | None
-    findings: Annotated[tuple[Finding, ...], Field(max_length=MAX_FINDINGS)]
+    findings: Annotated[tuple[Finding, ...], Field(max_length=len(Part))]
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,8 @@ def read_rehearsal(raw: bytes | None) -> Rehearsed | None:
         return None
     if file.parameters is None and not file.findings:
         return None
+    if len({finding.part for finding in file.findings}) < len(file.findings):
+        return None
     return Rehearsed(file.findings, file.parameters)
 
 
@@ -89,10 +96,11 @@ def told(finding: Finding, text: str, cap: int | None) -> str:
     """The finding in words; `text` is the agent's file, of which the named lines are shown, `cap` the most parameters
     that are allowed.
     """
-    doing = _DOING[finding.part].format(length=f"{finding.length:,}")
+    doing = _DOING[finding.part].format(length=_LENGTHS.get(finding.length, _ANOTHER_LENGTH))
     match finding.kind:
         case Kind.TOO_LARGE:
-            return f"{finding.figure:,} parameters at the real size, at most {cap or 0:,} are allowed."
+            about = int(rounded(float(finding.figure), _DIGITS) or 0)
+            return f"about {about:,} parameters at the real size, at most {cap or 0:,} are allowed."
         case Kind.LATE:
             return f"{doing} took too long on this host's CPU."
         case Kind.ENDED:
@@ -103,8 +111,8 @@ def told(finding: Finding, text: str, cap: int | None) -> str:
             return f"{doing}: the training left no checkpoint."
         case Kind.LEAKS:
             return (
-                f"causality: what the model expects before position {finding.length} changes when only tokens from "
-                "there on are changed. A position may see itself and earlier ones only."
+                "causality: what the model expects in the first half of a sequence changes when only tokens of the "
+                "second half are changed. A position may see itself and earlier ones only."
             )
         case Kind.NEEDS_GPU:
             where = "\n".join(_shown(finding.lines, text))

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 REPORT = "rehearsal.json"
-"""The report's name in the output folder: `{"parameters": number or null, "findings": [finding, …]}`."""
-MAX_FINDINGS = 8
+"""The report's name in the output folder: `{"parameters": number or null, "findings": [finding, …]}`, at most one
+finding for each part."""
 MAX_LINES = 3
 """How many lines of the agent's file a finding names, the innermost last."""
 OTHER_ERROR = "another type"

@@ -29,4 +29,4 @@ def test_a_check_passes_and_fails_in_a_container(
     edited = agent.call("edit", LEAK)
     assert edited.status_code == 200, edited.text
     failed = agent.call("check").json()
-    assert "causality: what the model expects before position 32 changes" in failed["observation"]
+    assert "causality: what the model expects in the first half of a sequence changes" in failed["observation"]

@@ -49,8 +49,8 @@ def ask(agent: Agent) -> tuple[int, str, str | None]:
     [
         ("self.more = nn.Parameter(torch.ones(ndim, 1000))", "", "too_many_parameters", "at most 125,059 are allowed."),
         ("raise ValueError(ndim)", "", "cannot_be_built", "building the model at its real size raised ValueError:"),
-        ("", "x.view(x.size(0), -1, 16, x.size(-1))", "cannot_take_lengths", "on inputs of 1 token(s) raised Runtime"),
-        ("", "assert x.size(1) < 63", "cannot_take_lengths", "on inputs of 63 token(s) raised AssertionError:"),
+        ("", "x.view(x.size(0), -1, 16, x.size(-1))", "cannot_take_lengths", "on inputs of 1 token raised Runtime"),
+        ("", "assert x.size(1) < 63", "cannot_take_lengths", "on inputs of 63 tokens raised AssertionError:"),
     ],
     ids=["too-large", "unbuildable", "one-token", "63-tokens"],
 )

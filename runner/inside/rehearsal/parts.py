@@ -97,7 +97,7 @@ def causality(script: Path, folder: Path) -> Said:
     moved = (before - after).nan_to_num().abs().amax(dim=1)
     if moved.max() <= ROUNDING:
         return {}
-    return {"finding": Finding(part=Part.CAUSALITY, kind=Kind.LEAKS, length=change)}
+    return {"finding": Finding(part=Part.CAUSALITY, kind=Kind.LEAKS)}
 
 
 def two_endings(settings: ModelSettings, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, int]:
