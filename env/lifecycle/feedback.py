@@ -117,9 +117,9 @@ def checked(over: Rehearsal, text: str, cap: int | None, left: int) -> str:
     size = f"{counted:,} parameters" if cap is None or counted <= cap else "parameters"  # else the count is no count
     of = "" if cap is None else f" of {cap:,} allowed"
     return (
-        f"{head}. The script builds ({size}{of} at the real size), takes inputs of any length, takes two optimizer steps on two "
-        "processes with finite losses, leaves a checkpoint that loads, and what it expects at a position does not "
-        "depend on later tokens."
+        f"{head}. The script builds ({size}{of} at the real size), takes inputs of any length, takes two optimizer "
+        "steps on two processes with finite losses, leaves a checkpoint that loads, and what it expects at a position "
+        "does not depend on later tokens."
     )
 
 
