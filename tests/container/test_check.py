@@ -11,7 +11,7 @@ from tests.support.containers import sandbox_toml
 from tests.support.service import Serve
 
 EDIT = {"op": "str_replace", "old_str": "self.bias, 1e-5)", "new_str": "self.bias, 1e-6)"}
-LEAK = {"op": "str_replace", "old_str": "self.bias, 1e-6)", "new_str": "self.bias, 1e-6) - x.mean(1, True)"}
+LEAK = {"op": "str_replace", "old_str": "self.bias, 1e-6)", "new_str": "self.bias, 1e-6) - input.mean(1, True)"}
 
 
 @pytest.mark.docker
