@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from env.lifecycle import feedback
+from env.lifecycle import feedback, standing
 from env.lifecycle.attempts import Attempts
 from env.lifecycle.compute import compute, compute_note
 from env.lifecycle.plan import PlannedRun, on_gpus, plan
@@ -145,11 +145,11 @@ class Execution:
                 return  # an attempt before this one was committed after all
             spent = (*self._store.refunds(conn, session.id, but=test.n), test)
             left, hours = tests_left(session, spent), session.task.budget.gpu_hours
-            standing = ""
+            stands = ""
             if not test.refunded:
                 leaderboard.record(conn, result_of(session, test, self.machine, reference, self._data_dir))
                 task = session.task
-                standing = feedback.standing(test, to_beat(conn, task.id, task.version, session.size.name))
-            used = "" if hours is None else feedback.gpu_hours(test, gpu_hours_used(spent), hours)
-            told = feedback.tested(test, session.task.budget.tests, left, (standing, used))
+                stands = standing.standing(test, to_beat(conn, task.id, task.version, session.size.name))
+            used = "" if hours is None else standing.gpu_hours(test, gpu_hours_used(spent), hours)
+            told = feedback.tested(test, session.task.budget.tests, left, (stands, used))
             self._store.finish(conn, replace(test, observation=told))

@@ -63,7 +63,6 @@ class Lifecycle(TestNews):
         super().__init__(store)
         self._runner = runner
         self._host = host
-        self._data_dir = data_dir
         self._clock = clock
         self._watcher = watcher or NoWatcher()
         self._ours = ours
@@ -81,8 +80,6 @@ class Lifecycle(TestNews):
         self._woken = asyncio.Event()
         self._tidy = asyncio.Event()
         self.loop = Loop("taking tests", self._round, self._rest, LIMIT_S)
-
-    # --- for the service ----------------------------------------------------------------------------------------
 
     @property
     def alive(self) -> bool:
@@ -107,16 +104,6 @@ class Lifecycle(TestNews):
         """Waits until nothing of tests that are over is left, and their devices are given back."""
         while self._tasks:
             await asyncio.wait(self._tasks)
-
-    def lacks(self, scale: Scale) -> str | None:
-        """What this host lacks to run tests at a scale, in words; None where it has all."""
-        if not self._host.pool(on_gpus(scale)).fits(scale.world_size):
-            return f"needs {scale.world_size} {'GPUs' if on_gpus(scale) else 'slots'}, which this service does not have"
-        folders = dict.fromkeys((*scale.data.values(), *scale.evaluation_data.values()))
-        missing = [name for name in folders if self._data_dir is not None and not (self._data_dir / name).is_dir()]
-        if missing:
-            return f"needs the data {', '.join(missing)}, which is not prepared here"
-        return None
 
     def wake(self) -> None:
         """Has the loop look for tests to start, after one was committed as queued."""
@@ -148,8 +135,6 @@ class Lifecycle(TestNews):
             return await self._references.make(task, scale, devices, self._clock())
         finally:
             await self._returns.give_back(pool, devices)
-
-    # --- the loop -----------------------------------------------------------------------------------------------
 
     async def _round(self) -> None:
         """The first takes up what was under way when the service last died."""

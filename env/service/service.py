@@ -11,7 +11,9 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from env.api.catalogue import Ready
+from env.lifecycle.lacking import lacking
 from env.lifecycle.loop import Lifecycle, everybodys, utc_now
+from env.lifecycle.plan import on_gpus
 from env.lifecycle.rehearsals import Rehearsals
 from env.lifecycle.turns import Turns
 from env.service.access import Access
@@ -39,7 +41,7 @@ from env.telemetry.watch import Telemetry
 from runner.pool import Host
 from runner.protocol import Runner
 from tasks.anchors import ScaleAnchors
-from tasks.model import Task
+from tasks.model import Scale, Task
 
 SECRET_BYTES = 32
 """Of what session tokens are derived from."""
@@ -172,6 +174,10 @@ def build(
     steps = Steps(store, live, access, clock)
     views = Views(store, live, lifecycle, access, snapshots)
     rehearsals = Rehearsals(runner, lifecycle.tidied, turns)
+
+    def lacks(scale: Scale) -> str | None:
+        return lacking(scale, host.pool(on_gpus(scale)), settings.data_dir)
+
     foresight = Foresight(store, live, steps, rehearsals, enabled=settings.foresight)
     checks = Checks(store, live, steps, rehearsals, foresight, access, lambda: lifecycle.trouble)
     cancelling = Cancelling(store, live, steps, lifecycle, access)
@@ -198,10 +204,10 @@ def build(
             new_id,
             clock,
             versions=lambda: lifecycle.machine,
-            lacks=lifecycle.lacks,
+            lacks=lacks,
             default_scale=settings.default_scale,
         ),
-        tools=SessionTools(store, live, steps, lifecycle, cancelling, foresight, clock),
+        tools=SessionTools(store, live, steps, lifecycle, cancelling, foresight, lacks, clock),
         cancelling=cancelling,
         checks=checks,
         views=views,

@@ -43,6 +43,7 @@ from env.store.outage import OUTAGES
 from env.store.store import Store
 from env.store.unfinished import unfinished
 from leaderboard import writing as leaderboard
+from tasks.model import Scale
 
 RESULT_OVER_HTTP = "GET /v1/sessions/{session}/tests/{n}?wait=60"
 
@@ -58,6 +59,7 @@ class SessionTools:
         lifecycle: Lifecycle,
         cancelling: Cancelling,
         foresight: Foresight,
+        lacks: Callable[[Scale], str | None],
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
@@ -66,6 +68,7 @@ class SessionTools:
         self._lifecycle = lifecycle
         self._cancelling = cancelling
         self._foresight = foresight
+        self._lacks = lacks
         self._clock = clock
 
     def edit(self, call: Call[EditArguments]) -> Edited | TurnedDown:
@@ -151,7 +154,7 @@ class SessionTools:
         left = tests_left(session, earlier)
         if session.scale is None:
             raise no_scale()
-        if (lack := self._lifecycle.lacks(session.size)) is not None:
+        if (lack := self._lacks(session.size)) is not None:
             raise cannot_run(session.size.name, lack)
         if failed_by_us(earlier) >= MAX_INFRA_FAILURES:
             raise Refusal(
