@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runner.inside.digits import rounded
-from runner.inside.findings import BEFORE_A_TEST, ERRORS, FORMS, MAX_LINES, OTHER_ERROR, Kind, Part
+from runner.inside.findings import BEFORE_A_TEST, ERRORS, FORMS, MAX_LINES, OTHER_ERROR, FindingKind, Part
 from runner.text import readable
 
 SHOWN_CHARS = 160
@@ -26,17 +26,17 @@ _LENGTHS = {1: "1 token", 63: "63 tokens"}
 _ANOTHER_LENGTH = "one token less than the block size"
 _DIGITS = 3
 """Of a count of parameters that is above the cap."""
-_CODES = {Kind.TOO_LARGE: "too_many_parameters"}
+_CODES = {FindingKind.TOO_LARGE: "too_many_parameters"}
 _CODES_OF_PARTS = {Part.SIZE: "cannot_be_built", Part.LENGTHS: "cannot_take_lengths"}
 
 
-class Finding(BaseModel):
+class RehearsalFinding(BaseModel):
     """One thing that a rehearsal found wrong."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     part: Part
-    kind: Kind
+    kind: FindingKind
     error: str = ""
     """The exception's type, if it is one of ERRORS."""
     form: str = ""
@@ -51,7 +51,7 @@ class Finding(BaseModel):
     @property
     def forbids_a_test(self) -> bool:
         """Whether a test of the same text would fail for the same reason, whatever it trains on."""
-        return self.part in BEFORE_A_TEST and self.kind in (Kind.TOO_LARGE, Kind.RAISED)
+        return self.part in BEFORE_A_TEST and self.kind in (FindingKind.TOO_LARGE, FindingKind.RAISED)
 
     @property
     def code(self) -> str:
@@ -59,18 +59,18 @@ class Finding(BaseModel):
         return _CODES.get(self.kind) or _CODES_OF_PARTS.get(self.part, "rehearsal_failed")
 
 
-class _ReportFile(BaseModel):
+class _RehearsalFile(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     parameters: _Count | None
-    findings: Annotated[tuple[Finding, ...], Field(max_length=len(Part))]
+    findings: Annotated[tuple[RehearsalFinding, ...], Field(max_length=len(Part))]
 
 
 @dataclass(frozen=True)
 class Rehearsed:
     """A rehearsal that came to its end."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[RehearsalFinding, ...]
     parameters: int | None = None
     """Of the model at its real size, as a checkpoint of it is counted; None where they could not be."""
 
@@ -82,7 +82,7 @@ class Rehearsed:
 def read_rehearsal(raw: bytes | None) -> Rehearsed | None:
     """The report; None for anything else. A report without parameters has found something."""
     try:
-        file = _ReportFile.model_validate_json(raw or b"")
+        file = _RehearsalFile.model_validate_json(raw or b"")
     except (ValidationError, RecursionError):
         return None
     if file.parameters is None and not file.findings:
@@ -92,33 +92,33 @@ def read_rehearsal(raw: bytes | None) -> Rehearsed | None:
     return Rehearsed(file.findings, file.parameters)
 
 
-def told(finding: Finding, text: str, cap: int | None) -> str:
+def told(finding: RehearsalFinding, text: str, cap: int | None) -> str:
     """The finding in words; `text` is the agent's file, of which the named lines are shown, `cap` the most parameters
     that are allowed.
     """
     doing = _DOING[finding.part].format(length=_LENGTHS.get(finding.length, _ANOTHER_LENGTH))
     match finding.kind:
-        case Kind.TOO_LARGE:
+        case FindingKind.TOO_LARGE:
             about = int(rounded(float(finding.figure), _DIGITS) or 0)
             return f"about {about:,} parameters at the real size, at most {cap or 0:,} are allowed."
-        case Kind.LATE:
+        case FindingKind.LATE:
             return f"{doing} took too long on this host's CPU."
-        case Kind.ENDED:
+        case FindingKind.ENDED:
             return f"{doing}: the process ended before it was done."
-        case Kind.SILENT:
+        case FindingKind.SILENT:
             return f"{doing}: the training printed no TRAIN_METRICS with a finite loss."
-        case Kind.CHECKPOINT:
+        case FindingKind.CHECKPOINT:
             return f"{doing}: the training left no checkpoint."
-        case Kind.LEAKS:
+        case FindingKind.LEAKS:
             return (
                 "causality: what the model expects in the first half of a sequence changes when only tokens of the "
                 "second half are changed. A position may see itself and earlier ones only."
             )
-        case Kind.NEEDS_GPU:
+        case FindingKind.NEEDS_GPU:
             where = "\n".join(_shown(finding.lines, text))
             told = f"{doing} needs a GPU, or what runs on GPUs only, and a rehearsal has none: nothing is known of it."
             return f"{told}\n{where}".rstrip()
-        case Kind.RAISED:
+        case FindingKind.RAISED:
             name = finding.error if finding.error in ERRORS else f"an exception of {OTHER_ERROR}"
             why = FORMS.get(finding.form)
             head = f"{doing} raised {name}{f' ({why})' if why else ''}"

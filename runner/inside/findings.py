@@ -33,7 +33,7 @@ BEFORE_A_TEST = (Part.SIZE, Part.LENGTHS)
 """Parts that have to pass before a test is spent; their findings leave no doubt."""
 
 
-class Kind(StrEnum):
+class FindingKind(StrEnum):
     """What was found."""
 
     RAISED = "raised"  # an exception in the agent's code

@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 
 from runner.inside.faults import exit_status
-from runner.inside.findings import REPORT, Kind, Part
+from runner.inside.findings import REPORT, FindingKind, Part
 from runner.inside.rehearsal import parts
-from runner.inside.rehearsal.child import Child, Finding, finding_of, wait_for
+from runner.inside.rehearsal.child import Child, FindingEntry, finding_of, wait_for
 from runner.inside.settings import ModelSettings, read_model_settings
 
 PROCESSES = 2
@@ -53,7 +53,7 @@ def main() -> None:
         asides.append(Child(lambda: parts.size(None if cap is None else int(cap)), Part.SIZE, script, {}))
     if Part.LENGTHS in wanted:
         asides.append(Child(lambda: parts.lengths(script), Part.LENGTHS, script, {}))
-    findings: list[Finding | None] = []
+    findings: list[FindingEntry | None] = []
     if Part.TRAINING in wanted:
         findings.append(train(script, out_dir, model))
     if Part.CAUSALITY in wanted and not any(findings):
@@ -66,7 +66,7 @@ def main() -> None:
     (out_dir / f"{REPORT}.part").replace(out_dir / REPORT)
 
 
-def _heard(children: Sequence[Child], until: float) -> list[Finding | None]:
+def _heard(children: Sequence[Child], until: float) -> list[FindingEntry | None]:
     wait_for(children, until)
     for child in children:
         child.end()
@@ -80,7 +80,7 @@ def invent_data(folder: Path, model: ModelSettings) -> None:
         rng.integers(model.vocab_size, size=blocks * (model.block_size + 1)).astype("<u2").tofile(folder / name)
 
 
-def train(script: Path, out_dir: Path, model: ModelSettings) -> Finding | None:
+def train(script: Path, out_dir: Path, model: ModelSettings) -> FindingEntry | None:
     """Runs the script in PROCESSES processes, to its checkpoint in `out_dir`."""
     with tempfile.TemporaryDirectory() as folder:
         invent_data(Path(folder), model)
@@ -109,7 +109,7 @@ def train(script: Path, out_dir: Path, model: ModelSettings) -> Finding | None:
         return _trained(ranks, printed[0], out_dir)
 
 
-def _trained(ranks: Sequence[Child], printed: Path, out_dir: Path) -> Finding | None:
+def _trained(ranks: Sequence[Child], printed: Path, out_dir: Path) -> FindingEntry | None:
     """What came of the training's processes; of several that failed the first one tells why."""
     for rank in sorted(ranks, key=lambda rank: rank.over_at or math.inf):
         if rank.said and (finding := rank.said.get("finding")):
@@ -118,13 +118,13 @@ def _trained(ranks: Sequence[Child], printed: Path, out_dir: Path) -> Finding | 
         losses = [float(loss) for loss in _LOSS.findall(file.read(_PRINTED_BYTES))]
     late = not all(rank.over for rank in ranks)
     if late:
-        return Finding(part=Part.TRAINING, kind=Kind.LATE)
+        return FindingEntry(part=Part.TRAINING, kind=FindingKind.LATE)
     if not losses:
-        return Finding(part=Part.TRAINING, kind=Kind.SILENT)
+        return FindingEntry(part=Part.TRAINING, kind=FindingKind.SILENT)
     if any(rank.status for rank in ranks):
-        return Finding(part=Part.TRAINING, kind=Kind.ENDED)
+        return FindingEntry(part=Part.TRAINING, kind=FindingKind.ENDED)
     if not (out_dir / "model.safetensors").is_file():
-        return Finding(part=Part.TRAINING, kind=Kind.CHECKPOINT)
+        return FindingEntry(part=Part.TRAINING, kind=FindingKind.CHECKPOINT)
     return None
 
 

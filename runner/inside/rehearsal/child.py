@@ -14,14 +14,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TypedDict, cast
 
-from runner.inside.findings import ERRORS, MAX_LINES, OTHER_ERROR, Kind, Part, form_of, wants_gpu
+from runner.inside.findings import ERRORS, MAX_LINES, OTHER_ERROR, FindingKind, Part, form_of, wants_gpu
 
 REPORT_BYTES = 16 << 10
 """The most that a child may report."""
 _TICK_S = 0.5
 
 
-class Finding(TypedDict, total=False):
+class FindingEntry(TypedDict, total=False):
     """What a part found, as it stands in the report."""
 
     part: str
@@ -36,7 +36,7 @@ class Finding(TypedDict, total=False):
 class Said(TypedDict, total=False):
     """What a child tells its parent."""
 
-    finding: Finding | None
+    finding: FindingEntry | None
     parameters: int
 
 
@@ -106,29 +106,29 @@ def wait_for(children: Sequence[Child], until: float, enough: Callable[[], bool]
             child.listen()
 
 
-def finding_of(child: Child) -> Finding | None:
+def finding_of(child: Child) -> FindingEntry | None:
     """What a child found, or what its silence means; None where all was well."""
     if not child.over:
-        return Finding(part=child.part, kind=Kind.LATE)
+        return FindingEntry(part=child.part, kind=FindingKind.LATE)
     if child.said is None:
-        return Finding(part=child.part, kind=Kind.ENDED)
+        return FindingEntry(part=child.part, kind=FindingKind.ENDED)
     return child.said.get("finding")
 
 
-def blamed(error: BaseException, part: Part, script: Path) -> Finding:
+def blamed(error: BaseException, part: Part, script: Path) -> FindingEntry:
     """An exception of the agent's code, in what may be told of it."""
     chain = [error]
     while (cause := chain[-1].__cause__) is not None and len(chain) < 8:
         chain.append(cause)
     inner = chain[-1]
     message = str(inner) or str(error)
-    kind = Kind.NEEDS_GPU if wants_gpu(f"{type(inner).__name__}: {message}") else Kind.RAISED
+    kind = FindingKind.NEEDS_GPU if wants_gpu(f"{type(inner).__name__}: {message}") else FindingKind.RAISED
     name = type(inner).__name__
     frames = traceback.extract_tb(inner.__traceback__)
     lines = [frame.lineno for frame in frames if Path(frame.filename) == script and frame.lineno]
     if isinstance(inner, SyntaxError) and inner.lineno:
         lines.append(inner.lineno)
-    return Finding(
+    return FindingEntry(
         part=part,
         kind=kind,
         error=name if name in ERRORS else OTHER_ERROR,

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from runner.inside.findings import Kind, Part
+from runner.inside.findings import FindingKind, Part
 from runner.inside.judge.checkpoint import open_checkpoint
 from runner.inside.judge.reduction import reduced
 from runner.inside.model_worker.logprobs import distributions, next_tokens
 from runner.inside.model_worker.model import ModelError, build_model, load_model
 from runner.inside.model_worker.parameter_count import count_script
-from runner.inside.rehearsal.child import Finding, Said, blamed
+from runner.inside.rehearsal.child import FindingEntry, Said, blamed
 from runner.inside.settings import ModelSettings, read_model_settings
 
 ROUNDING = 1e-4
@@ -35,7 +35,7 @@ def full_settings(env: Mapping[str, str]) -> dict[str, str]:
 def size(cap: int | None) -> Said:
     """Counts the parameters at the real size: without contents, or really built where that does not go."""
     parameters = count_script(full_settings(os.environ), Path.cwd())
-    finding = Finding(part=Part.SIZE, kind=Kind.TOO_LARGE, figure=parameters)
+    finding = FindingEntry(part=Part.SIZE, kind=FindingKind.TOO_LARGE, figure=parameters)
     return {"parameters": parameters, "finding": finding if cap is not None and parameters > cap else None}
 
 
@@ -97,7 +97,7 @@ def causality(script: Path, folder: Path) -> Said:
     moved = (before - after).nan_to_num().abs().amax(dim=1)
     if moved.max() <= ROUNDING:
         return {}
-    return {"finding": Finding(part=Part.CAUSALITY, kind=Kind.LEAKS)}
+    return {"finding": FindingEntry(part=Part.CAUSALITY, kind=FindingKind.LEAKS)}
 
 
 def two_endings(settings: ModelSettings, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, int]:
