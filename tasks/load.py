@@ -47,7 +47,7 @@ def load_task(folder: Path) -> Task:
         text=text,
         editable=tuple((first, last) for first, last in table.editable),
         scales={name: build_scale(file, name, scale, table.filename) for name, scale in table.scales.items()},
-        budget=SessionBudget(table.budget.tests, table.budget.steps, table.budget.checks),
+        budget=SessionBudget(table.budget.most_tests, table.budget.steps, table.budget.checks, table.budget.gpu_hours),
         allow_create=table.allow_create,
         override_keys=tuple(table.override_keys),
         max_file_bytes=table.max_file_bytes,

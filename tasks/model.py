@@ -56,14 +56,21 @@ class Scale:
         return None if value is None else int(value)
 
 
+MAX_TESTS = 1000
+"""The most tests that a session may have."""
+
+
 @dataclass(frozen=True)
 class SessionBudget:
-    """What a session may spend: tests, rehearsals, steps."""
+    """What a session may spend: tests, rehearsals, steps, time on GPUs."""
 
     tests: int = 3
+    """MAX_TESTS where time on GPUs alone is limited."""
     steps: int = 0
     """Tool calls per session; 0 means no limit."""
     checks: int = 10
+    gpu_hours: float | None = None
+    """Of all GPUs of a test together; None means no limit. A test begins as long as any of it is left."""
 
 
 @dataclass(frozen=True)

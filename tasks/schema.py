@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.fields import CleanPath, DataFolders, Label, Line, LinePair, OverrideKeys, PythonPath, Settings, TaskId
+from tasks.model import MAX_TESTS, SessionBudget
 
 LONGEST_S = 30 * 86400.0
 """The longest a stage may take."""
@@ -40,9 +41,17 @@ class ScaleTable(TomlTable):
 
 
 class BudgetTable(TomlTable):
-    tests: int = Field(default=3, ge=1, le=1000)
+    tests: int | None = Field(default=None, ge=1, le=MAX_TESTS)
+    """3 by default; MAX_TESTS where there are `gpu_hours`."""
     steps: int = Field(default=0, ge=0, le=1_000_000)
     checks: int = Field(default=10, ge=0, le=1_000_000)
+    gpu_hours: float | None = Field(default=None, gt=0, le=1_000_000, allow_inf_nan=False)
+
+    @property
+    def most_tests(self) -> int:
+        if self.tests is not None:
+            return self.tests
+        return SessionBudget().tests if self.gpu_hours is None else MAX_TESTS
 
 
 class TaskTable(TomlTable):

@@ -26,6 +26,7 @@ class TaskBudget(Body):
     tests: int
     steps: int
     checks: int
+    gpu_hours: float | None = Field(None, description="Of all GPUs of a test together; null for no limit.")
 
 
 class StageDetails(Body):

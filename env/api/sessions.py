@@ -31,6 +31,8 @@ class Budget(Body):
     tests: int
     tests_remaining: int
     steps: int
+    gpu_hours: float | None = Field(None, description="Of all GPUs of a test together; null for no limit.")
+    gpu_hours_used: float | None = Field(None, description="By the tests that are over; null where there is no limit.")
 
 
 class Opened(Body):
@@ -98,6 +100,7 @@ class TestView(TestBrief):
     metrics: dict[str, float | None]
     stages: tuple[StageView, ...]
     observation: str | None
+    ahead: int | None = Field(None, description="How many tests wait before it; null where it does not wait itself.")
 
 
 class SubmissionView(Body):

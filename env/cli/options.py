@@ -46,6 +46,8 @@ class Options:
     """A TOML file with the sandbox's settings."""
     patience: SessionPatience = DEFAULT_PATIENCE
     rates: RateLimits = DEFAULT_RATES
+    foresight: bool = True
+    """Edited models are built, and asked about short inputs, before a test is spent on them."""
     neighbours: bool = False
     """docker: other tests' code may run beside an evaluation."""
     confirmations: int = 0

@@ -117,6 +117,13 @@ def serve(
             help="docker: let other tests' code run beside an evaluation; by default it is frozen, or waits.",
         ),
     ] = False,
+    foresight: Annotated[
+        bool,
+        typer.Option(
+            envvar="RINGFENCE_FORESIGHT",
+            help="Before a test is spent, see whether the edited model can be built and takes short inputs.",
+        ),
+    ] = True,
     root_path: Annotated[
         str,
         typer.Option(envvar="RINGFENCE_ROOT_PATH", help="Prefix of its addresses at a proxy: /ringfence."),
@@ -165,6 +172,7 @@ def serve(
         ),
         neighbours=neighbours,
         confirmations=confirm,
+        foresight=foresight,
     )
     try:
         service = wire(options)

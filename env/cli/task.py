@@ -101,7 +101,8 @@ def _titled(id_: str) -> str:
 
 def _about(task: Task, *, whole: bool) -> Iterator[str]:
     yield f"OK: {task.id}: {task.title}"
-    yield f"version {task.version[:12]}, {task.budget.tests} tests, {task.budget.steps or 'unlimited'} steps"
+    hours = "" if task.budget.gpu_hours is None else f", {task.budget.gpu_hours:g} GPU hours"
+    yield f"version {task.version[:12]}, {task.budget.tests} tests, {task.budget.steps or 'unlimited'} steps{hours}"
     for scale in task.scales.values():
         stages = ", ".join(f"{stage.label} ({stage.script}, {stage.role})" for stage in scale.stages)
         cap = f", at most {scale.max_parameters:,} parameters" if scale.max_parameters is not None else ""

@@ -93,6 +93,7 @@ def wire(options: Options, *, only_own_sessions: bool = False, lease: Lease | No
                 default_scale=options.scale,
                 patience=options.patience,
                 rates=options.rates,
+                foresight=options.foresight and options.runner is not RunnerName.FAKE,
                 apart=options.runner is RunnerName.DOCKER and not options.neighbours,
                 confirmations=options.confirmations,
                 only_own_sessions=only_own_sessions,

@@ -102,7 +102,7 @@ def sessions_router(service: Service) -> APIRouter:
     async def test(session_id: str, request: Request, body: TestArguments | None = None, wait: Wait = 0) -> Response:
         """Spend a test on the file as it is. With `wait`, the answer may already hold the result."""
         call = _call(request, session_id, body or TestArguments())
-        await checks.lint_aside(call)
+        await checks.before_a_test(call)
         answer = tools.test(call)
         if isinstance(answer, Started) and wait:
             n = answer.test.n

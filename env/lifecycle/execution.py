@@ -8,18 +8,19 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from env.lifecycle import feedback
+from env.lifecycle import feedback, standing
 from env.lifecycle.attempts import Attempts
 from env.lifecycle.compute import compute, compute_note
-from env.lifecycle.plan import PlannedRun, plan
+from env.lifecycle.plan import PlannedRun, on_gpus, plan
 from env.lifecycle.progress import Progress, Watcher
 from env.lifecycle.record import data_digests, result_of
 from env.lifecycle.reference import Reference
 from env.lifecycle.references import References
-from env.store.model import Run, Session, Status, Test, tests_left
+from env.store.model import Run, Session, Status, Test, gpu_hours_used, tests_left
 from env.store.outage import until_committed
 from env.store.store import Store
 from env.store.unfinished import Unfinished, give_up
+from leaderboard import reading
 from leaderboard import writing as leaderboard
 
 log = logging.getLogger("ringfence.lifecycle")
@@ -80,7 +81,7 @@ class Execution:
             # Ours, whatever it was: the agent gets the test back and all others go on.
             log.exception("test %s failed inside the service", test.run_key)
             ended = replace(test, status=Status.INFRA_FAILED)
-        ended = self._with_end(ended)
+        ended = self._with_end(session, ended)
         try:
             await until_committed(f"the outcome of test {test.run_key}", lambda: self._write(session, ended, reference))
         except Exception:
@@ -91,7 +92,7 @@ class Execution:
 
     def finish(self, session: Session, test: Test) -> None:
         """Ends a test that does not run. Raises what the database raises."""
-        ended = self._with_end(test)
+        ended = self._with_end(session, test)
         self._write(session, ended)
         self._watcher.finished(session, ended)
 
@@ -148,9 +149,11 @@ class Execution:
         self._watcher.ran(session, test, run, evaluates=item.evaluates)
         return run
 
-    def _with_end(self, test: Test) -> Test:
+    def _with_end(self, session: Session, test: Test) -> Test:
+        gpu_s = sum(run.elapsed_s for run in test.runs) * session.size.world_size if on_gpus(session.size) else None
         never_ran = test.status is Status.CANCELLED and test.started_at is None
-        return replace(test, ended_at=self._clock(), refunded=never_ran or test.status is Status.INFRA_FAILED)
+        refunded = never_ran or test.status is Status.INFRA_FAILED
+        return replace(test, ended_at=self._clock(), refunded=refunded, gpu_s=None if refunded else gpu_s)
 
     def _write(self, session: Session, test: Test, reference: Reference | None = None) -> None:
         """One transaction: the test's final status and its row on the leaderboard."""
@@ -159,12 +162,16 @@ class Execution:
             assert status is not None
             if status.final:
                 return  # an attempt before this one was committed after all
+            stands = used = ""
+            if not test.refunded:
+                leaderboard.record(conn, result_of(session, test, self.machine, reference, self._data_dir))
+                recorded = reading.entry(conn, test.run_key)
+                stands = "" if recorded is None else standing.standing(recorded)
             if session.confirms is not None:
                 told = feedback.confirmed(test, session.confirms, session.size.seed)
             else:
-                left = tests_left(session, (*self._store.refunds(conn, session.id, but=test.n), test))
-                told = feedback.tested(test, session.task.budget.tests, left)
-            test = replace(test, observation=told)
-            self._store.finish(conn, test)
-            if not test.refunded:
-                leaderboard.record(conn, result_of(session, test, self.machine, reference, self._data_dir))
+                spent = (*self._store.refunds(conn, session.id, but=test.n), test)
+                if (hours := session.task.budget.gpu_hours) is not None:
+                    used = standing.gpu_hours(test, gpu_hours_used(spent), hours)
+                told = feedback.tested(test, session.task.budget.tests, tests_left(session, spent), (stands, used))
+            self._store.finish(conn, replace(test, observation=told))

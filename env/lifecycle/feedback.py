@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from env.api.sessions import TestView
+from env.lifecycle.findings import told
+from env.lifecycle.rehearsals import Rehearsal
 from env.lifecycle.rejection import rejection
 from env.store.model import MAX_INFRA_FAILURES, Run, Status, Test
 from leaderboard.board import RunnerClass
@@ -21,15 +23,18 @@ def tests_remaining(left: int) -> str:
     return f"{left} test remaining" if left == 1 else f"{left} tests remaining"
 
 
-def queued(n: int, left: int, result_call: str) -> str:
-    """The answer to a test call that was accepted and is not over yet; `result_call` is how its result is asked for."""
-    return f"[Test #{n}] queued ({tests_remaining(left)}). Its result: {result_call}, until the status is final."
+def queued(n: int, left: int, result_call: str, ahead: int = 0) -> str:
+    """The answer to a test call that was accepted and is not over yet; `result_call` is how its result is asked for,
+    `ahead` how many tests wait already.
+    """
+    told = f"[Test #{n}] queued ({tests_remaining(left)}). Its result: {result_call}, until the status is final."
+    return f"{told}\n{ahead} test(s) wait before it." if ahead else told
 
 
 def under_way(seen: TestView, result_call: str) -> str:
     """How a test stands that is not over; `result_call` is how its result is asked for."""
     progress = seen.progress
-    parts = [f"[Test #{seen.n}] {seen.status}"]
+    parts = [f"[Test #{seen.n}] {seen.status}{_waiting(seen.ahead or 0)}"]
     if progress.stage:
         parts.append(f"{progress.stage}{', being evaluated' if progress.evaluating else ''}")
     if progress.series:
@@ -42,8 +47,8 @@ def under_way(seen: TestView, result_call: str) -> str:
     return f"{'; '.join(parts)}. Its result: {result_call}, until the status is final."
 
 
-def tested(test: Test, budget: int, left: int) -> str:
-    """The answer to a test that is over; `left` tests remain of `budget`."""
+def tested(test: Test, budget: int, left: int, further: Iterable[str]) -> str:
+    """The answer to a test that is over; `left` tests remain of `budget`. What is `further` to be said comes last."""
     parts = [
         f"[Test #{test.n}] ({tests_remaining(left)}; call submit(n=N) to choose which test result to submit as final)"
     ]
@@ -59,12 +64,17 @@ def tested(test: Test, budget: int, left: int) -> str:
     parts.append(results(test))
     if not test.refunded:
         parts.append(saved(test))
+    parts += further
     return "\n\n".join(part for part in parts if part)
 
 
 def confirmed(test: Test, run_key: str, seed: int | None) -> str:
     """What came of a submitted test's code at another seed; no agent bought it."""
     return "\n\n".join(part for part in (f"[confirm] {run_key} at seed {seed}", results(test)) if part)
+
+
+def _waiting(ahead: int) -> str:
+    return f", {ahead} test(s) wait before it" if ahead else ""
 
 
 def given_up(n: int) -> str:
@@ -75,15 +85,20 @@ def given_up(n: int) -> str:
     )
 
 
-def checked(passed: bool, reason: str, output: str, metrics: Mapping[str, float], seconds: float, left: int) -> str:
-    """The answer to a rehearsal."""
-    head = f"{_PASSED if passed else '[check] FAILED'} after {seconds:.1f} s ({left} check(s) remaining)"
-    if not passed:
-        return "\n".join(part for part in (f"{head}: {reason}", output) if part)
+def checked(over: Rehearsal, text: str, cap: int | None, left: int) -> str:
+    """The answer to a rehearsal of the file `text`; `cap` is the most parameters that are allowed."""
+    head = f"{_PASSED if over.passed else '[check] FAILED'} after {over.seconds:.1f} s ({left} check(s) remaining)"
+    if over.rehearsed is None:
+        return f"{head}: {over.why_none}."
+    if not over.passed:
+        return "\n".join((f"{head}:", *(f"- {told(finding, text, cap)}" for finding in over.rehearsed.findings)))
+    counted = over.rehearsed.parameters or 0
+    size = f"{counted:,} parameters" if cap is None or counted <= cap else "parameters"  # else the count is no count
+    of = "" if cap is None else f" of {cap:,} allowed"
     return (
-        f"{head}. The script builds ({metrics['parameters']:,.0f} parameters at the real size), takes two optimizer "
-        f"steps on two processes (train_loss {metrics['first_loss']:.4f} to {metrics['last_loss']:.4f}), and what it "
-        "expects at a position does not depend on later tokens."
+        f"{head}. The script builds ({size}{of} at the real size), takes inputs of any length, takes two optimizer "
+        "steps on two processes with finite losses, leaves a checkpoint that loads, and what it expects at a position "
+        "does not depend on later tokens."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,8 +83,6 @@ class Lifecycle(TestNews):
         self._tidy = asyncio.Event()
         self.loop = Loop("taking tests", self._round, self._rest, LIMIT_S)
 
-    # --- for the service ----------------------------------------------------------------------------------------
-
     @property
     def alive(self) -> bool:
         """Whether tests are being taken."""
@@ -95,6 +93,11 @@ class Lifecycle(TestNews):
         """Why no test could be run at the moment, in words; None where nothing is known to be wrong."""
         return self.loop.trouble
 
+    @property
+    def machine(self) -> Mapping[str, str]:
+        """What the runner says of hardware and versions; nothing before it was asked."""
+        return self._execution.machine
+
     async def tidied(self) -> None:
         """Waits until what the service left behind when it last died is removed: an id of then can be used again."""
         await self._tidy.wait()
@@ -103,10 +106,6 @@ class Lifecycle(TestNews):
         """Waits until nothing of tests that are over is left, and their devices are given back."""
         while self._tasks:
             await asyncio.wait(self._tasks)
-
-    def can_run(self, session: Session) -> bool:
-        """Whether this host has the devices at all."""
-        return self._host.pool(on_gpus(session.size)).fits(session.size.world_size)
 
     def wake(self) -> None:
         """Has the loop look for tests to start, after one was committed as queued."""
@@ -138,8 +137,6 @@ class Lifecycle(TestNews):
             return await self._references.make(task, scale, devices, self._clock())
         finally:
             await self._returns.give_back(pool, devices)
-
-    # --- the loop -----------------------------------------------------------------------------------------------
 
     async def _round(self) -> None:
         """The first takes up what was under way when the service last died."""

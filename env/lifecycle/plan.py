@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from env.lifecycle.reference import Reference
 from env.store.model import Test
+from runner.inside.findings import Part
 from runner.inside.names import EVALUATE, LANGUAGE_MODELLING, REFERENCE, REHEARSE, WORKER, worker_names
 from runner.protocol import RunSpec
 from tasks.model import Scale, Stage, Task
@@ -203,7 +204,14 @@ def halved(settings: Mapping[str, str], times: int) -> Mapping[str, str] | None:
     return {**settings, "BATCH_SIZE": str(int(batch) // factor), "GRAD_ACCUM": str(int(accumulation) * factor)}
 
 
-def rehearsal(task: Task, scale: Scale, session_id: str, number: int, files: Mapping[str, str]) -> RunSpec:
+def rehearsal(
+    task: Task,
+    scale: Scale,
+    session_id: str,
+    number: int,
+    files: Mapping[str, str],
+    parts: Sequence[Part] = tuple(Part),
+) -> RunSpec:
     """The free check of the same script on CPU, at a size that takes seconds. It sees no data but what it invents."""
     return RunSpec(
         run_id=run_id(session_id, NO_TEST, number, 0),
@@ -215,6 +223,7 @@ def rehearsal(task: Task, scale: Scale, session_id: str, number: int, files: Map
             **{f"FULL_{name}": scale.settings[name] for name in _SHAPE if name in scale.settings},
             "SCRIPT": task.filename,
             "WORLD_SIZE_EXPECTED": "2",
+            "PARTS": " ".join(parts),
             **_cap(scale),
         },
         devices=2,

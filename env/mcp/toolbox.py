@@ -105,7 +105,7 @@ class Toolbox:
             case CheckStatusArguments():
                 return await checks.last(token, session_id, arguments.wait_s, CHECK_CALL)
             case TestArguments():
-                await checks.lint_aside(call(arguments))
+                await checks.before_a_test(call(arguments))
                 return tools.test(call(arguments), RESULT_CALL)
             case TestStatusArguments():
                 return await self._last_test(token, session_id, arguments.wait_s, tell)

@@ -29,7 +29,7 @@ from env.service.comparisons import comparison_view
 from env.service.live import LiveSession
 from env.service.workspace import Workspace
 from env.store.confirmations import Confirmation
-from env.store.model import Run, Session, Step, Test, tests_left
+from env.store.model import Run, Session, Step, Test, gpu_hours_used, tests_left
 from leaderboard.board import RunnerClass
 from leaderboard.column_types import time_text
 from leaderboard.comparison import Comparison
@@ -43,8 +43,14 @@ from runner.metrics import TrainMetrics
 
 def budget(session: Session, tests: Iterable[Test]) -> Budget:
     """What the session may spend, and what is left of it."""
-    limits = session.task.budget
-    return Budget(tests=limits.tests, tests_remaining=tests_left(session, tests), steps=limits.steps)
+    limits, had = session.task.budget, tuple(tests)
+    return Budget(
+        tests=limits.tests,
+        tests_remaining=tests_left(session, had),
+        steps=limits.steps,
+        gpu_hours=limits.gpu_hours,
+        gpu_hours_used=None if limits.gpu_hours is None else round(gpu_hours_used(had), 4),
+    )
 
 
 def files(workspace: Workspace) -> tuple[File, ...]:
@@ -135,8 +141,8 @@ def _test_brief(test: Test) -> TestBrief:
     )
 
 
-def test_view(test: Test, progress: Progress | None) -> TestView:
-    """`progress` is that of the run under way, None when there is none."""
+def test_view(test: Test, progress: Progress | None, ahead: int | None) -> TestView:
+    """`progress` is that of the run under way, None when there is none; `ahead` is how many tests wait before it."""
     return TestView(
         **_test_brief(test).to_dict(),
         progress=progress_view(progress, _reported(test, progress)),
@@ -145,6 +151,7 @@ def test_view(test: Test, progress: Progress | None) -> TestView:
         },
         stages=tuple(_stage_views(test.runs)),
         observation=test.observation,
+        ahead=ahead,
     )
 
 

@@ -52,7 +52,12 @@ class Catalogue:
             description=task.description,
             editable=task.editable,
             text=task.text,
-            budget=TaskBudget(tests=task.budget.tests, steps=task.budget.steps, checks=task.budget.checks),
+            budget=TaskBudget(
+                tests=task.budget.tests,
+                steps=task.budget.steps,
+                checks=task.budget.checks,
+                gpu_hours=task.budget.gpu_hours,
+            ),
             override_keys=task.override_keys,
             scale_details={name: _scale_details(scale) for name, scale in task.scales.items()},
             anchors={

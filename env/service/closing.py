@@ -127,7 +127,7 @@ class Closing:
         budget = live.session.task.budget
         if 0 < budget.steps <= live.seq:
             return True
-        if idle.tests < budget.tests:
+        if budget.gpu_hours is None and idle.tests < budget.tests:
             return False  # the usual case: their texts need not be read for it
         with self._store.read() as conn:
             return tests_left(live.session, self._store.tests(conn, idle.session_id)) <= 0

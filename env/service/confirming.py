@@ -22,6 +22,7 @@ from env.store.store import Store
 from env.store.trajectory import tested_state
 from leaderboard import reading
 from leaderboard.naming import is_baseline
+from tasks.model import Scale
 
 MAX_SEEDS = 100
 """Of one call."""
@@ -41,12 +42,14 @@ class Confirming:
         new_id: Callable[[], str],
         clock: Callable[[], datetime],
         here: Here,
+        lacks: Callable[[Scale], str | None],
         *,
         further: int = 0,
         take_up: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`further` is how many seeds every submission at a cheap scale is confirmed at by policy. `take_up` is called
-        with the id of a session that an earlier process left under way, and that is asked for again.
+        """`lacks` says what is missing here to run tests at a scale. `further` is how many seeds every submission at a
+        cheap scale is confirmed at by policy. `take_up` is called with the id of a session that an earlier process left
+        under way, and that is asked for again.
         """
         self._store = store
         self._live = live
@@ -55,6 +58,7 @@ class Confirming:
         self._new_id = new_id
         self._clock = clock
         self._here = here
+        self._lacks = lacks
         self._further = further
         self._take_up = take_up
 
@@ -144,12 +148,8 @@ class Confirming:
 
     def _check_worth(self, session: Session, seeds: int, *, yes: bool) -> None:
         scale = session.size
-        if not self._lifecycle.can_run(session):
-            raise Refusal(
-                Kind.CONFLICT,
-                "no_devices",
-                f"Scale {scale.name} needs {scale.world_size} GPUs, which this host does not have.",
-            )
+        if (lack := self._lacks(scale)) is not None:
+            raise Refusal(Kind.CONFLICT, "no_devices", f"Scale {scale.name} {lack}.")
         if on_gpus(scale) and not yes:
             hours = sum(stage.timeout_s for stage in scale.stages) / 3600
             raise Refusal(

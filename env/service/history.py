@@ -17,6 +17,7 @@ from env.store import trajectory
 from env.store.model import Test
 from env.store.snapshots import Snapshots
 from env.store.store import Store
+from env.store.unfinished import ahead
 from leaderboard import reading
 from leaderboard.model import RecordedResult
 
@@ -132,13 +133,14 @@ class History:
         """A test with all its losses; `live` is what it tells of itself while it runs. Raises Refusal."""
         with self._snapshots.open() as conn:
             test = self._store.test(conn, session_id, n)
+            before = ahead(conn, session_id, n)
         if test is None:
             raise unknown_test(session_id, n)
-        return test_view(test, None if test.status.final else live)
+        return test_view(test, None if test.status.final else live, before)
 
 
 def _test_view(test: Test, running: ProgressView | None) -> TestView:
-    view = test_view(test, None)
+    view = test_view(test, None, None)
     return view if running is None or test.status.final else view.model_copy(update={"progress": running})
 
 

@@ -55,6 +55,13 @@ def nothing_runs(why: str) -> Refusal:
     )
 
 
+def cannot_run(scale: str, lack: str, others: Iterable[str] = ()) -> Refusal:
+    """`others` are the task's scales that can be run."""
+    known = ", ".join(others)
+    instead = f"another scale: {known}" if known else "another scale"
+    return Refusal(Kind.CONFLICT, "no_devices", f"Scale {scale} {lack}. Open a session with {instead}.")
+
+
 def no_scale() -> Refusal:
     return Refusal(Kind.CONFLICT, "no_scale", "This task has no scales: it can be edited but not tested.")
 

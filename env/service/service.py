@@ -11,7 +11,9 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from env.api.catalogue import Ready
+from env.lifecycle.lacking import lacking
 from env.lifecycle.loop import Lifecycle, everybodys, utc_now
+from env.lifecycle.plan import on_gpus
 from env.lifecycle.rehearsals import Rehearsals
 from env.lifecycle.turns import Turns
 from env.service.access import Access
@@ -21,6 +23,7 @@ from env.service.catalogue import Catalogue
 from env.service.checks import Checks
 from env.service.closing import DEFAULT_PATIENCE, Closing, SessionPatience
 from env.service.confirming import Confirming
+from env.service.foresight import Foresight
 from env.service.here import Here
 from env.service.live import LiveSessions
 from env.service.long_reads import LongReads
@@ -41,7 +44,7 @@ from env.telemetry.watch import Telemetry
 from runner.pool import Host
 from runner.protocol import Runner
 from tasks.anchors import ScaleAnchors
-from tasks.model import Task
+from tasks.model import Scale, Task
 
 SECRET_BYTES = 32
 """Of what session tokens are derived from."""
@@ -68,6 +71,8 @@ class ServiceSettings:
     patience: SessionPatience = DEFAULT_PATIENCE
     """With sessions that nobody ends."""
     rates: RateLimits = DEFAULT_RATES
+    foresight: bool = False
+    """Edited models are built, and asked about short inputs, before a test is spent on them."""
     apart: bool = False
     """Evaluations have the host to themselves: nobody else's code runs beside a scorer."""
     confirmations: int = 0
@@ -176,7 +181,14 @@ def build(
         turns=turns,
         ours=own.__contains__ if settings.only_own_sessions else everybodys,
     )
+    here = Here(runner.name, settings.data_dir)
     steps = Steps(store, live, access, clock)
+    views = Views(store, live, lifecycle, access, snapshots)
+    rehearsals = Rehearsals(runner, lifecycle.tidied, turns)
+
+    def lacks(scale: Scale) -> str | None:
+        return lacking(scale, host.pool(on_gpus(scale)), settings.data_dir)
+
     confirming = Confirming(
         store,
         live,
@@ -184,13 +196,13 @@ def build(
         access,
         new_id,
         clock,
-        Here(runner.name, settings.data_dir),
+        here,
+        lacks,
         further=settings.confirmations,
         take_up=own.add,
     )
-    views = Views(store, live, lifecycle, access, snapshots)
-    rehearsals = Rehearsals(runner, lifecycle.tidied, turns)
-    checks = Checks(store, live, steps, rehearsals, access, lambda: lifecycle.trouble)
+    foresight = Foresight(store, live, steps, rehearsals, enabled=settings.foresight)
+    checks = Checks(store, live, steps, rehearsals, foresight, access, lambda: lifecycle.trouble)
     cancelling = Cancelling(store, live, steps, lifecycle, access)
     closing = Closing(store, live, clock, settings.patience, cancelling.stop_all, served or ServedTime(), confirming)
     checkpoints = Checkpoints(engine)
@@ -209,8 +221,19 @@ def build(
         metrics=metrics,
         lease=lease,
         loops=loops,
-        opening=Opening(store, live, tasks, access, new_id, clock, settings.default_scale),
-        tools=SessionTools(store, live, steps, lifecycle, cancelling, clock, confirming),
+        opening=Opening(
+            store,
+            live,
+            tasks,
+            access,
+            new_id,
+            clock,
+            here=here,
+            versions=lambda: lifecycle.machine,
+            lacks=lacks,
+            default_scale=settings.default_scale,
+        ),
+        tools=SessionTools(store, live, steps, lifecycle, cancelling, foresight, lacks, clock, confirming),
         cancelling=cancelling,
         checks=checks,
         views=views,

@@ -27,15 +27,27 @@ from env.service.checks import lint
 from env.service.comparisons import comparison_view
 from env.service.confirming import Confirming
 from env.service.edits import carry_out
+from env.service.foresight import Foresight
 from env.service.live import LiveSession, LiveSessions
-from env.service.refusals import no_results, no_scale, nothing_runs
+from env.service.refusals import cannot_run, no_results, no_scale, nothing_runs
 from env.service.steps import Effect, Steps
-from env.store.model import MAX_INFRA_FAILURES, Session, Status, Submission, Test, failed_by_us, tests_left
+from env.store.model import (
+    MAX_INFRA_FAILURES,
+    Session,
+    Status,
+    Submission,
+    Test,
+    failed_by_us,
+    gpu_hours_used,
+    tests_left,
+)
 from env.store.outage import OUTAGES
 from env.store.store import Store
+from env.store.unfinished import unfinished
 from leaderboard import writing as leaderboard
 from leaderboard.comparing import comparison_of
 from leaderboard.comparison import headline
+from tasks.model import Scale
 
 RESULT_OVER_HTTP = "GET /v1/sessions/{session}/tests/{n}?wait=60"
 
@@ -50,6 +62,8 @@ class SessionTools:
         steps: Steps,
         lifecycle: Lifecycle,
         cancelling: Cancelling,
+        foresight: Foresight,
+        lacks: Callable[[Scale], str | None],
         clock: Callable[[], datetime],
         confirming: Confirming,
     ) -> None:
@@ -58,6 +72,8 @@ class SessionTools:
         self._steps = steps
         self._lifecycle = lifecycle
         self._cancelling = cancelling
+        self._foresight = foresight
+        self._lacks = lacks
         self._clock = clock
         self._confirming = confirming
 
@@ -109,14 +125,16 @@ class SessionTools:
                 raise nothing_runs(why)
             with self._store.read() as conn:
                 earlier = self._store.tests(conn, session.id)
+                waiting = sum(one.status is Status.QUEUED and one.confirms is None for one in unfinished(conn))
             left = self._check_testable(session, earlier) - 1
             lint(live)
+            self._foresight.refuse(live)
             n = len(earlier) + 1
             test = Test(
                 session_id=session.id, n=n, status=Status.QUEUED, files=workspace.texts, created_at=self._clock()
             )
             return Effect(
-                observation=feedback.queued(n, left, result_call.format(session=session.id, n=n)),
+                observation=feedback.queued(n, left, result_call.format(session=session.id, n=n), waiting),
                 document=workspace.document(None),
                 test=n,
                 write=lambda conn: self._store.add_test(conn, test),
@@ -132,19 +150,22 @@ class SessionTools:
         left = tests_left(session, earlier)
         if session.scale is None:
             raise no_scale()
-        if not self._lifecycle.can_run(session):
-            raise Refusal(
-                Kind.CONFLICT,
-                "no_devices",
-                f"Scale {session.scale} needs {session.size.world_size} GPUs, which this service "
-                "does not have. Open a session with another scale.",
-            )
+        if (lack := self._lacks(session.size)) is not None:
+            raise cannot_run(session.size.name, lack)
         if failed_by_us(earlier) >= MAX_INFRA_FAILURES:
             raise Refusal(
                 Kind.EXHAUSTED,
                 "refunds_exhausted",
                 f"{MAX_INFRA_FAILURES} tests of this session failed for reasons of the service, which is the most that "
                 "are refunded: it can test no more. You may submit a result it has, or open another session.",
+            )
+        hours = session.task.budget.gpu_hours
+        if hours is not None and (hours_used := gpu_hours_used(earlier)) >= hours:
+            raise Refusal(
+                Kind.EXHAUSTED,
+                "gpu_budget_exhausted",
+                f"GPU budget exhausted ({hours_used:.2f} of {hours:g} GPU hours used). You MUST call submit(n=N) to "
+                "choose which test result to submit.",
             )
         if left <= 0:
             limit = session.task.budget.tests

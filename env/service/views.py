@@ -16,8 +16,10 @@ from env.service.history import STEPS_PER_PAGE, History, HistoryPage
 from env.service.live import LiveSession, LiveSessions
 from env.service.refusals import unknown_result, unknown_test
 from env.store.confirmations import confirmations
+from env.store.model import Status
 from env.store.snapshots import Snapshots
 from env.store.store import Store
+from env.store.unfinished import ahead
 from leaderboard import reading as leaderboard
 from leaderboard.comparing import comparison_of
 from runner.metrics import TrainMetrics
@@ -65,10 +67,11 @@ class Views:
         self._readable(bearer, session_id)
         with self._store.read() as conn:
             test = self._store.test(conn, session_id, n)
+            before = ahead(conn, session_id, n) if test is not None and test.status is Status.QUEUED else None
         if test is None:
             raise unknown_test(session_id, n)
         # The supervisor of a test lives a moment longer than the test: what is over shows no progress of its own.
-        return test_view(test, None if test.status.final else self._lifecycle.progress(session_id, n))
+        return test_view(test, None if test.status.final else self._lifecycle.progress(session_id, n), before)
 
     async def test_aside(self, bearer: str | None, session_id: str, n: int) -> TestView:
         """The same as `test`; one that has reported many losses is read beside the service's own thread."""

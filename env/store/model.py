@@ -167,6 +167,9 @@ class Test:
     data: DataDigests | None = None
     """The data it was started with; None before, and where that was not recorded."""
     runs: tuple[Run, ...] = ()
+    gpu_s: float | None = None
+    """What it used of its session's budget, in seconds of all its GPUs together; None while it is not over, where it
+    used none, and for a test from before that was kept."""
 
     __test__ = False  # not a test case, whatever pytest makes of the name
 
@@ -208,15 +211,24 @@ class Spent(Protocol):
     @property
     def status(self) -> str: ...
 
+    @property
+    def gpu_s(self) -> float | None: ...
+
 
 def tests_left(session: Session, tests: Iterable[Spent]) -> int:
     """How many tests the session may still spend: its task's budget less the tests that were not refunded; none once
-    too many have failed for our reasons, as refunds would otherwise have no end.
+    its GPU hours are used, or too many have failed for our reasons, as refunds would otherwise have no end.
     """
     had = tuple(tests)
-    if failed_by_us(had) >= MAX_INFRA_FAILURES:
+    hours = session.task.budget.gpu_hours
+    if failed_by_us(had) >= MAX_INFRA_FAILURES or (hours is not None and gpu_hours_used(had) >= hours):
         return 0
     return session.task.budget.tests - sum(not test.refunded for test in had)
+
+
+def gpu_hours_used(tests: Iterable[Spent]) -> float:
+    """What the tests used of their GPUs together, in hours; a test that failed for our reasons used nothing."""
+    return sum(test.gpu_s or 0.0 for test in tests if not test.refunded) / 3600
 
 
 def failed_by_us(tests: Iterable[Spent]) -> int:

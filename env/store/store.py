@@ -139,9 +139,10 @@ class Store:
         return found[0] if found else None
 
     def refunds(self, conn: Connection, session_id: str, but: int) -> list[Spent]:
-        """Of the session's tests without test `but`: their status and which were refunded, and nothing else."""
-        found = select(tests.c.refunded, tests.c.status).where(tests.c.session_id == session_id, tests.c.n != but)
-        return list(cast("Iterable[Spent]", conn.execute(found)))
+        """Of the session's tests without test `but`: what the budget has to know, and nothing else."""
+        found = select(tests.c.refunded, tests.c.status, tests.c.gpu_s)
+        of_it = (tests.c.session_id == session_id, tests.c.n != but)
+        return list(cast("Iterable[Spent]", conn.execute(found.where(*of_it))))
 
     def _tests(self, conn: Connection, where: Any) -> list[Test]:
         found = conn.execute(select(tests).where(where).order_by(tests.c.n)).all()
@@ -193,6 +194,7 @@ class Store:
             ended_at=test.ended_at,
             refunded=test.refunded,
             observation=test.observation,
+            gpu_s=test.gpu_s,
         )
 
     def _update_test(self, conn: Connection, test: Test, **values: Any) -> None:

@@ -90,6 +90,8 @@ tests = Table(
     # What it was started with; null before, and where it was not recorded.
     Column("runner", String(64)),
     Column("data", CompactJson),
+    # Seconds of all its GPUs together, once it is over; null in older rows, where it has none, and of other tests.
+    Column("gpu_s", Float(53)),
     Index("tests_by_status", "status", "created_at"),
     Index("tests_by_number", "number"),
 )

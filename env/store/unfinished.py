@@ -66,6 +66,12 @@ def in_turn(conn: Connection, found: Iterable[Unfinished]) -> list[Unfinished]:
     return own + [one for _, one in sorted(turns, key=lambda turn: turn[0])]
 
 
+def ahead(conn: Connection, session_id: str, n: int) -> int | None:
+    """How many tests wait that are to start before this one; None where it does not wait."""
+    waiting = [one.key for one in in_turn(conn, unfinished(conn)) if one.status is Status.QUEUED]
+    return waiting.index((session_id, n)) if (session_id, n) in waiting else None
+
+
 def held_devices(conn: Connection, one: Unfinished) -> list[str]:
     """The ids of the devices it holds; none where they cannot be read."""
     found = select(tests.c.devices).where(tests.c.session_id == one.session_id, tests.c.n == one.n)

@@ -51,7 +51,7 @@ MISTAKES = {
     "byte order mark": Mistake("line 1", "byte order mark", files={"task.toml": b'\xef\xbb\xbfid = "a"\n'}),
     # keys and types
     "unknown key": Mistake("budget.test", "did you mean tests?", "tests", "test"),
-    "unknown key, nothing near": Mistake("budget.zzz", "Allowed are checks, steps, tests", "steps", "zzz"),
+    "unknown key, nothing near": Mistake("budget.zzz", "Allowed are checks, gpu_hours, steps, tests", "steps", "zzz"),
     "unknown key of a scale": Mistake(f"{SMOKE}.setting", "did you mean settings?", new="[scales.smoke.setting]\n"),
     "unknown key of a stage": Mistake(f"{STAGE}.timeout", "did you mean timeout_s?", new="timeout = 60\n"),
     "required key": Mistake("title", "is required", 'title = "A task of one\'s own"\n'),

@@ -91,6 +91,7 @@ def _toml(draft: Draft, text: str) -> Iterator[str]:
     yield "tests = 3         # a session may run so many"
     yield "steps = 0         # tool calls in a session; 0 = no limit"
     yield "checks = 10       # free rehearsals"
+    yield "# gpu_hours = 24  # beside tests, or instead of them: what all runs of a session may take on GPUs"
     yield ""
     if draft.own_file is None:
         yield "[scales.smoke]          # two CPU processes, seconds; keys written here replace the built-in ones"

@@ -1,0 +1,132 @@
+"""What would fail a test whatever it trains on, found before one is spent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from env.api.arguments import TestArguments
+from env.api.refusal import Kind, Refusal
+from env.document.baselines import baseline_document
+from env.lifecycle.findings import told
+from env.lifecycle.rehearsals import Rehearsal, Rehearsals
+from env.service.call import Call
+from env.service.live import LiveSession, LiveSessions
+from env.service.steps import Steps
+from env.store.model import Session, tests_left
+from env.store.store import Store
+from runner.inside.findings import BEFORE_A_TEST
+
+log = logging.getLogger("ringfence.service")
+
+PATIENCE_S = 45.0
+"""Seconds that a call of `test` waits for the look ahead, which takes three on an idle host: some clients wait a minute
+at most. Then the call is to be repeated."""
+LONGEST_S = 150.0
+"""Seconds from its beginning after which nobody waits for it any more, and the test is spent without."""
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A look ahead that is under way."""
+
+    work: asyncio.Task[Any]
+    since: float
+    """When it began, by the loop's clock."""
+
+
+class Foresight:
+    """Builds the model at its real size and asks it about short inputs, before a test is spent on it. What `check` has
+    found of the same text is not looked at again, nor are the unedited file and the baselines.
+    """
+
+    def __init__(
+        self, store: Store, live: LiveSessions, steps: Steps, rehearsals: Rehearsals, *, enabled: bool = True
+    ) -> None:
+        self._store = store
+        self._live = live
+        self._steps = steps
+        self._rehearsals = rehearsals
+        self._enabled = enabled
+        self._looks: dict[str, _Look] = {}
+        """By session, those that are under way."""
+
+    async def look(self, call: Call[TestArguments], check: asyncio.Task[Any] | None) -> None:
+        """Has the next `refuse` know about the session's files. `check` is the rehearsal that is under way, if any.
+
+        Raises Refusal where the call has to be repeated. Whether the caller may act in the session is known.
+        """
+        session_id = call.session_id
+        live = self._live.get(session_id)
+        files = live.workspace.texts
+        if not self._enabled or not self._worth_it(live, call):
+            return
+        now = asyncio.get_running_loop().time()
+        look = self._looks.get(session_id)
+        if look is None:
+            work = check or asyncio.create_task(self._look(live.session, live.seq + 1, files))
+            look = self._looks[session_id] = _Look(work, now)
+            work.add_done_callback(lambda _: self._looks.pop(session_id, None))
+        await asyncio.wait([look.work], timeout=min(PATIENCE_S, max(0.0, look.since + LONGEST_S - now)))
+        if not look.work.done() and now < look.since + LONGEST_S - PATIENCE_S:
+            raise Refusal(
+                Kind.UNAVAILABLE,
+                "test_being_prepared",
+                "The file is still being looked at for what would fail any test. No test was spent. Repeat the call.",
+            )
+        if self._live.get(session_id).workspace.texts != files:
+            raise Refusal(
+                Kind.CONFLICT,
+                "file_changed",
+                "The file was changed while the test was being prepared. No test was spent. Call test again.",
+            )
+
+    def remember(self, session_id: str, files: Mapping[str, str], over: Rehearsal) -> None:
+        """What a rehearsal found of these files."""
+        live = self._live.get(session_id)
+        if live.workspace.texts == files:
+            findings = () if over.rehearsed is None else over.rehearsed.findings
+            forbidding = tuple(finding for finding in findings if finding.forbids_a_test)
+            live.foreseen = live.workspace, forbidding
+
+    def refuse(self, live: LiveSession) -> None:
+        """Raises Refusal where a test of the session's files is known to fail."""
+        if not self._enabled or live.foreseen is None or live.foreseen[0] is not live.workspace:
+            return
+        if findings := live.foreseen[1]:
+            text, cap = live.workspace.document(None).text, live.session.size.max_parameters
+            why = "\n".join(told(finding, text, cap) for finding in findings)
+            raise Refusal(Kind.INVALID, findings[0].code, f"This cannot be tested: {why}\nNo test was spent.")
+
+    def _worth_it(self, live: LiveSession, call: Call[TestArguments]) -> bool:
+        session, workspace = live.session, live.workspace
+        if session.scale is None or live.submission is not None or live.ending is not None:
+            return False
+        if (live.linted or (None, None))[1] is not None or (live.foreseen or (None,))[0] is workspace:
+            return False
+        if not any(stage.role == "train" for stage in session.size.stages) or _known(session, workspace.texts):
+            return False
+        with self._store.read() as conn:
+            tests = self._store.tests(conn, session.id)
+        may_be_spent = tests_left(session, tests) > 0 and all(test.status.final for test in tests)
+        return may_be_spent and not self._steps.given_before(call)
+
+    async def _look(self, session: Session, number: int, files: Mapping[str, str]) -> None:
+        try:
+            over = await self._rehearsals.rehearse(session, number, files, BEFORE_A_TEST)
+        except Exception:
+            log.exception("session %s: nothing could be foreseen of its test", session.id)
+        else:
+            self.remember(session.id, files, over)
+
+
+def _known(session: Session, files: Mapping[str, str]) -> bool:
+    """Whether it is the unedited file or a baseline, for which the task's author has answered."""
+    task = session.task
+    if set(files) != {task.filename}:
+        return False
+    text = files[task.filename]
+    return text == task.text or any(text == baseline_document(task, one).text for one in task.baselines)
