@@ -137,6 +137,25 @@ class Lifecycle(TestNews):
         finally:
             await self._returns.give_back(pool, devices)
 
+    @property
+    def idle(self) -> bool:
+        """Whether tests could run, and none does or is over but for its devices."""
+        return self.alive and not self._live and not self._tasks
+
+    async def measure_unedited(self, task: Task, scale: Scale, seed: int) -> bool:
+        """Notes what the unedited file reaches here at a seed. False where no device is free for it. Raises
+        ReferenceFailed.
+        """
+        pool = self._host.pool(on_gpus(scale))
+        devices = pool.lease(scale.world_size)
+        if devices is None:
+            return False
+        try:
+            await self._references.measure(task, scale, seed, devices, self._clock())
+            return True
+        finally:
+            await self._returns.give_back(pool, devices)
+
     # --- the loop -----------------------------------------------------------------------------------------------
 
     async def _round(self) -> None:

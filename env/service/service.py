@@ -22,8 +22,10 @@ from env.service.checks import Checks
 from env.service.closing import DEFAULT_PATIENCE, Closing, SessionPatience
 from env.service.history import History
 from env.service.live import LiveSessions
+from env.service.measuring import Measuring
 from env.service.opening import Opening
 from env.service.rates import DEFAULT_RATES, RateLimits
+from env.service.scoring import Scoring
 from env.service.served import ServedTime
 from env.service.steps import Steps
 from env.service.tools import SessionTools
@@ -92,6 +94,7 @@ class Service:
     closing: Closing
     catalogue: Catalogue
     boards: LeaderboardReader
+    scoring: Scoring
     access: Access
     snapshots: Snapshots
     """For what takes its time to read."""
@@ -137,12 +140,11 @@ def build(
     """
     engine = open_database(settings.db, lease.guard_connections)
     store = Store(engine)
-    anchors = anchors or {}
-    catalogue = Catalogue(tasks, anchors)
+    scoring = Scoring(store, tasks, anchors or {}, settings.data_dir)
+    scoring.refresh()
+    catalogue = Catalogue(tasks, scoring)
     snapshots = Snapshots(engine, lease)
     boards = LeaderboardReader(store, tasks, catalogue, snapshots)
-    for scale, each in (item for of_task in anchors.values() for item in of_task.items()):
-        boards.adopt(scale, each)
     access = Access(read_secret(settings.state_dir), settings.keys)
     live = LiveSessions(store)
     lease.guard(engine, live.drop_all)
@@ -178,6 +180,7 @@ def build(
         loops.append(checkpoints.loop)
     if not settings.only_own_sessions:
         loops.append(closing.loop)
+        loops.append(Measuring(scoring, lifecycle, lambda scale: scale == settings.default_scale).loop)
     return Service(
         engine=engine,
         tasks=tasks,
@@ -195,6 +198,7 @@ def build(
         closing=closing,
         catalogue=catalogue,
         boards=boards,
+        scoring=scoring,
         access=access,
         snapshots=snapshots,
         open_to_all=access.open_to_all,
