@@ -84,7 +84,7 @@ def _expected_s(item: pytest.Item) -> float:
 
 @pytest.fixture(scope="session")
 def smoke_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder for all services that really run tests, with the smoke data and the reference of the smoke scale.
+    """A data folder for all services that really run tests, with the smoke data and the references of the smoke scale.
 
     One for all workers of pytest, whose folders have one parent. References of scales with other settings are made by
     whichever service first needs one, and stay.
@@ -96,7 +96,7 @@ def smoke_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (folder / ".made").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "reference").exists():
-            made = run_to_end([*command, "--state", str(tmp_path_factory.mktemp("reference"))], patience_s=300)
+            made = run_to_end([*command, "--state", str(tmp_path_factory.mktemp("reference"))], patience_s=500)
             assert made.returncode == 0, made.stderr
     return folder
 
