@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,8 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from sqlalchemy import Engine
 
 from env.cli.choices import chosen, seeds_in
@@ -75,13 +71,14 @@ def show(
     tasks: TaskFolders = None,
     state: States = None,
 ) -> None:
-    """Show what each baseline scores here beside what its anchor scores. Exit status 1 if one is not within noise."""
+    """Show what each baseline scores here beside what its anchor scores, and its loss beside the anchor's: a difference
+    to the unedited file, where that is what anchors are relative to. Exit status 1 if one is not within noise.
+    """
     folders = state or [Path(".ringfence")]
     try:
         found = chosen(find(tuple(tasks or ())), task, scale, every=every)
     except CannotStart as error:
         fail(str(error))
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True, no_color="NO_COLOR" in os.environ)
     compared: list[Comparison] = []
     scored = True
     with _databases(folders) as engines:
@@ -92,10 +89,11 @@ def show(
                     errors.print(f"{one.task.id}: no scores: {scoring.reason}.")
                     scored = False
                 elif rows:
-                    console.print(_table(f"{one.task.id} at {scale}, {folder}", rows))
+                    for line in _lines(f"{one.task.id} at {scale}, {folder}", rows):
+                        typer.echo(line)
                     compared += rows
     inside = sum(one.within for one in compared)
-    console.print(f"{inside} of {len(compared)} within noise of their anchors.")
+    typer.echo(f"{inside} of {len(compared)} within noise of their anchors.")
     raise typer.Exit(0 if scored and compared and inside == len(compared) else 1)
 
 
@@ -122,21 +120,16 @@ def _databases(folders: list[Path]) -> Iterator[list[Engine]]:
             engine.dispose()
 
 
-def _table(title: str, compared: list[Comparison]) -> Table:
-    table = Table("baseline", "seeds", "score", "anchor's", "noise", "loss", "anchor's", "noise", "", title=title)
+def _lines(title: str, compared: list[Comparison]) -> Iterator[str]:
+    yield title
+    yield f"  {'baseline':<22}{'score':>7}{'anchor':>8}  {'within':<16}{'loss':>9}{'anchor':>9}{'noise':>9}   seeds"
     for one in compared:
-        table.add_row(
-            one.name,
-            ", ".join(map(str, one.seeds)),
-            _number(one.score),
-            _number(one.expected),
-            f"{_number(one.low)} to {_number(one.high)}",
-            f"{one.loss:+.4f}",
-            f"{one.loss_expected:+.4f}",
-            f"± {one.loss_noise:.4f}",
-            "within" if one.within else "OUTSIDE",
+        scores = (
+            f"{_number(one.score):>7}{_number(one.expected):>8}  {f'{_number(one.low)} to {_number(one.high)}':<16}"
         )
-    return table
+        losses = f"{one.loss:>+9.4f}{one.loss_expected:>+9.4f}{f'±{one.loss_noise:.4f}':>9}"
+        verdict = "within noise" if one.within else "OUTSIDE"
+        yield f"  {one.name:<22}{scores}{losses}   {','.join(map(str, one.seeds))}: {verdict}"
 
 
 def _number(value: float | None) -> str:

@@ -105,4 +105,5 @@ def _line(one: Reference) -> str:
     shape = f"{table.settings['N_LAYER']}L/{table.settings['N_HEAD']}H/{table.settings['N_EMBD']}D"
     data = ", ".join(table.data)
     cpu = "" if table.cpu_s is None else f", {table.cpu_s:.1f} s of processors"
-    return f"{one.key}  {shape}, seed {table.seed}, on {data}: loss {table.heldout_loss:.4f}, trained in {table.training_s:.1f} s{cpu}"
+    what = f"{one.key}  {shape}, seed {table.seed}, on {data}"
+    return f"{what}: loss {table.heldout_loss:.4f}, trained in {table.training_s:.1f} s{cpu}"

@@ -1,10 +1,11 @@
-"""Measures the unedited file on this installation's data while nobody needs the devices: scores wait for it."""
+"""Measures the unedited file on this installation's data, because scores wait for it: once there are sessions that
+may want them, while nobody needs the devices.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 from env.lifecycle.loop import Lifecycle
 from env.lifecycle.references import ReferenceFailed
@@ -14,10 +15,10 @@ from tasks.model import Task
 
 log = logging.getLogger("ringfence.service")
 
-QUIET_S = 3.0
+QUIET_S = 2.0
 """Without a test before a measurement begins, and between two of them: whoever waits for devices gets them first."""
-REST_S = 60.0
-"""Where there is nothing to measure."""
+REST_S = 10.0
+"""Between two looks for something to measure."""
 LIMIT_S = 900.0
 """A round that takes longer is stuck: it measures one seed, in half a minute."""
 
@@ -25,11 +26,9 @@ LIMIT_S = 900.0
 class Measuring:
     """A loop that has nothing to do once every seed is measured, or has failed."""
 
-    def __init__(self, scoring: Scoring, lifecycle: Lifecycle, wanted: Callable[[str], bool]) -> None:
-        """`wanted` tells by a scale's name whether anybody has a use for its scores."""
+    def __init__(self, scoring: Scoring, lifecycle: Lifecycle) -> None:
         self._scoring = scoring
         self._lifecycle = lifecycle
-        self._wanted = wanted
         self._failed: set[tuple[str, int]] = set()
         """Scales and seeds."""
         self._was_idle = False
@@ -49,7 +48,7 @@ class Measuring:
             self._failed.add((scale, seed))
 
     def _left(self) -> list[tuple[Task, str, int]]:
-        return [one for one in self._scoring.unmeasured(self._wanted) if one[1:] not in self._failed]
+        return [one for one in self._scoring.unmeasured() if one[1:] not in self._failed]
 
     async def _rest(self) -> None:
         await asyncio.sleep(QUIET_S if self._left() else REST_S)

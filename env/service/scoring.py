@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,8 @@ class ScaleScoring:
     """Why there are none; None where there are."""
     unedited: Unedited | None = None
     """What relative anchors are relative to; None for others, and until it is measured."""
+    waits: bool = False
+    """Whether all that is missing is the unedited file, measured on this data."""
 
 
 class Scoring:
@@ -73,20 +75,19 @@ class Scoring:
                 if one.formula is not None:
                     stored_scores.adopt(conn, one.formula)
 
-    def unmeasured(self, wanted: Callable[[str], bool]) -> list[tuple[Task, str, int]]:
-        """Seeds of the unedited file that scores wait for here at the `wanted` scales: a task that has it, the scale,
-        and the seed. What somebody else has measured meanwhile is taken up.
+    def unmeasured(self) -> list[tuple[Task, str, int]]:
+        """Seeds of the unedited file that scores here wait for, at scales that have sessions: a task that has it, the
+        scale, and the seed. What somebody else has measured meanwhile is taken up. Raises what the database raises.
         """
+        waiting = [(self._tasks[task_id], scale) for (task_id, scale), one in self._scales.items() if one.waits]
+        if not waiting:
+            return []
+        with self._store.begin() as conn:
+            used = self._store.scales_in_use(conn, [task.version for task, _ in waiting])
         left: list[tuple[Task, str, int]] = []
         complete = False
-        for (task_id, scale), one in self._scales.items():
-            task = self._tasks[task_id]
-            anchors = one.anchors
-            if anchors is None or not anchors.relative or one.unedited is not None or not wanted(scale):
-                continue
-            if scale not in task.scales or anchors.question != task.question(scale):
-                continue
-            known = measured_seeds(task, task.scales[scale], self._data_dir)
+        for task, scale in waiting:
+            known = measured_seeds(task, task.scales[scale], self._data_dir) if scale in used else None
             if known is not None:
                 left += [(task, scale, seed) for seed in SEEDS if seed not in known]
                 complete |= len(known) == len(SEEDS)
@@ -123,7 +124,11 @@ def scoring_of(task: Task, scale: str, anchors: ScaleAnchors | None, data_dir: P
         here = unedited(task, size, data_dir)
         if here is None:
             done = len(measured_seeds(task, size, data_dir) or {})
-            return unscored(f"the unedited file is being measured on this data: {done} of {len(SEEDS)} seeds are done")
+            reason = (
+                f"the unedited file has to be measured on this data first, with {len(SEEDS)} seeds; {done} are done, "
+                "the others follow while no test runs"
+            )
+            return ScaleScoring(anchors=anchors, reason=reason, waits=True)
         metrics = tuple(_absolute(one, here.metrics[one.metric]) for one in metrics if one.metric in here.metrics)
     elif data not in anchors.data:
         return unscored("the baselines were measured on other data")

@@ -180,7 +180,7 @@ def build(
         loops.append(checkpoints.loop)
     if not settings.only_own_sessions:
         loops.append(closing.loop)
-        loops.append(Measuring(scoring, lifecycle, lambda scale: scale == settings.default_scale).loop)
+        loops.append(Measuring(scoring, lifecycle).loop)
     return Service(
         engine=engine,
         tasks=tasks,

@@ -140,8 +140,8 @@ def anchor(measured: Measured) -> AnchorTable:
     """
     better: Literal["lower", "higher"] = "lower" if lower_is_better(measured.metric) else "higher"
     means = {name: fmean(values) for name, values in measured.baselines.items()}
-    ranked = sorted(means, key=lambda name: means[name], reverse=better == "higher")
-    best, worst = ranked[0], ranked[-1]
+    order = ranked(measured)
+    best, worst = order[0], order[-1]
     compared = {best, TEMPLATE} & means.keys()
     noise = _noise(measured, sorted(compared))
     bound = _bound(measured.metric, None if measured.means_of else means[best])
@@ -157,6 +157,12 @@ def anchor(measured: Measured) -> AnchorTable:
         noise=noise,
         baselines={name: list(values) for name, values in measured.baselines.items()},
     )
+
+
+def ranked(measured: Measured) -> list[str]:
+    """The baselines by their means, the best first."""
+    means = {name: fmean(values) for name, values in measured.baselines.items()}
+    return sorted(means, key=lambda name: means[name], reverse=not lower_is_better(measured.metric))
 
 
 def _tells(measured: Measured, best: str, worst: str) -> bool:
@@ -187,8 +193,7 @@ def _noise(measured: Measured, names: Sequence[str]) -> float | None:
     with. None where no seeds repeat.
     """
     spreads = [spread for name in names if (spread := spread_of(measured, name)) is not None]
-    freedom = sum(one.freedom for one in spreads)
-    return math.sqrt(sum(one.freedom * one.deviation**2 for one in spreads) / freedom) if freedom else None
+    return pooled(spreads).deviation if spreads else None
 
 
 @dataclass(frozen=True)
@@ -197,6 +202,12 @@ class Spread:
 
     deviation: float
     freedom: int
+
+
+def pooled(spreads: Sequence[Spread]) -> Spread:
+    """One estimate from several of the same deviation; at least one."""
+    freedom = sum(one.freedom for one in spreads)
+    return Spread(math.sqrt(sum(one.freedom * one.deviation**2 for one in spreads) / freedom), freedom)
 
 
 def spread_of(measured: Measured, name: str) -> Spread | None:

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from env.lifecycle.unedited import SEEDS, absolute, relative
-from env.operators.measure.anchors import Measured, spread_of
+from env.operators.measure.anchors import Measured, pooled, spread_of
 from env.operators.measure.play import TEMPLATE
 from env.service.scoring import ScaleScoring
 from leaderboard.baseline_results import BaselineResult
-from leaderboard.naming import is_ranking, metric_column
+from leaderboard.naming import is_perplexity, is_ranking, metric_column
 from leaderboard.score_formula import ScoreFormula
-from tasks.anchors import AnchorTable
 
 NOISE = 3.0
 """Standard deviations that count as noise: of a hundred honest comparisons, a quarter of one lies outside."""
+ALIKE = 2.0
+"""Deviations that differ by no more than this factor are taken for one: some methods' figures spread far more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +73,16 @@ def _compare(name: str, found: Sequence[BaselineResult], scoring: ScaleScoring, 
         if not table.weight and not is_ranking(table.metric):
             continue
         # Perplexities that are not relative are taken relative to 1: noise is a share of them.
-        base = unedited.get(table.metric, 1.0 if table.metric.endswith("ppl") else 0.0)
-        figures = [relative(table.metric, value, base) for value in _own(scoring, table, name)]
-        mean, noise = _range(table, name, figures, relative_to_unedited=scoring.anchors.relative)
+        base = unedited.get(table.metric, 1.0 if is_perplexity(table.metric) else 0.0)
+        if scoring.anchors.relative:
+            figures = {other: tuple(values) for other, values in table.baselines.items()}
+        else:
+            figures = {
+                other: tuple(relative(table.metric, value, base) for value in values)
+                for other, values in table.baselines.items()
+            }
+        seeds = len(SEEDS) if scoring.anchors.relative else None
+        mean, noise = _range(Measured(table.metric, table.stage, figures, seeds), name)
         down, up = mean - noise, mean + noise
         low, high = (up, down) if table.better == "lower" else (down, up)
         for into, figure in ((middle, mean), (worse, low), (better, high)):
@@ -96,22 +104,17 @@ def _compare(name: str, found: Sequence[BaselineResult], scoring: ScaleScoring, 
     )
 
 
-def _own(scoring: ScaleScoring, table: AnchorTable, name: str) -> list[float]:
-    """The baseline's values in the metric's own unit on this data."""
-    here = next(one for one in scoring.metrics if (one.metric, one.stage) == (table.metric, table.stage))
-    return here.baselines[name]
-
-
-def _range(
-    table: AnchorTable, name: str, figures: Sequence[float], *, relative_to_unedited: bool
-) -> tuple[float, float]:
+def _range(measured: Measured, name: str) -> tuple[float, float]:
     """The mean of a baseline's figures, and how far another test's may be from it."""
-    measured = Measured(table.metric, table.stage, {name: tuple(figures)}, len(SEEDS) if relative_to_unedited else None)
-    spread = spread_of(measured, name)
-    if spread is None:
+    figures = measured.baselines[name]
+    own = spread_of(measured, name)
+    if own is None:
         return fmean(figures), 0.0
-    # The unedited file's own figures are deviations from its mean here, whose error `spread` holds.
-    error = 1.0 if name == TEMPLATE and relative_to_unedited else math.sqrt(1 + 1 / len(figures))
+    # What spreads alike is estimated better together than alone.
+    spreads = [one for other in measured.baselines if (one := spread_of(measured, other)) is not None]
+    spread = pooled([one for one in spreads if own.deviation <= ALIKE * one.deviation <= ALIKE**2 * own.deviation])
+    # The unedited file's own figures are deviations from its mean here, whose error its spread holds.
+    error = 1.0 if name == TEMPLATE and measured.means_of else math.sqrt(1 + 1 / len(figures))
     return fmean(figures), student(spread.freedom) * spread.deviation * error
 
 
