@@ -111,17 +111,21 @@ async def _measure(
     """Whether every test succeeded, and all anchors were written where they were to be: for these `seeds`, if any."""
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True, no_color="NO_COLOR" in os.environ)
     complete = True
+    wanted = [test for found in played for test in parts[found.task.id]]
+    scale = wanted[0].scale
     async with running(service):
-        for found in played:
-            wanted = parts[found.task.id]
-            if options.runner is not RunnerName.FAKE:
-                await measure_unedited(service, found.task, wanted[0].scale, options.data_folder)
-            with Shown(console, f"{found.task.id} at {wanted[0].scale}", len(wanted)) as shown:
-                outcomes = await play_all(service, wanted, jobs or len(wanted), shown)
-            console.print(outcome_table(found.task.id, outcomes))
-            complete = complete and all(one.succeeded for one in outcomes)
-            if seeds is not None:
-                complete = _write(service, options, found, outcomes, seeds, console) and complete
+        if options.runner is not RunnerName.FAKE:
+            for found in played:
+                await measure_unedited(service, found.task, scale, options.data_folder)
+        title = f"{played[0].task.id if len(played) == 1 else f'{len(played)} tasks'} at {scale}"
+        with Shown(console, title, len(wanted), tasks=len(played) > 1) as shown:
+            everything = await play_all(service, wanted, jobs or len(wanted), shown)
+    for found in played:
+        outcomes = [one for one in everything if one.test.task is found.task]
+        console.print(outcome_table(found.task.id, outcomes))
+        complete = complete and all(one.succeeded for one in outcomes)
+        if seeds is not None:
+            complete = _write(service, options, found, outcomes, seeds, console) and complete
     return complete
 
 
