@@ -85,6 +85,7 @@ class Anchors(Body):
         "data. `metrics` has them in the metrics' own units, as they are here; it is empty until `unedited` is known.",
     )
     unedited: UneditedHere | None = None
+    waits: bool = Field(False, description="Whether there will be scores as soon as `unedited` is known.")
     metrics: tuple[MetricAnchor, ...] = ()
 
 

@@ -114,6 +114,7 @@ def _anchors_view(scoring: ScaleScoring) -> Anchors:
             torch=about.torch,
         ),
         relative=anchors.relative,
+        waits=scoring.waits,
         unedited=None
         if here is None
         else UneditedHere(data=here.data, seeds=tuple(here.by_seed), metrics=dict(here.metrics)),
