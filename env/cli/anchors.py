@@ -85,7 +85,7 @@ def show(
         for engine, folder in zip(engines, folders, strict=True):
             for one in found:
                 scoring, rows = _compared(engine, folder / "data", one, scale)
-                if scoring.formula is None:
+                if scoring.reason is not None:
                     errors.print(f"{one.task.id}: no scores: {scoring.reason}.")
                     scored = False
                 elif rows:
@@ -99,7 +99,7 @@ def show(
 
 def _compared(engine: Engine, data: Path, found: Found, scale: str) -> tuple[ScaleScoring, list[Comparison]]:
     scoring = scoring_of(found.task, scale, found.anchors.get(scale), data)
-    if scoring.formula is None:
+    if scoring.reason is not None:
         return scoring, []
     return scoring, compare(scoring, measurements(engine, data, found.task, scale).results)
 

@@ -62,7 +62,7 @@ class Catalogue:
     def scoring_note(self, task_id: str, scale: str | None) -> str:
         """One paragraph for readers of a leaderboard: what its scores mean, or why there are none. Raises Refusal."""
         scoring = self._scoring.scale(self.task(task_id).id, scale or "")
-        if scoring.anchors is None or scoring.formula is None:
+        if scoring.anchors is None or scoring.reason is not None:
             return f"No scores: {scoring.reason}."
         seeds = ", ".join(map(str, scoring.anchors.seeds))
         note = (
@@ -102,7 +102,7 @@ def _anchors_view(scoring: ScaleScoring) -> Anchors:
         return Anchors(scored=False, reason=scoring.reason)
     about, here = anchors.provenance, scoring.unedited
     return Anchors(
-        scored=scoring.formula is not None,
+        scored=scoring.reason is None,
         reason=scoring.reason,
         task_version=anchors.task_version,
         seeds=tuple(anchors.seeds),

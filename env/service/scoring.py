@@ -24,7 +24,7 @@ class ScaleScoring:
     metrics: tuple[AnchorTable, ...] = ()
     """The same in the metrics' own units on this data: nothing in them is relative. Empty while that is not known."""
     formula: ScoreFormula | None = None
-    """None where there are no scores."""
+    """None where nothing can be said of results; where its metrics are of no use, it still has their noise."""
     reason: str | None = None
     """Why there are none; None where there are."""
     unedited: Unedited | None = None
@@ -66,9 +66,7 @@ class Scoring:
     def refresh(self) -> None:
         """Works out every formula, and scores what is on the leaderboard by it. Raises what the database raises."""
         self._scales = {
-            (task.id, scale): scoring_of(task, scale, self._anchors.get(task.id, {}).get(scale), self._data_dir)
-            for task in self._tasks.values()
-            for scale in self.scales(task.id)
+            (task.id, scale): self._look(task, scale) for task in self._tasks.values() for scale in self.scales(task.id)
         }
         with self._store.begin() as conn:
             for one in self._scales.values():
@@ -91,9 +89,15 @@ class Scoring:
             if known is not None:
                 left += [(task, scale, seed) for seed in SEEDS if seed not in known]
                 complete |= len(known) == len(SEEDS)
+                looked = self._look(task, scale)
+                if looked.waits:
+                    self._scales[task.id, scale] = looked  # its reason says how far it is
         if complete:
             self.refresh()
         return left
+
+    def _look(self, task: Task, scale: str) -> ScaleScoring:
+        return scoring_of(task, scale, self._anchors.get(task.id, {}).get(scale), self._data_dir)
 
 
 _NOBODY = "nobody has measured the baselines at this scale"
@@ -124,19 +128,17 @@ def scoring_of(task: Task, scale: str, anchors: ScaleAnchors | None, data_dir: P
         here = unedited(task, size, data_dir)
         if here is None:
             done = len(measured_seeds(task, size, data_dir) or {})
-            reason = (
+            told = (
                 f"the unedited file has to be measured on this data first, with {len(SEEDS)} seeds; {done} are done, "
                 "the others follow while no test runs"
             )
-            return ScaleScoring(anchors=anchors, reason=reason, waits=True)
+            return ScaleScoring(anchors=anchors, reason=told, waits=True)
         metrics = tuple(_absolute(one, here.metrics[one.metric]) for one in metrics if one.metric in here.metrics)
     elif data not in anchors.data:
         return unscored("the baselines were measured on other data")
     formula = score_formula(task.version, scale, data, metrics)
     reason = _useless(formula, metrics)
-    return ScaleScoring(
-        anchors=anchors, metrics=metrics, formula=None if reason else formula, reason=reason, unedited=here
-    )
+    return ScaleScoring(anchors=anchors, metrics=metrics, formula=formula, reason=reason, unedited=here)
 
 
 def score_formula(task_version: str, scale: str, data: str, metrics: tuple[AnchorTable, ...]) -> ScoreFormula:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import shutil
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +17,13 @@ from env.operators.measure.anchors import Measured, anchor
 from env.service.scoring import scoring_of
 from tasks.anchors import ProvenanceTable, ScaleAnchors, write_anchors
 from tasks.load import find_tasks, load_task
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.support.service import Serve, Server
 
+TASK_WITH_ANCHORS = "llm-pretrain-normalization"
+"""Its unedited file is its best baseline, but for luck."""
 TASK = """\
 id = "scored"
 title = "A task with anchors"
@@ -158,6 +163,42 @@ def test_baselines_that_do_not_differ_score_nothing(serve: Serve, folder: Path, 
         anchors = client.get("/v1/tasks/scored").json()["anchors"]["smoke"]
     assert anchors["scored"] is False
     assert anchors["reason"] == "no metric tells the baselines apart"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # three trainings and two evaluations, on a busy machine
+def test_on_fresh_data_the_unedited_file_is_measured_and_scores_its_anchor(
+    serve: Serve, tmp_path: Path, smoke_data: Path
+) -> None:
+    """One seed is left to be measured, so that it takes half a minute."""
+    data = tmp_path / "data"
+    shutil.copytree(smoke_data, data)
+    for file in (data / "reference").glob("*/reference.json"):
+        if json.loads(file.read_text())["seed"] == 44:
+            shutil.rmtree(file.parent)
+    server = serve("--runner", "local", "--slots", "1", "--data", str(data))
+    agent = server.open(scale="smoke")
+    assert agent.call("test").status_code == 202
+    assert agent.result(1, 400)["status"] == "succeeded"
+    agent.call("submit", {"n": 1})
+
+    def anchors() -> dict[str, Any]:
+        with server.client() as client:
+            return client.get(f"/v1/tasks/{TASK_WITH_ANCHORS}").json()["anchors"]["smoke"]  # type: ignore[no-any-return]
+
+    with server.client() as client:
+        if anchors()["waits"]:
+            [row] = client.get(f"/v1/leaderboards/{TASK_WITH_ANCHORS}").json()["rows"]
+            assert row["score"] is None
+            assert "2 are done" in anchors()["reason"]
+        until(lambda: anchors()["scored"], 400, 0.5)
+        [row] = client.get(f"/v1/leaderboards/{TASK_WITH_ANCHORS}").json()["rows"]
+    found = anchors()
+    loss = found["metrics"][0]
+    assert found["unedited"]["seeds"] == [42, 43, 44]
+    # The anchors' seeds and this one differ by luck alone.
+    assert row["val_loss_gpt-smoke"] == pytest.approx(found["unedited"]["metrics"]["val_loss"], abs=4 * loss["noise"])
+    assert 0.25 < row["score"] < 0.75
 
 
 def test_the_schema_describes_scores(shared: Server) -> None:
