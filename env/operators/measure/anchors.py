@@ -197,20 +197,20 @@ def _noise(measured: Measured, names: Sequence[str]) -> float | None:
 
 
 @dataclass(frozen=True)
-class Spread:
+class SeedSpread:
     """The standard deviation of one test, and how many degrees of freedom it was estimated with."""
 
     deviation: float
     freedom: int
 
 
-def pooled(spreads: Sequence[Spread]) -> Spread:
+def pooled(spreads: Sequence[SeedSpread]) -> SeedSpread:
     """One estimate from several of the same deviation; at least one."""
     freedom = sum(one.freedom for one in spreads)
-    return Spread(math.sqrt(sum(one.freedom * one.deviation**2 for one in spreads) / freedom), freedom)
+    return SeedSpread(math.sqrt(sum(one.freedom * one.deviation**2 for one in spreads) / freedom), freedom)
 
 
-def spread_of(measured: Measured, name: str) -> Spread | None:
+def spread_of(measured: Measured, name: str) -> SeedSpread | None:
     """How a baseline's tests spread over seeds, and over data where figures are relative; None for a single test.
 
     Relative figures of another baseline hold the error of the unedited file's mean already; its own, which are what
@@ -220,5 +220,5 @@ def spread_of(measured: Measured, name: str) -> Spread | None:
     seeds = measured.means_of
     if name == TEMPLATE and seeds:
         freedom = len(values) // seeds * (seeds - 1)
-        return Spread(math.sqrt(sum(value**2 for value in values) / freedom * (1 + 1 / seeds)), freedom)
-    return Spread(stdev(values), len(values) - 1) if len(values) > 1 else None
+        return SeedSpread(math.sqrt(sum(value**2 for value in values) / freedom * (1 + 1 / seeds)), freedom)
+    return SeedSpread(stdev(values), len(values) - 1) if len(values) > 1 else None
