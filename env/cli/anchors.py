@@ -17,7 +17,7 @@ from env.cli.options import TaskFolders
 from env.cli.wiring import CannotStart, find
 from env.operators.measure.anchors import NotMeasured, anchors
 from env.operators.measure.collect import measurements
-from env.operators.measure.expected import Comparison, compare
+from env.operators.measure.expected import BesideAnchor, compare
 from env.service.scoring import ScaleScoring, scoring_of
 from env.store.engine import open_database
 from tasks.anchors import write_anchors
@@ -79,7 +79,7 @@ def show(
         found = chosen(find(tuple(tasks or ())), task, scale, every=every)
     except CannotStart as error:
         fail(str(error))
-    compared: list[Comparison] = []
+    compared: list[BesideAnchor] = []
     scored = True
     with _databases(folders) as engines:
         for engine, folder in zip(engines, folders, strict=True):
@@ -97,7 +97,7 @@ def show(
     raise typer.Exit(0 if scored and compared and inside == len(compared) else 1)
 
 
-def _compared(engine: Engine, data: Path, found: Found, scale: str) -> tuple[ScaleScoring, list[Comparison]]:
+def _compared(engine: Engine, data: Path, found: Found, scale: str) -> tuple[ScaleScoring, list[BesideAnchor]]:
     scoring = scoring_of(found.task, scale, found.anchors.get(scale), data)
     if scoring.reason is not None:
         return scoring, []
@@ -120,7 +120,7 @@ def _databases(folders: list[Path]) -> Iterator[list[Engine]]:
             engine.dispose()
 
 
-def _lines(title: str, compared: list[Comparison]) -> Iterator[str]:
+def _lines(title: str, compared: list[BesideAnchor]) -> Iterator[str]:
     yield title
     yield f"  {'baseline':<22}{'score':>7}{'anchor':>8}  {'within':<16}{'loss':>9}{'anchor':>9}{'noise':>9}   seeds"
     for one in compared:

@@ -23,6 +23,7 @@ from env.cli.options import (
     with_help,
 )
 from env.cli.wiring import CannotStart, load, wire
+from env.lifecycle.devices import NoDevice
 from env.lifecycle.reference import Reference, listed, recipe
 from env.lifecycle.references import ReferenceFailed
 from env.operators.measure.collect import measure_unedited
@@ -73,7 +74,7 @@ def make_references(
         distinct = _distinct(wanted, scale, options.data_folder)
         for one in asyncio.run(_make(service, distinct, scale, options.data_folder)):
             typer.echo(_line(one))
-    except ReferenceFailed as failure:
+    except (ReferenceFailed, NoDevice) as failure:
         fail(f"no reference was made: {failure}", 1)
     except KeyboardInterrupt:
         errors.print("Stopped. What was under way goes on: the same command takes it up again.")

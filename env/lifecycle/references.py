@@ -68,26 +68,20 @@ class References:
                 self._failed.add(wanted.key)
                 return None
 
-    async def make(self, task: Task, scale: Scale, devices: tuple[str, ...], now: datetime) -> Reference:
-        """The reference for tests of a task at a scale, made on `devices` if need be. Raises ReferenceFailed."""
-        wanted = None if self._data_dir is None else recipe(task, scale, self._data_dir)
-        if wanted is None:
-            raise ReferenceFailed(f"scale {scale.name} has none, or its data is missing: see `ringfence data prepare`")
-        async with self._making[wanted.key]:
-            return await self._make(wanted, devices, now)
-
-    async def measure(self, task: Task, scale: Scale, seed: int, devices: tuple[str, ...], now: datetime) -> None:
-        """Has the metrics of the reference at a seed noted in the data folder, if they are not. Raises
-        ReferenceFailed; what failed once is not tried again.
+    async def make(
+        self, task: Task, scale: Scale, devices: tuple[str, ...], now: datetime, seed: int | None = None
+    ) -> Reference:
+        """The reference for tests of a task at a scale, made on `devices` if need be; with a `seed`, the one at that
+        seed, with its metrics. Raises ReferenceFailed; one at a seed that failed once is not tried again.
         """
         wanted = None if self._data_dir is None else recipe(task, scale, self._data_dir, seed)
         if wanted is None:
-            raise ReferenceFailed(f"scale {scale.name} has none, or its data is missing")
-        if wanted.key in self._failed:
+            raise ReferenceFailed(f"scale {scale.name} has none, or its data is missing: see `ringfence data prepare`")
+        if seed is not None and wanted.key in self._failed:
             raise ReferenceFailed("it could not be made before")
         try:
             async with self._making[wanted.key]:
-                await self._make(wanted, devices, now, measured=True)
+                return await self._make(wanted, devices, now, measured=seed is not None)
         except (ReferenceFailed, OSError) as failure:
             self._failed.add(wanted.key)
             raise ReferenceFailed(str(failure)) from failure

@@ -5,8 +5,10 @@ may want them, while nobody needs the devices.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
+from env.lifecycle.devices import NoDevice
 from env.lifecycle.loop import Lifecycle
 from env.lifecycle.references import ReferenceFailed
 from env.service.scoring import Scoring
@@ -41,7 +43,8 @@ class Measuring:
             return
         task, scale, seed = left[0]
         try:
-            if await self._lifecycle.measure_unedited(task, task.scales[scale], seed):
+            with contextlib.suppress(NoDevice):
+                await self._lifecycle.make_reference(task, task.scales[scale], seed)
                 self._scoring.refresh()
         except ReferenceFailed as failure:
             log.warning("scores at scale %s wait for the unedited file at seed %s: %s", scale, seed, failure)

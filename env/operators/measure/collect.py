@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from env.lifecycle.devices import NoDevice
 from env.lifecycle.references import ReferenceFailed
 from env.lifecycle.unedited import SEEDS, data_here, measured_seeds, unedited
 from env.operators.measure.anchors import Measurements, NotMeasured
@@ -28,8 +29,12 @@ async def measure_unedited(service: Service, task: Task, scale: str, data_dir: P
         return
 
     async def measure(seed: int) -> None:
-        while not await service.lifecycle.measure_unedited(task, task.scales[scale], seed):
-            await asyncio.sleep(AGAIN_S)
+        while True:
+            try:
+                await service.lifecycle.make_reference(task, task.scales[scale], seed)
+                return
+            except NoDevice:
+                await asyncio.sleep(AGAIN_S)
 
     missing = [seed for seed in SEEDS if seed not in known]
     failures = await asyncio.gather(*map(measure, missing), return_exceptions=True)

@@ -22,7 +22,7 @@ ALIKE = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class BesideAnchor:
     """A baseline as it came out here, beside its anchors."""
 
     name: str
@@ -48,7 +48,7 @@ class Comparison:
         return self.low <= self.score <= self.high and abs(self.loss - self.loss_expected) <= self.loss_noise
 
 
-def compare(scoring: ScaleScoring, results: Sequence[BaselineResult]) -> list[Comparison]:
+def compare(scoring: ScaleScoring, results: Sequence[BaselineResult]) -> list[BesideAnchor]:
     """Every baseline that has results among these, which are of the formula's data."""
     formula, anchors = scoring.formula, scoring.anchors
     assert formula is not None
@@ -61,7 +61,7 @@ def compare(scoring: ScaleScoring, results: Sequence[BaselineResult]) -> list[Co
     return [_compare(name, found, scoring, formula) for name, found in by_name.items() if name in known]
 
 
-def _compare(name: str, found: Sequence[BaselineResult], scoring: ScaleScoring, formula: ScoreFormula) -> Comparison:
+def _compare(name: str, found: Sequence[BaselineResult], scoring: ScaleScoring, formula: ScoreFormula) -> BesideAnchor:
     assert scoring.anchors is not None
     unedited: Mapping[str, float] = {} if scoring.unedited is None else scoring.unedited.metrics
     middle: dict[str, float] = {}
@@ -91,7 +91,7 @@ def _compare(name: str, found: Sequence[BaselineResult], scoring: ScaleScoring, 
             here = fmean(relative(table.metric, one.metrics[column], base) for one in found)
             ranking = (here, mean, noise)
     scores = [score for one in found if (score := formula.score(one.metrics)) is not None]
-    return Comparison(
+    return BesideAnchor(
         name=name,
         seeds=tuple(one.seed for one in found),
         score=fmean(scores) if scores else None,
