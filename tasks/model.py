@@ -9,6 +9,9 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Literal
 
+CHANGE_NO_FIGURE = ("AUDIT_SAMPLES", "SCORERS", "REQUEST_TIMEOUT_S", "START_TIMEOUT_S", "CERTIFICATE_TOKENS")
+"""Settings that an evaluation reads, and that change no metric."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
@@ -121,7 +124,8 @@ class Task:
             self.text,
             {one.name: [dict(edit) for edit in one.edits] for one in self.baselines},
             [[stage.label, stage.script, stage.script_text, stage.role] for stage in size.stages],
-            [dict(size.settings), dict(size.data), dict(size.evaluation_data), size.world_size],
+            {name: value for name, value in size.settings.items() if name not in CHANGE_NO_FIGURE},
+            [dict(size.data), dict(size.evaluation_data), size.world_size],
         ]
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 

@@ -18,7 +18,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runner.data.digests import file_digests
-from tasks.model import Scale, Task
+from tasks.model import CHANGE_NO_FIGURE, Scale, Task
 from tasks.scales import builtin_scale
 from templates.render import BASE, names, render
 
@@ -26,8 +26,6 @@ FOLDER = "reference"
 """The folder in the data folder that holds a folder for each reference."""
 SCRIPT = f"{BASE}.py"
 _SHAPE = ("N_LAYER", "N_HEAD", "N_EMBD", "BLOCK_SIZE", "VOCAB_SIZE", "BIAS", "TOKENIZER", "DEVICE", "DTYPE")
-_EVALUATION = ("AUDIT_SAMPLES", "SCORERS", "REQUEST_TIMEOUT_S", "START_TIMEOUT_S", "CERTIFICATE_TOKENS")
-"""Settings that change no loss."""
 
 
 class ReferenceTable(BaseModel):
@@ -94,7 +92,7 @@ class Recipe:
     @property
     def key(self) -> str:
         """Of everything that its loss depends on."""
-        settings = {name: value for name, value in self.scale.settings.items() if name not in _EVALUATION}
+        settings = {name: value for name, value in self.scale.settings.items() if name not in CHANGE_NO_FIGURE}
         about = [settings, self.scale.world_size, self.scale.stages[0].script_text, self.data, self.script_sha256]
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
 
