@@ -127,10 +127,12 @@ def scoring_of(task: Task, scale: str, anchors: ScaleAnchors | None, data_dir: P
     if anchors.relative:
         here = unedited(task, size, data_dir)
         if here is None:
-            done = len(measured_seeds(task, size, data_dir) or {})
+            known = measured_seeds(task, size, data_dir)
+            if known is None:
+                return unscored("relative anchors are of another kind of script or data")
             told = (
-                f"the unedited file has to be measured on this data first, with {len(SEEDS)} seeds; {done} are done, "
-                "the others follow while no test runs"
+                f"the unedited file has to be measured on this data first, with {len(SEEDS)} seeds; {len(known)} are "
+                "done, the others follow while no test runs"
             )
             return ScaleScoring(anchors=anchors, reason=told, waits=True)
         metrics = tuple(_absolute(one, here.metrics[one.metric]) for one in metrics if one.metric in here.metrics)
