@@ -41,6 +41,10 @@ def about() -> None:
 @reference_app.command("make")
 def make_references(
     scale: Annotated[str, typer.Option(help="A scale of the tasks.")] = "smoke",
+    scores: Annotated[
+        bool,
+        typer.Option("--scores/--no-scores", help="Also train at the further seeds that relative anchors need."),
+    ] = True,
     list_only: Annotated[bool, typer.Option("--list", help="Only list those that are there.")] = False,
     db: Annotated[str | None, with_help(DB, "As for serve, like all that follow.")] = None,
     runner: Annotated[RunnerName, with_help(RUNNER)] = RunnerName.DOCKER,
@@ -72,7 +76,7 @@ def make_references(
         fail(str(error))
     try:
         distinct = _distinct(wanted, scale, options.data_folder)
-        for one in asyncio.run(_make(service, distinct, scale, options.data_folder)):
+        for one in asyncio.run(_make(service, distinct, scale, options.data_folder if scores else None)):
             typer.echo(_line(one))
     except (ReferenceFailed, NoDevice) as failure:
         fail(f"no reference was made: {failure}", 1)
@@ -83,11 +87,13 @@ def make_references(
         service.engine.dispose()
 
 
-async def _make(service: Service, tasks: list[Task], scale: str, data_dir: Path) -> list[Reference]:
+async def _make(service: Service, tasks: list[Task], scale: str, scored: Path | None) -> list[Reference]:
+    """`scored` is the data folder whose scores are to be made ready as well."""
     made = []
     for task in tasks:
         made.append(await service.lifecycle.make_reference(task, task.scales[scale]))
-        await measure_unedited(service, task, scale, data_dir)
+        if scored is not None:
+            await measure_unedited(service, task, scale, scored)
     return made
 
 
