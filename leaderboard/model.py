@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from leaderboard.score_formula import data_key
+
 RESULT_STATUSES = ("succeeded", "failed", "diverged", "rejected", "timed_out", "cancelled")
 """How a test that has a result may have ended."""
 
@@ -56,6 +58,12 @@ class Result:
         # As it is in the database, where the migration that introduced it computed it as well.
         files = json.dumps(sorted(self.code.items()), ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(files.encode()).hexdigest()
+
+    @property
+    def data_key(self) -> str | None:
+        """Of the data that its metrics come from, by its record; None where that is not known. Results of one key were
+        trained and measured on the same texts, and anchors hold for one key."""
+        return data_key(self.record.get("data", {}))
 
 
 @dataclass(frozen=True, kw_only=True)

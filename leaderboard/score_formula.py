@@ -5,6 +5,7 @@ The worst baseline scores 0, the best one 0.5, the bound 1; `delta_noise` says h
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -60,12 +61,15 @@ class Anchor:
 
 @dataclass(frozen=True)
 class ScoreFormula:
-    """How results of one task version at one scale are scored: by all the anchors of that scale."""
+    """How results of one task version at one scale and on one data are scored: by all the anchors of that scale."""
 
     task_version: str
     scale: str
     anchors: tuple[Anchor, ...]
     """In the order of the metrics' columns."""
+    data: str = ""
+    """The `data_key` of the data that it holds for. Empty in formulas from before they named it: they score nothing
+    new, and what they scored keeps its score."""
 
     def score(self, metrics: Mapping[str, float]) -> float | None:
         """The weighted mean in each stage, and the geometric mean of those over stages.
@@ -102,3 +106,14 @@ class ScoreFormula:
         """The inverse of `to_json`."""
         raw: dict[str, Any] = json.loads(text)
         return ScoreFormula(**{**raw, "anchors": tuple(Anchor(**anchor) for anchor in raw["anchors"])})
+
+
+def data_key(digests: Mapping[str, Mapping[str, str | None]]) -> str | None:
+    """One SHA-256 for the data that a result's metrics come from; None where any of it has no known digest.
+
+    `digests` has them by use, `training` and `held_out`, and then by data folder. Other uses do not count.
+    """
+    used = {use: digests.get(use, {}) for use in ("training", "held_out")}
+    if not used["held_out"] or any(digest is None for folders in used.values() for digest in folders.values()):
+        return None
+    return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()

@@ -9,6 +9,9 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Literal
 
+CHANGE_NO_FIGURE = ("AUDIT_SAMPLES", "SCORERS", "REQUEST_TIMEOUT_S", "START_TIMEOUT_S", "CERTIFICATE_TOKENS")
+"""Settings that an evaluation reads, and that change no metric."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
@@ -110,6 +113,21 @@ class Task:
     def version(self) -> str:
         """SHA-256 over everything above: two rows with one version were asked the same question."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def question(self, scale: str) -> str:
+        """SHA-256 over what the figures of its baselines at one of its scales follow from: the script, the baselines'
+        edits, and how the scale trains and measures. Texts for readers, budgets, limits and other scales do not count.
+        """
+        size = self.scales[scale]
+        about = [
+            self.filename,
+            self.text,
+            {one.name: [dict(edit) for edit in one.edits] for one in self.baselines},
+            [[stage.label, stage.script, stage.script_text, stage.role] for stage in size.stages],
+            {name: value for name, value in size.settings.items() if name not in CHANGE_NO_FIGURE},
+            [dict(size.data), dict(size.evaluation_data), size.world_size],
+        ]
+        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> str:
         # Settings and scales keep their order: the prompt shows them in it. What is not there is not written, so that

@@ -51,7 +51,7 @@ class MetricAnchor(Body):
     ref: float
     bound: float
     weight: float = Field(description="Among the metrics of its stage; 0 leaves it out.")
-    noise: float | None = Field(description="Standard deviation over seeds.")
+    noise: float | None = Field(description="Standard deviation of one test.")
     baselines: dict[str, tuple[float, ...]] = Field(description="What each reached, in the order of the seeds.")
 
 
@@ -63,14 +63,29 @@ class Provenance(Body):
     torch: str
 
 
+class UneditedHere(Body):
+    """What the unedited file reaches on the data of this installation."""
+
+    data: str = Field(description="SHA-256 of what was noted of the training and held-out data.")
+    seeds: tuple[int, ...]
+    metrics: dict[str, float] = Field(description="The mean over seeds; of perplexities, the geometric one.")
+
+
 class Anchors(Body):
-    """What results of the task at one scale are scored against."""
+    """What results of the task at one scale are scored against on the data of this installation."""
 
     scored: bool
     reason: str | None = Field(description="Why results of this version get no score; null when they do.")
     task_version: str | None = Field(None, description="The version that was measured.")
     seeds: tuple[int, ...] = ()
     provenance: Provenance | None = None
+    relative: bool = Field(
+        False,
+        description="Whether they were measured as differences to the unedited file (perplexities as ratios), on other "
+        "data. `metrics` has them in the metrics' own units, as they are here; it is empty until `unedited` is known.",
+    )
+    unedited: UneditedHere | None = None
+    waits: bool = Field(False, description="Whether there will be scores as soon as `unedited` is known.")
     metrics: tuple[MetricAnchor, ...] = ()
 
 

@@ -66,7 +66,7 @@ def result_of(
             "audits": [audit for run in test.runs for audit in _audits(run)],
             "self_reported": _self_reported(test, scale),
             "compute": asdict(used),
-            "data": _data(scale, data_dir),
+            "data": data_digests(scale, data_dir),
             "exam": _exam(test, scale),
             "reference": None if reference is None else reference.key,
             "ringfence": own_version(),
@@ -85,8 +85,10 @@ def result_of(
     )
 
 
-def _data(scale: Scale, data_dir: Path | None) -> dict[str, dict[str, str | None]]:
-    """By use, the data folders and a SHA-256 over what was noted of their files; null where nothing was."""
+def data_digests(scale: Scale, data_dir: Path | None) -> dict[str, dict[str, str | None]]:
+    """By use (`training`, `held_out`, `reserve`), the data folders and a SHA-256 over what was noted of their files:
+    None where nothing was.
+    """
     names = {"training": scale.data.values(), "held_out": scale.evaluation_data.values()}
     data_set = exam_data_set(scale)
     reserve = f"{data_set}/{RESERVE}"

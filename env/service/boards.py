@@ -9,15 +9,14 @@ from typing import cast
 from env.api import catalogue as answers
 from env.api.refusal import Kind, Refusal
 from env.api.results import CURVE_SOURCE, CurveView
-from env.service.catalogue import Catalogue, score_formula
+from env.service.catalogue import Catalogue
 from env.service.refusals import unknown_result, unknown_task
 from env.store.snapshots import Snapshots
 from env.store.store import Store
-from leaderboard import overview, reading, stored_scores
+from leaderboard import overview, reading
 from leaderboard.curve import Curve
 from leaderboard.export import to_csv
 from leaderboard.table import Overview, QueryError, Standing, Table, TableQuery, iso
-from tasks.anchors import ScaleAnchors
 from tasks.model import Task
 
 
@@ -144,11 +143,6 @@ class LeaderboardReader:
             train_loss=thin.train_loss,
             val_loss=thin.val_loss,
         )
-
-    def adopt(self, scale: str, anchors: ScaleAnchors) -> None:
-        """Score the results of the anchors' task version at this scale by them, now and from now on."""
-        with self._store.begin() as conn:
-            stored_scores.adopt(conn, score_formula(scale, anchors))
 
     def _losses(self, run_key: str) -> tuple[str, Curve]:
         """A result's losses and the label of the stage they are from: of its last attempt, where there were several."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, cast
 
@@ -76,6 +76,12 @@ class Store:
         """The session as it was opened; None where there is none of this id."""
         row = conn.execute(select(sessions).where(sessions.c.id == session_id)).first()
         return None if row is None else read_session(row, self._task(conn, row.task_version))
+
+    def scales_in_use(self, conn: Connection, task_versions: Collection[str]) -> set[str]:
+        """The scales at which there are sessions of these versions of tasks."""
+        c = sessions.c
+        found = select(c.scale).where(c.task_version.in_(task_versions), c.scale.is_not(None)).distinct()
+        return {scale for scale in conn.execute(found).scalars() if scale is not None}
 
     def _task(self, conn: Connection, version: str) -> Task:
         if version not in self._tasks:

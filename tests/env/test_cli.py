@@ -152,6 +152,8 @@ def test_the_demo_plays_a_whole_session(demo: Demo) -> None:
     assert "[NOTE] The training's last report" not in told
     assert "demo-rmsnorm" in told
     assert "demo-template" in told
+    [scores] = re.findall(r"│ score +│ (0\.\d{4}) +│ (0\.\d{4}) +│", told)
+    assert all(0.2 < float(score) < 0.8 for score in scores)  # neither differs from the best baseline by much
     assert re.search(rf"Leaderboard: http://127\.0\.0\.1:\d+/v1/leaderboards/{TASK}", told)
 
 

@@ -17,7 +17,7 @@ from leaderboard.model import Result
 from leaderboard.tables import metadata, result_values
 from tests.support.processes import next_line, started
 
-NEWEST = "0008"
+NEWEST = "0011"
 TABLES = {"anchors", "results", "result_texts", "result_values", "result_columns", "submissions"}
 
 SLOW_REVISION = """
@@ -118,6 +118,24 @@ def test_scores_that_what_failed_once_got_are_dropped(file_engine: Engine, make_
         assert connection.execute(kept).scalars().all() == ["s-1"]
 
 
+def test_anchors_that_named_no_data_and_what_they_scored_stay(tmp_path: Path, file_engine: Engine) -> None:
+    before = tmp_path / "before"
+    (before / "versions").mkdir(parents=True)
+    for file in (migrate.MIGRATIONS / "versions").glob("000*.py"):
+        shutil.copy(file, before / "versions")
+    with file_engine.connect() as connection:
+        migrate.upgrade(connection, before, migrate.VERSION_TABLE)
+        with connection.begin():
+            connection.execute(text("INSERT INTO anchors VALUES ('v1', 'smoke', '{\"anchors\": []}')"))
+            score = {"run_key": "s-1", "kind": "score", "name": "score", "position": 0, "value": 0.3}
+            connection.execute(insert(result_values).values(score))
+        upgrade(connection)
+        assert connection.execute(text("SELECT task_version, scale, data, definition FROM anchors")).all() == [
+            ("v1", "smoke", "", '{"anchors": []}')
+        ]
+        assert connection.execute(select(result_values.c.value)).scalars().all() == [0.3]
+
+
 def test_two_histories_live_in_one_database(file_engine: Engine, tmp_path: Path) -> None:
     other = folder_with(tmp_path, SLOW_REVISION.replace("0.5", "0"))
     with file_engine.connect() as connection:
@@ -153,7 +171,8 @@ def test_a_database_of_a_newer_version_is_refused_untouched(file_engine: Engine)
             connection.execute(text(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '0099'"))
         with pytest.raises(migrate.NewerDatabase) as refusal:
             upgrade(connection)
-        known = tuple(f"{number:04}" for number in range(1, int(NEWEST) + 1))
+        known = migrate.revisions(migrate.MIGRATIONS)
+        assert (known[0], known[-1]) == ("0001", NEWEST)
         assert (refusal.value.found, refusal.value.known) == (("0099",), known)
         assert "newer" in str(refusal.value)
         assert versions(connection) == ["0099"]
