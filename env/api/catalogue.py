@@ -25,6 +25,7 @@ class TaskBudget(Body):
     tests: int
     steps: int
     checks: int
+    probes: int | None = Field(None, description="Left out where no scale has a proxy.")
 
 
 class StageDetails(Body):
@@ -39,6 +40,7 @@ class ScaleDetails(Body):
     world_size: int
     settings: dict[str, str]
     stages: tuple[StageDetails, ...]
+    probe: str | None = Field(None, description="The scale at which probes run, its proxy; left out where none is.")
 
 
 class MetricAnchor(Body):

@@ -52,7 +52,7 @@ class Catalogue:
             description=task.description,
             editable=task.editable,
             text=task.text,
-            budget=TaskBudget(tests=task.budget.tests, steps=task.budget.steps, checks=task.budget.checks),
+            budget=_budget(task),
             override_keys=task.override_keys,
             scale_details={name: _scale_details(scale) for name, scale in task.scales.items()},
             anchors={
@@ -99,8 +99,16 @@ def score_formula(scale: str, anchors: ScaleAnchors) -> ScoreFormula:
     )
 
 
+def _budget(task: Task) -> TaskBudget:
+    budget = task.budget
+    own = {"tests": budget.tests, "steps": budget.steps, "checks": budget.checks}
+    proxied = any(scale.probe for scale in task.scales.values())
+    return TaskBudget(**own, probes=budget.probes) if proxied else TaskBudget(**own)
+
+
 def _scale_details(scale: Scale) -> ScaleDetails:
     return ScaleDetails(
+        **({} if scale.probe is None else {"probe": scale.probe}),
         summary=scale.summary,
         world_size=scale.world_size,
         settings=dict(scale.settings),

@@ -15,6 +15,7 @@ from env.service.answers import progress_view, result_view, session_view, step_v
 from env.service.live import LiveSession, LiveSessions
 from env.service.refusals import unknown_result, unknown_test
 from env.store import trajectory
+from env.store.model import Session
 from env.store.snapshots import Snapshots
 from env.store.store import Store
 from leaderboard import reading as leaderboard
@@ -35,7 +36,9 @@ class News:
 
 
 class Views:
-    """Every call raises Refusal for whom the session is not open to, and for what does not exist."""
+    """A probe is asked for as a test is, by its key (`key_of_probe`).
+
+    Every call raises Refusal for whom the session is not open to, and for what does not exist."""
 
     def __init__(
         self, store: Store, live: LiveSessions, lifecycle: Lifecycle, access: Access, snapshots: Snapshots
@@ -52,30 +55,30 @@ class Views:
             return session_view(live, self._store.tests(conn, session_id))
 
     def test(self, bearer: str | None, session_id: str, n: int) -> TestView:
-        self._readable(bearer, session_id)
+        session = self._readable(bearer, session_id).session
         with self._store.read() as conn:
             test = self._store.test(conn, session_id, n)
         if test is None:
             raise unknown_test(session_id, n)
         # The supervisor of a test lives a moment longer than the test: what is over shows no progress of its own.
-        return test_view(test, None if test.status.final else self._lifecycle.progress(session_id, n))
+        return test_view(session, test, None if test.status.final else self._lifecycle.progress(session_id, n))
 
     async def test_aside(self, bearer: str | None, session_id: str, n: int) -> TestView:
         """The same as `test`; one that has reported many losses is read beside the service's own thread."""
-        self._readable(bearer, session_id)
+        session = self._readable(bearer, session_id).session
         live = self._lifecycle.progress(session_id, n)
         with self._store.read() as conn:
             many = self._store.reported(conn, session_id, n) > MUCH_REPORTED
         if not many and (live is None or len(live.series) <= MANY_POINTS):
             return self.test(bearer, session_id, n)
-        return await self._snapshots.beside(self._whole_test, session_id, n, None if live is None else live.copy())
+        return await self._snapshots.beside(self._whole_test, session, n, None if live is None else live.copy())
 
-    def _whole_test(self, session_id: str, n: int, live: Progress | None) -> TestView:
+    def _whole_test(self, session: Session, n: int, live: Progress | None) -> TestView:
         with self._snapshots.open() as conn:
-            test = self._store.test(conn, session_id, n)
+            test = self._store.test(conn, session.id, n)
         if test is None:
-            raise unknown_test(session_id, n)
-        return test_view(test, None if test.status.final else live)
+            raise unknown_test(session.id, n)
+        return test_view(session, test, None if test.status.final else live)
 
     def news(self, bearer: str | None, session_id: str, n: int, shown: int, most: int | None = None) -> News:
         """How far a test is, and its losses but for the first `shown`, at most so many: that is what it costs."""

@@ -131,7 +131,7 @@ class Store:
         conn.execute(insert(tests).values(**test_row(test), number=number))
 
     def tests(self, conn: Connection, session_id: str) -> list[Test]:
-        """The session's tests with their runs, in the order they were bought."""
+        """The session's tests and probes with their runs, in the order they were bought."""
         return self._tests(conn, tests.c.session_id == session_id)
 
     def test(self, conn: Connection, session_id: str, n: int) -> Test | None:
@@ -139,12 +139,14 @@ class Store:
         return found[0] if found else None
 
     def refunds(self, conn: Connection, session_id: str, but: int) -> list[Spent]:
-        """Of the session's tests without test `but`: their status and which were refunded, and nothing else."""
-        found = select(tests.c.refunded, tests.c.status).where(tests.c.session_id == session_id, tests.c.n != but)
+        """Of the session's tests and probes without `but`: keys, status and which were refunded, and nothing else."""
+        found = select(tests.c.n, tests.c.refunded, tests.c.status).where(
+            tests.c.session_id == session_id, tests.c.n != but
+        )
         return list(cast("Iterable[Spent]", conn.execute(found)))
 
     def _tests(self, conn: Connection, where: Any) -> list[Test]:
-        found = conn.execute(select(tests).where(where).order_by(tests.c.n)).all()
+        found = conn.execute(select(tests).where(where).order_by(tests.c.number, tests.c.n)).all()
         joined = runs.join(tests, and_(runs.c.session_id == tests.c.session_id, runs.c.n == tests.c.n))
         by_test: dict[tuple[str, int], list[Run]] = defaultdict(list)
         for row in conn.execute(select(runs).select_from(joined).where(where).order_by(runs.c.position)):

@@ -71,6 +71,7 @@ tests = Table(
     "tests",
     metadata,
     Column("session_id", ForeignKey("sessions.id"), primary_key=True),
+    # Below 0 for a probe: see `key_of_probe`.
     Column("n", Integer, primary_key=True, autoincrement=False),
     Column("status", String(32), nullable=False),
     Column("files", CompactJson, nullable=False),
