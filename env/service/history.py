@@ -19,6 +19,7 @@ from env.store.snapshots import Snapshots
 from env.store.store import Store
 from leaderboard import reading
 from leaderboard.model import RecordedResult
+from tasks.model import Scale
 
 STEPS_PER_PAGE = 25
 
@@ -42,25 +43,27 @@ class StepHistory:
 
 @dataclass(frozen=True, kw_only=True)
 class TestHistory:
-    """One test, the code under test against the task's original, and its row on the leaderboard."""
+    """One test or probe, the code under test against the task's original, and its row on the leaderboard."""
 
     view: TestView
     run_key: str
     changes: tuple[FileChange, ...]
     recorded: RecordedResult | None
-    """None when it has no row there, or none yet."""
+    """None when it has no row there, or none yet; probes have none."""
 
     __test__ = False  # not a test case, whatever pytest makes of the name
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionHistory:
-    """A session with all its tests and one page of its steps."""
+    """A session with all its tests and probes, in the order they were bought, and one page of its steps."""
 
     view: SessionView
     title: str
     """The task's."""
     prompt: str
+    proxy: Scale | None
+    """The scale that its probes run at; None where it can have none."""
     tests: Sequence[TestHistory]
     steps: Sequence[StepHistory]
     page: int
@@ -84,7 +87,7 @@ class History:
         pages = max(1, -(-live.seq // STEPS_PER_PAGE))
         if page > pages:
             raise Refusal(Kind.NOT_FOUND, "unknown_page", f"The trajectory has {pages} page(s), not {page}.")
-        tests = [self._views.test(bearer, session_id, test.n) for test in view.tests]
+        tests = {key: self._views.test(bearer, session_id, key) for key in self._views.tests(bearer, session_id)}
         first = (page - 1) * STEPS_PER_PAGE + 1
         last = min(page * STEPS_PER_PAGE, live.seq)
         of_tests, of_steps = await self._snapshots.beside(self._read, live.opened, session_id, tests, first, last)
@@ -93,6 +96,7 @@ class History:
             view=view,
             title=task.title,
             prompt=prompt(task, live.session.scale),
+            proxy=live.session.proxy,
             tests=of_tests,
             steps=of_steps,
             page=page,
@@ -100,9 +104,9 @@ class History:
         )
 
     def _read(
-        self, opened: Workspace, session_id: str, views: Sequence[TestView], first: int, last: int
+        self, opened: Workspace, session_id: str, views: Mapping[int, TestView], first: int, last: int
     ) -> tuple[list[TestHistory], list[StepHistory]]:
-        """The tests whose views these are, and the steps with these numbers."""
+        """The tests and probes whose views these are, by their keys, and the steps with these numbers."""
         with self._snapshots.open() as conn:
             tests = {test.n: test for test in self._store.tests(conn, session_id)}
             results = {n: test.observation for n, test in tests.items()}
@@ -114,11 +118,11 @@ class History:
             of_tests = [
                 TestHistory(
                     view=view,
-                    run_key=tests[view.n].run_key,
-                    changes=_changes(opened.texts, tests[view.n].files),
-                    recorded=reading.entry(conn, tests[view.n].run_key),
+                    run_key=tests[key].run_key,
+                    changes=_changes(opened.texts, tests[key].files),
+                    recorded=reading.entry(conn, tests[key].run_key),
                 )
-                for view in views
+                for key, view in views.items()
             ]
         return of_tests, steps
 

@@ -63,6 +63,12 @@ class Views:
         # The supervisor of a test lives a moment longer than the test: what is over shows no progress of its own.
         return test_view(session, test, None if test.status.final else self._lifecycle.progress(session_id, n))
 
+    def tests(self, bearer: str | None, session_id: str) -> list[int]:
+        """The keys of the session's tests and probes, in the order they were bought."""
+        self._readable(bearer, session_id)
+        with self._store.read() as conn:
+            return self._store.test_keys(conn, session_id)
+
     async def test_aside(self, bearer: str | None, session_id: str, n: int) -> TestView:
         """The same as `test`; one that has reported many losses is read beside the service's own thread."""
         session = self._readable(bearer, session_id).session

@@ -1,4 +1,4 @@
-"""Keys of a session's tests and probes: whole numbers that tell a test from a probe, and their forms in words and names.
+"""Keys of a session's tests and probes: whole numbers that tell the two apart, and their forms in words and names.
 
 Tests and probes are each numbered from 1. A test's key is its number; that of a probe is its number below 0.
 """

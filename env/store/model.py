@@ -201,17 +201,6 @@ class Test:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Idle:
-    """An open session that no test waits or runs for."""
-
-    session_id: str
-    silent_s: float
-    """Seconds served since its last call or its last test's end, whichever was later; up to a minute more."""
-    tests: int
-    """How many it has had, refunded ones and probes included."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Totals:
     """Counts since the database began."""
 

@@ -138,6 +138,11 @@ class Store:
         found = self._tests(conn, and_(tests.c.session_id == session_id, tests.c.n == n))
         return found[0] if found else None
 
+    def test_keys(self, conn: Connection, session_id: str) -> list[int]:
+        """The keys of the session's tests and probes, in the order they were bought."""
+        found = select(tests.c.n).where(tests.c.session_id == session_id)
+        return list(conn.execute(found.order_by(tests.c.number, tests.c.n)).scalars())
+
     def refunds(self, conn: Connection, session_id: str, but: int) -> list[Spent]:
         """Of the session's tests and probes without `but`: keys, status and which were refunded, and nothing else."""
         found = select(tests.c.n, tests.c.refunded, tests.c.status).where(
