@@ -131,7 +131,10 @@ def _task_page(known: Task, query: BoardAddress, boards: LeaderboardReader) -> R
     board = boards.task_board(known.id, query.query(), query.runs)
     curves = [NamedCurve(run_key, run_key, curve) for run_key, curve in board.curves.items()]
     query = replace(query, scale=board.scale)
-    return _html(task_page(_details(known), board.table, query, board.scales, board.baselines, curves, board.scoring))
+    page = task_page(
+        _details(known), board.table, query, board.scales, board.baselines, curves, board.scoring, board.predictions
+    )
+    return _html(page)
 
 
 def _details(task: Task) -> TaskDetails:
@@ -144,4 +147,5 @@ def _details(task: Task) -> TaskDetails:
         editable=task.editable,
         scales={name: scale.summary for name, scale in task.scales.items()},
         tests=task.budget.tests,
+        probes=task.budget.probes if any(scale.probe for scale in task.scales.values()) else None,
     )

@@ -205,7 +205,7 @@ class Lifecycle(TestNews):
         try:
             if waited:
                 with self._store.begin() as conn:
-                    self._store.set_running(conn, test)
+                    self._store.set_running(conn, test, self._runner.name)
                 self._watcher.started(session, test)
             live = Progress(expected_steps(scale.settings), cancel_requested=test.cancel_requested)
         except BaseException:

@@ -75,9 +75,10 @@ class Store:
     def session(self, conn: Connection, session_id: str) -> Session | None:
         """The session as it was opened; None where there is none of this id."""
         row = conn.execute(select(sessions).where(sessions.c.id == session_id)).first()
-        return None if row is None else read_session(row, self._task(conn, row.task_version))
+        return None if row is None else read_session(row, self.task(conn, row.task_version))
 
-    def _task(self, conn: Connection, version: str) -> Task:
+    def task(self, conn: Connection, version: str) -> Task:
+        """The task as it was at a version of which there are sessions."""
         if version not in self._tasks:
             definition = select(task_versions.c.definition).where(task_versions.c.version == version)
             self._tasks[version] = Task.from_json(conn.execute(definition).scalar_one())
@@ -174,9 +175,11 @@ class Store:
         found = conn.execute(select(tests.c.status).where(tests.c.session_id == session_id, tests.c.n == n)).scalar()
         return None if found is None else Status(found)
 
-    def set_running(self, conn: Connection, test: Test) -> None:
+    def set_running(self, conn: Connection, test: Test, runner: str) -> None:
+        """`runner` is the name of what runs it."""
         assert test.started_at is not None
-        self._update_test(conn, test, status=Status.RUNNING.value, started_at=test.started_at, devices=test.devices)
+        began = {"started_at": test.started_at, "devices": test.devices, "runner": runner}
+        self._update_test(conn, test, status=Status.RUNNING.value, **began)
 
     def request_cancel(self, conn: Connection, test: Test) -> None:
         self._update_test(conn, test, cancel_requested=True)

@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 from leaderboard.column_types import CompactJson, TimeText
@@ -85,8 +86,11 @@ tests = Table(
     Column("devices", CompactJson, nullable=False),
     # Among those of all sessions, in the order they were bought: clocks may be set back.
     Column("number", Integer),
+    # `docker`, `local`, `fake`: what it was started by; null before that, and of tests from before this was kept.
+    Column("runner", String(32)),
     Index("tests_by_status", "status", "created_at"),
     Index("tests_by_number", "number"),
+    Index("probes", "session_id", sqlite_where=text("n < 0"), postgresql_where=text("n < 0")),
 )
 
 runs = Table(
