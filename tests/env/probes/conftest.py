@@ -1,4 +1,4 @@
-"""Services with the task `proxied`, whose scale `smoke` has the proxy `tiny`."""
+"""A service with the task `proxied`, whose scale `smoke` has the proxy `tiny`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.tasks import write_proxied_task
+from tests.support.tasks import write_proxied_task, write_quick_task
 
 if TYPE_CHECKING:
     from tests.support.service import Serve, Server
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def proxied(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The task's folder."""
-    return write_proxied_task(tmp_path_factory.mktemp("proxied"))
+    """A folder with the task, and with `quick`, which is without probes."""
+    folder = tmp_path_factory.mktemp("tasks")
+    write_quick_task(folder / "quick")
+    write_proxied_task(folder / "proxied")
+    return folder
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -93,8 +92,9 @@ def test_a_code_that_was_probed_twice_counts_once(server: Server) -> None:
     assert [(one["pairs"], one["kept"]) for one in predictions(server)] == [(1, 1)]
 
 
-def test_tasks_without_probes_say_nothing_of_them(server: Server, tmp_path: Path) -> None:  # noqa: ARG001
+def test_a_task_without_probes_says_nothing_of_them(server: Server) -> None:
+    assert "robe" not in page(server, "quick")
+    assert predictions(server, "quick") == []
+    assert NOT_KNOWN in page(server, "llm-pretrain-mlp")
     with server.client() as client:
         assert client.get("/v1/tasks/nope/probes").status_code == 404
-    assert "How well did probes predict?" in page(server, "llm-pretrain-mlp")
-    assert predictions(server, "llm-pretrain-mlp") == []
