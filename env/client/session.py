@@ -128,6 +128,10 @@ class ClientSession(Connected):
         """What happens to test `n`, each thing once: its statuses and points as they come, and at last its view."""
         return self._events(f"tests/{n}")
 
+    def probe_events(self, n: int) -> Iterator[Event]:
+        """The same of probe `n`."""
+        return self._events(f"probes/{n}")
+
     def _events(self, place: str) -> Iterator[Event]:
         retries = self._transport.retries()
         status, points = "", 0
