@@ -73,7 +73,7 @@ def test_pairs_that_kept_their_order_are_counted(server: Server, change: Callabl
     assert predictions(server) == [told | {"pairs": 3, "kept": 3, "share": 1.0}]
     shown = page(server)
     assert "How well did probes predict?" in shown
-    assert '<td>fake</td><td class="n">1</td><td class="n">3</td><td class="n">3 (100 %)</td>' in shown
+    assert '<td>fake (invented)</td><td class="n">1</td><td class="n">3</td><td class="n">3 (100 %)</td>' in shown
     assert NOT_KNOWN not in shown
 
     best = json.dumps({"val_loss": 0.5})
