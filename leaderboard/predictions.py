@@ -8,7 +8,7 @@ from itertools import combinations
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class ProbedCode:
     """One code that a session both probed and tested, with its validation losses in nats per token."""
 
     session_id: str
@@ -17,7 +17,7 @@ class Measured:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prediction:
+class ProbeWorth:
     """What came of all pairs of codes that the same session both probed and tested."""
 
     scale: str
@@ -37,12 +37,12 @@ class Prediction:
         return self.kept / self.pairs
 
 
-def prediction(scale: str, proxy: str, runner: str, codes: Sequence[Measured]) -> Prediction | None:
+def probe_worth(scale: str, proxy: str, runner: str, codes: Sequence[ProbedCode]) -> ProbeWorth | None:
     """Over all pairs of codes of one session each; a pair with the same loss twice has no order and is left out.
 
     None where no pair has one.
     """
-    of_session: dict[str, list[Measured]] = {}
+    of_session: dict[str, list[ProbedCode]] = {}
     for code in codes:
         of_session.setdefault(code.session_id, []).append(code)
     found = {session_id: _orders(each) for session_id, each in of_session.items()}
@@ -50,10 +50,10 @@ def prediction(scale: str, proxy: str, runner: str, codes: Sequence[Measured]) -
     if not orders:
         return None
     sessions = sum(bool(each) for each in found.values())
-    return Prediction(scale=scale, proxy=proxy, runner=runner, sessions=sessions, pairs=len(orders), kept=sum(orders))
+    return ProbeWorth(scale=scale, proxy=proxy, runner=runner, sessions=sessions, pairs=len(orders), kept=sum(orders))
 
 
-def _orders(codes: Sequence[Measured]) -> list[bool]:
+def _orders(codes: Sequence[ProbedCode]) -> list[bool]:
     """Of each pair that has an order at both scales, whether it is the same."""
     differences = [
         (one.probe_loss - other.probe_loss, one.test_loss - other.test_loss) for one, other in combinations(codes, 2)

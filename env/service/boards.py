@@ -17,7 +17,7 @@ from env.store.store import Store
 from leaderboard import overview, reading, stored_scores
 from leaderboard.curve import Curve
 from leaderboard.export import to_csv
-from leaderboard.predictions import Prediction
+from leaderboard.predictions import ProbeWorth
 from leaderboard.table import Overview, QueryError, Standing, Table, TableQuery, iso
 from tasks.anchors import ScaleAnchors
 from tasks.model import Task
@@ -38,7 +38,7 @@ class TaskBoard:
     """Loss curves by run key."""
     scoring: str
     """What scores mean at this scale, or why there are none."""
-    predictions: Sequence[Prediction]
+    predictions: Sequence[ProbeWorth]
     """How well probes predicted tests, at every scale; empty while nothing is known of it."""
 
 

@@ -13,7 +13,7 @@ from env.store.model import Status
 from env.store.store import Store
 from env.store.tables import runs, sessions, task_versions, tests
 from leaderboard.naming import metric_column, ranking_column
-from leaderboard.predictions import Measured, Prediction, prediction
+from leaderboard.predictions import ProbedCode, ProbeWorth, probe_worth
 
 _AT_ONCE = 500  # sessions per statement: far below every database's limit on parameters
 
@@ -21,13 +21,13 @@ _Losses = dict[tuple[str, int], float]
 """By session and test's key."""
 
 
-def predictions(conn: Connection, store: Store, task_id: str) -> list[Prediction]:
+def predictions(conn: Connection, store: Store, task_id: str) -> list[ProbeWorth]:
     """How well probes of the task predicted its tests, by scale, proxy and runner; empty where no session has both
     probed and tested two codes. Of one code, its first probe and its first test count.
     """
     found = _in_both(conn, task_id)
     losses = _losses(conn, {row.session_id for row in found})
-    groups: dict[tuple[str, str, str], dict[tuple[str, int], Measured]] = defaultdict(dict)
+    groups: dict[tuple[str, str, str], dict[tuple[str, int], ProbedCode]] = defaultdict(dict)
     seen: set[tuple[str, int]] = set()
     for row in found:
         probed, tested = (row.session_id, row.probe_n), (row.session_id, row.n)
@@ -39,9 +39,9 @@ def predictions(conn: Connection, store: Store, task_id: str) -> list[Prediction
             continue
         proxy = store.task(conn, row.task_version).scales[row.scale].probe
         assert proxy is not None, "a probe without a proxy"
-        code = Measured(session_id=row.session_id, probe_loss=losses[probed], test_loss=losses[tested])
+        code = ProbedCode(session_id=row.session_id, probe_loss=losses[probed], test_loss=losses[tested])
         groups[row.scale, proxy, row.runner][tested] = code
-    told = (prediction(*group, list(codes.values())) for group, codes in sorted(groups.items()))
+    told = (probe_worth(*group, list(codes.values())) for group, codes in sorted(groups.items()))
     return [one for one in told if one is not None]
 
 

@@ -13,7 +13,7 @@ from leaderboard.pages.address import MAX_RUNS, BoardAddress
 from leaderboard.pages.board import BoardView, board_view
 from leaderboard.pages.listing import blocks
 from leaderboard.pages.render import prose, render
-from leaderboard.predictions import Prediction
+from leaderboard.predictions import ProbeWorth
 from leaderboard.table import Standing, Table
 
 _CHOSEN = 4
@@ -62,7 +62,7 @@ def task_page(
     baselines: Sequence[Standing],
     curves: Sequence[NamedCurve],
     scoring: str = "",
-    predictions: Sequence[Prediction] = (),
+    predictions: Sequence[ProbeWorth] = (),
 ) -> str:
     """The page as HTML.
 
