@@ -8,6 +8,7 @@ from itertools import groupby
 
 from env.api.sessions import TestView
 from env.lifecycle.rejection import rejection
+from env.store.keys import name_of
 from env.store.model import MAX_INFRA_FAILURES, Run, Status, Test
 from leaderboard.naming import elapsed_column, metric_column
 
@@ -108,8 +109,8 @@ def checking(left: int, result_call: str) -> str:
     return f"[check] Under way ({left} check(s) remaining, this one included). Its result: {result_call}."
 
 
-def submitted(test: Test, stopped: Test | None = None) -> str:
-    """The answer to a submission; `stopped` is the test or probe that ran or waited meanwhile."""
+def submitted(test: Test, stopped: int | None = None) -> str:
+    """The answer to a submission; `stopped` is the key of the test or probe that ran or waited meanwhile."""
     parts = [
         f"[submit] Submitting result from test #{test.n} as final.",
         results(test),
@@ -117,7 +118,7 @@ def submitted(test: Test, stopped: Test | None = None) -> str:
         saved(test),
     ]
     if stopped is not None:
-        parts.append(f"[NOTE] {stopped.name} was not over. It is cancelled, as the session is closed now.")
+        parts.append(f"[NOTE] {name_of(stopped)} was not over. It is cancelled, as the session is closed now.")
     return "\n\n".join(parts)
 
 

@@ -208,7 +208,7 @@ class SessionTools:
                 leaderboard.submit(conn, session_id, test.run_key, submission.at)
 
             return Effect(
-                observation=feedback.submitted(test, unfinished),
+                observation=feedback.submitted(test, None if unfinished is None else unfinished.n),
                 document=live.workspace.document(None),
                 test=test.n,
                 write=write,
