@@ -52,6 +52,8 @@ class Scale:
     trains, unless the task was stored before there were caps."""
     summary: str = ""
     """One paragraph for the prompt: model, data set, iterations, hardware."""
+    probe: str | None = None
+    """The name of the task's scale at which probes of this one run, its proxy; None where there are no probes."""
 
     @property
     def seed(self) -> int | None:
@@ -61,12 +63,14 @@ class Scale:
 
 @dataclass(frozen=True)
 class SessionBudget:
-    """What a session may spend: tests, rehearsals, steps."""
+    """What a session may spend: tests, steps, rehearsals, probes."""
 
     tests: int = 3
     steps: int = 0
     """Tool calls per session; 0 means no limit."""
     checks: int = 10
+    probes: int = 6
+    """Tests at the proxy of the session's scale, where it has one."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,8 @@ class Task:
         raw = asdict(self, dict_factory=lambda items: {key: value for key, value in items if value is not None})
         if not raw["baselines"]:
             del raw["baselines"]
+        if not any(scale.probe for scale in self.scales.values()):
+            del raw["budget"]["probes"]
         return json.dumps(raw, ensure_ascii=False, separators=(",", ":"))
 
     @staticmethod

@@ -37,12 +37,14 @@ class ScaleTable(TomlTable):
     memory_mb: int = Field(default=8192, ge=16, le=1 << 24)
     max_parameters: int | None = Field(default=None, ge=1, le=1 << 48)
     summary: Annotated[str, Field(max_length=4000)] = ""
+    probe: Label | None = None
 
 
 class BudgetTable(TomlTable):
     tests: int = Field(default=3, ge=1, le=1000)
     steps: int = Field(default=0, ge=0, le=1_000_000)
     checks: int = Field(default=10, ge=0, le=1_000_000)
+    probes: int = Field(default=6, ge=0, le=1000)
 
 
 class TaskTable(TomlTable):

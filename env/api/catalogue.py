@@ -25,6 +25,7 @@ class TaskBudget(Body):
     tests: int
     steps: int
     checks: int
+    probes: int | None = Field(None, description="Left out where no scale has a proxy.")
 
 
 class StageDetails(Body):
@@ -39,6 +40,7 @@ class ScaleDetails(Body):
     world_size: int
     settings: dict[str, str]
     stages: tuple[StageDetails, ...]
+    probe: str | None = Field(None, description="The scale at which probes run, its proxy; left out where none is.")
 
 
 class MetricAnchor(Body):
@@ -150,6 +152,25 @@ class Leaderboard(Body):
     total: int
     limit: int | None
     offset: int
+
+
+class ProbePrediction(Body):
+    """Over all pairs of codes that the same session both probed and tested, successfully."""
+
+    scale: str
+    proxy: str = Field(description="The scale of the probes.")
+    runner: str = Field(description="What ran both: `docker`, `local` (no sandbox), `fake` (invented results).")
+    sessions: int = Field(description="Those with at least one pair.")
+    pairs: int
+    kept: int = Field(description="The pairs of which the same code had the lower loss in the probes and in the tests.")
+    share: float = Field(description="`kept` over `pairs`.")
+
+
+class ProbePredictions(Body):
+    """How well probes of a task predicted its tests."""
+
+    task_id: str
+    predictions: tuple[ProbePrediction, ...] = Field(description="Empty while nothing is known of it.")
 
 
 class Alive(Body):

@@ -42,6 +42,11 @@ def curve(readings: Readings, run_key: str, points: int) -> Iterator[bytes]:
     yield json_bytes(readings.boards.curve(run_key, points))
 
 
+def predictions(readings: Readings, task_id: str) -> Iterator[bytes]:
+    """How well probes predicted tests, as JSON."""
+    yield json_bytes(readings.boards.predictions(task_id))
+
+
 def trajectory(readings: Readings, whole: TrajectoryView, last: int) -> Iterator[bytes]:
     """A trajectory as JSON; `whole` lacks its steps, of which `last` is the last one's number."""
     return json_pieces(whole, "steps", readings.history.steps(whole.session_id, last))
@@ -69,7 +74,14 @@ def task(readings: Readings, task_id: str, query: BoardAddress) -> Iterator[byte
     curves = [NamedCurve(run_key, run_key, curve) for run_key, curve in board.curves.items()]
     query = replace(query, scale=board.scale)
     text = task_page(
-        _details(readings.tasks[task_id]), board.table, query, board.scales, board.baselines, curves, board.scoring
+        _details(readings.tasks[task_id]),
+        board.table,
+        query,
+        board.scales,
+        board.baselines,
+        curves,
+        board.scoring,
+        board.predictions,
     )
     yield text.encode()
 
@@ -89,4 +101,5 @@ def _details(task: Task) -> TaskDetails:
         editable=task.editable,
         scales={name: scale.summary for name, scale in task.scales.items()},
         tests=task.budget.tests,
+        probes=task.budget.probes if any(scale.probe for scale in task.scales.values()) else None,
     )

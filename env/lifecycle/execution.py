@@ -16,7 +16,8 @@ from env.lifecycle.progress import Progress, Watcher
 from env.lifecycle.record import result_of
 from env.lifecycle.reference import Reference
 from env.lifecycle.references import References
-from env.store.model import Run, Session, Status, Test, tests_left
+from env.store.keys import name_of
+from env.store.model import Run, Session, Status, Test, probes_left, tests_left
 from env.store.outage import until_committed
 from env.store.store import Store
 from env.store.unfinished import Unfinished, give_up
@@ -55,7 +56,8 @@ class Execution:
         """
         reference = None
         try:
-            reference = await self._references.ready(session.task, session.size, test.devices, self._clock())
+            scale = session.size_of(test)
+            reference = await self._references.ready(session.task, scale, test.devices, self._clock())
             ended = await self._take_through(session, test, live, news, reference)
         except Exception:
             # Ours, whatever it was: the agent gets the test back and all others go on.
@@ -79,7 +81,7 @@ class Execution:
     def give_up(self, one: Unfinished) -> None:
         """Ends a test that cannot be handled, and refunds it. Raises what the database raises."""
         with self._store.begin() as conn:
-            give_up(conn, one, self._clock(), feedback.given_up(one.n))
+            give_up(conn, one, self._clock(), feedback.given_up(name_of(one.n)))
 
     async def _gave_up(self, test: Test) -> bool:
         one = Unfinished(session_id=test.session_id, n=test.n, status=test.status)
@@ -94,7 +96,7 @@ class Execution:
         self, session: Session, test: Test, live: Progress, news: Callable[[], None], reference: Reference | None
     ) -> Test:
         status = Status.SUCCEEDED
-        for item in plan(session.size):
+        for item in plan(session.size_of(test)):
             run = next((run for run in test.runs if run.position == item.position), None)
             if run is None:
                 live.earlier = tuple(point for done in test.runs for point in done.series)
@@ -118,7 +120,7 @@ class Execution:
         run = await self._attempts.run(session, test, item, live, news, reference)
         if not item.evaluates:
             so_far = replace(test, runs=(*test.runs, run))
-            note = compute_note(compute(so_far, session.size, reference, self.machine))
+            note = compute_note(compute(so_far, session.size_of(test), reference, self.machine))
             run = replace(run, note=" ".join(filter(None, (run.note, note))))
 
         def write() -> None:
@@ -134,14 +136,19 @@ class Execution:
         return replace(test, ended_at=self._clock(), refunded=never_ran or test.status is Status.INFRA_FAILED)
 
     def _write(self, session: Session, test: Test, reference: Reference | None = None) -> None:
-        """One transaction: the test's final status and its row on the leaderboard."""
+        """One transaction: the test's final status and its row on the leaderboard, where probes have none."""
         with self._store.begin() as conn:
             status = self._store.status(conn, session.id, test.n)
             assert status is not None
             if status.final:
                 return  # an attempt before this one was committed after all
-            left = tests_left(session, (*self._store.refunds(conn, session.id, but=test.n), test))
-            test = replace(test, observation=feedback.tested(test, session.task.budget.tests, left))
+            had = (*self._store.refunds(conn, session.id, but=test.n), test)
+            budget = session.task.budget
+            if test.is_probe:
+                told = feedback.probed(test, budget.probes, probes_left(session, had))
+            else:
+                told = feedback.tested(test, budget.tests, tests_left(session, had))
+            test = replace(test, observation=told)
             self._store.finish(conn, test)
-            if not test.refunded:
+            if not test.refunded and not test.is_probe:
                 leaderboard.record(conn, result_of(session, test, self.machine, reference, self._data_dir))

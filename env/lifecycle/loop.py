@@ -107,9 +107,9 @@ class Lifecycle(TestNews):
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    def can_run(self, session: Session) -> bool:
+    def can_run(self, scale: Scale) -> bool:
         """Whether this host has the devices at all."""
-        return self._host.pool(on_gpus(session.size)).fits(session.size.world_size)
+        return self._host.pool(on_gpus(scale)).fits(scale.world_size)
 
     def wake(self) -> None:
         """Has the loop look for tests to start, after one was committed as queued."""
@@ -193,7 +193,7 @@ class Lifecycle(TestNews):
             session, test = self._store.session(conn, one.session_id), self._store.test(conn, one.session_id, one.n)
         assert session is not None
         assert test is not None
-        scale = session.size
+        scale = session.size_of(test)
         pool = self._host.pool(on_gpus(scale))
         waited = test.status is Status.QUEUED
         if not waited:
@@ -207,7 +207,7 @@ class Lifecycle(TestNews):
         try:
             if waited:
                 with self._store.begin() as conn:
-                    self._store.set_running(conn, test)
+                    self._store.set_running(conn, test, self._runner.name)
                 self._watcher.started(session, test)
             live = Progress(expected_steps(scale.settings), cancel_requested=test.cancel_requested)
         except BaseException:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import cast
 
 from env.api import catalogue as answers
@@ -11,11 +11,13 @@ from env.api.refusal import Kind, Refusal
 from env.api.results import CURVE_SOURCE, CurveView
 from env.service.catalogue import Catalogue
 from env.service.refusals import unknown_result, unknown_task
+from env.store.predictions import predictions
 from env.store.snapshots import Snapshots
 from env.store.store import Store
 from leaderboard import overview, reading
 from leaderboard.curve import Curve
 from leaderboard.export import to_csv
+from leaderboard.predictions import ProbeWorth
 from leaderboard.table import Overview, QueryError, Standing, Table, TableQuery, iso
 from tasks.model import Task
 
@@ -35,6 +37,8 @@ class TaskBoard:
     """Loss curves by run key."""
     scoring: str
     """What scores mean at this scale, or why there are none."""
+    predictions: Sequence[ProbeWorth]
+    """How well probes predicted tests, at every scale; empty while nothing is known of it."""
 
 
 class LeaderboardReader:
@@ -120,6 +124,7 @@ class LeaderboardReader:
             scale = query.scale or _largest_measured(scales, measured)
             table = reading.rows(conn, task_id, replace(query, scale=scale))
             metric = ranked.get((task_id, scale or ""))
+            told = predictions(conn, self._store, task_id)
             baselines = [] if scale is None or metric is None else overview.baselines(conn, task_id, scale, metric)
         return TaskBoard(
             scales=scales,
@@ -128,7 +133,16 @@ class LeaderboardReader:
             baselines=baselines,
             curves={run_key: self._losses(run_key)[1] for run_key in runs},
             scoring=self._catalogue.scoring_note(task_id, scale),
+            predictions=told,
         )
+
+    def predictions(self, task_id: str) -> answers.ProbePredictions:
+        """How well probes of a task predicted its tests. Raises Refusal."""
+        self._catalogue.task(task_id)
+        with self._snapshots.open() as conn:
+            found = predictions(conn, self._store, task_id)
+        told = tuple(answers.ProbePrediction(**asdict(one), share=round(one.share, 4)) for one in found)
+        return answers.ProbePredictions(task_id=task_id, predictions=told)
 
     def curve(self, run_key: str, points: int) -> CurveView:
         """A result's loss curve with about so many of its points, its extremes among them. Raises Refusal."""

@@ -51,7 +51,7 @@ class Catalogue:
             description=task.description,
             editable=task.editable,
             text=task.text,
-            budget=TaskBudget(tests=task.budget.tests, steps=task.budget.steps, checks=task.budget.checks),
+            budget=_budget(task),
             override_keys=task.override_keys,
             scale_details={name: _scale_details(scale) for name, scale in task.scales.items()},
             anchors={
@@ -83,8 +83,16 @@ def task_brief(task: Task) -> TaskBrief:
     return TaskBrief(id=task.id, title=task.title, scales=tuple(task.scales), filename=task.filename)
 
 
+def _budget(task: Task) -> TaskBudget:
+    budget = task.budget
+    own = {"tests": budget.tests, "steps": budget.steps, "checks": budget.checks}
+    proxied = any(scale.probe for scale in task.scales.values())
+    return TaskBudget(**own, probes=budget.probes) if proxied else TaskBudget(**own)
+
+
 def _scale_details(scale: Scale) -> ScaleDetails:
     return ScaleDetails(
+        **({} if scale.probe is None else {"probe": scale.probe}),
         summary=scale.summary,
         world_size=scale.world_size,
         settings=dict(scale.settings),

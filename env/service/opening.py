@@ -113,7 +113,7 @@ class Opening:
             task=session.task.id,
             scale=session.scale,
             prompt=prompt(session.task, session.scale) + (PUBLIC_METADATA if metadata else ""),
-            tools=schemas(),
+            tools=schemas(probes=session.proxy is not None),
             budget=budget(session, []),
             files=files(live.opened),
         )

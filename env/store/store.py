@@ -75,7 +75,7 @@ class Store:
     def session(self, conn: Connection, session_id: str) -> Session | None:
         """The session as it was opened; None where there is none of this id."""
         row = conn.execute(select(sessions).where(sessions.c.id == session_id)).first()
-        return None if row is None else read_session(row, self._task(conn, row.task_version))
+        return None if row is None else read_session(row, self.task(conn, row.task_version))
 
     def scales_in_use(self, conn: Connection, task_versions: Collection[str]) -> set[str]:
         """The scales at which there are sessions of these versions of tasks."""
@@ -83,7 +83,8 @@ class Store:
         found = select(c.scale).where(c.task_version.in_(task_versions), c.scale.is_not(None)).distinct()
         return {scale for scale in conn.execute(found).scalars() if scale is not None}
 
-    def _task(self, conn: Connection, version: str) -> Task:
+    def task(self, conn: Connection, version: str) -> Task:
+        """The task as it was at a version of which there are sessions."""
         if version not in self._tasks:
             definition = select(task_versions.c.definition).where(task_versions.c.version == version)
             self._tasks[version] = Task.from_json(conn.execute(definition).scalar_one())
@@ -137,20 +138,27 @@ class Store:
         conn.execute(insert(tests).values(**test_row(test), number=number))
 
     def tests(self, conn: Connection, session_id: str) -> list[Test]:
-        """The session's tests with their runs, in the order they were bought."""
+        """The session's tests and probes with their runs, in the order they were bought."""
         return self._tests(conn, tests.c.session_id == session_id)
 
     def test(self, conn: Connection, session_id: str, n: int) -> Test | None:
         found = self._tests(conn, and_(tests.c.session_id == session_id, tests.c.n == n))
         return found[0] if found else None
 
+    def test_keys(self, conn: Connection, session_id: str) -> list[int]:
+        """The keys of the session's tests and probes, in the order they were bought."""
+        found = select(tests.c.n).where(tests.c.session_id == session_id)
+        return list(conn.execute(found.order_by(tests.c.number, tests.c.n)).scalars())
+
     def refunds(self, conn: Connection, session_id: str, but: int) -> list[Spent]:
-        """Of the session's tests without test `but`: their status and which were refunded, and nothing else."""
-        found = select(tests.c.refunded, tests.c.status).where(tests.c.session_id == session_id, tests.c.n != but)
+        """Of the session's tests and probes without `but`: keys, status and which were refunded, and nothing else."""
+        found = select(tests.c.n, tests.c.refunded, tests.c.status).where(
+            tests.c.session_id == session_id, tests.c.n != but
+        )
         return list(cast("Iterable[Spent]", conn.execute(found)))
 
     def _tests(self, conn: Connection, where: Any) -> list[Test]:
-        found = conn.execute(select(tests).where(where).order_by(tests.c.n)).all()
+        found = conn.execute(select(tests).where(where).order_by(tests.c.number, tests.c.n)).all()
         joined = runs.join(tests, and_(runs.c.session_id == tests.c.session_id, runs.c.n == tests.c.n))
         by_test: dict[tuple[str, int], list[Run]] = defaultdict(list)
         for row in conn.execute(select(runs).select_from(joined).where(where).order_by(runs.c.position)):
@@ -173,9 +181,11 @@ class Store:
         found = conn.execute(select(tests.c.status).where(tests.c.session_id == session_id, tests.c.n == n)).scalar()
         return None if found is None else Status(found)
 
-    def set_running(self, conn: Connection, test: Test) -> None:
+    def set_running(self, conn: Connection, test: Test, runner: str) -> None:
+        """`runner` is the name of what runs it."""
         assert test.started_at is not None
-        self._update_test(conn, test, status=Status.RUNNING.value, started_at=test.started_at, devices=test.devices)
+        began = {"started_at": test.started_at, "devices": test.devices, "runner": runner}
+        self._update_test(conn, test, status=Status.RUNNING.value, **began)
 
     def request_cancel(self, conn: Connection, test: Test) -> None:
         self._update_test(conn, test, cancel_requested=True)

@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 from leaderboard.column_types import CompactJson, TimeText
@@ -71,6 +72,7 @@ tests = Table(
     "tests",
     metadata,
     Column("session_id", ForeignKey("sessions.id"), primary_key=True),
+    # Below 0 for a probe: see `key_of_probe`.
     Column("n", Integer, primary_key=True, autoincrement=False),
     Column("status", String(32), nullable=False),
     Column("files", CompactJson, nullable=False),
@@ -84,8 +86,11 @@ tests = Table(
     Column("devices", CompactJson, nullable=False),
     # Among those of all sessions, in the order they were bought: clocks may be set back.
     Column("number", Integer),
+    # `docker`, `local`, `fake`: what it was started by; null before that, and of tests from before this was kept.
+    Column("runner", String(32)),
     Index("tests_by_status", "status", "created_at"),
     Index("tests_by_number", "number"),
+    Index("probes", "session_id", sqlite_where=text("n < 0"), postgresql_where=text("n < 0")),
 )
 
 runs = Table(

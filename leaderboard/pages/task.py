@@ -13,6 +13,7 @@ from leaderboard.pages.address import MAX_RUNS, BoardAddress
 from leaderboard.pages.board import BoardView, board_view
 from leaderboard.pages.listing import blocks
 from leaderboard.pages.render import prose, render
+from leaderboard.predictions import ProbeWorth
 from leaderboard.table import Standing, Table
 
 _CHOSEN = 4
@@ -35,6 +36,8 @@ class TaskDetails:
     """Name to summary."""
     tests: int
     """The test budget of a session."""
+    probes: int | None = None
+    """Its budget of probes; None for a task that has none at any scale."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,12 @@ def task_page(
     baselines: Sequence[Standing],
     curves: Sequence[NamedCurve],
     scoring: str = "",
+    predictions: Sequence[ProbeWorth] = (),
 ) -> str:
     """The page as HTML.
 
-    `scales` are those to choose from, `curves` those of the runs that the query names; `scoring` says what scores mean.
+    `scales` are those to choose from, `curves` those of the runs that the query names; `scoring` says what scores mean,
+    and `predictions` how well probes predicted tests.
     """
     board = board_view(table, query)
     return render(
@@ -75,6 +80,7 @@ def task_page(
         baselines=baselines,
         curves=curves,
         scoring=scoring,
+        predictions=predictions,
         chosen=query.runs or _chosen(board, baselines),
         max_runs=MAX_RUNS,
         description=prose(task.description),

@@ -186,7 +186,7 @@ def _add_session(
         session_id=session_id, n=1, status=Status.QUEUED, files={task.filename: task.text}, created_at=at, started_at=at
     )
     store.add_test(connection, test)
-    store.set_running(connection, test)
+    store.set_running(connection, test, "fake")
     losses = ((12 * n, 2.3 + 8 / n) for n in range(1, points + 1))
     run = Run(
         run_id=f"{session_id}-1-0-0",

@@ -43,7 +43,7 @@ def minimal(tmp_path: Path) -> Path:
 
 def test_tasks_lists_the_built_in_ones_and_an_operators_own(minimal: Path) -> None:
     listed = ringfence("tasks", "--tasks", str(minimal)).stdout
-    assert "lines 22–31, 88–100, 245–247 of 437; scales: smoke, gpt-345m" in listed
+    assert "lines 22–31, 88–100, 245–247 of 437; scales: smoke, gpt-124m, gpt-345m" in listed
     assert "lines 3–14, 20–22 of 25; scales: none" in listed
     assert len(re.findall(r"^llm-pretrain-", listed, re.MULTILINE)) == 9
 
