@@ -35,7 +35,7 @@ class ToBeat:
 def to_beat(connection: Connection, board: BoardKey) -> ToBeat | None:
     """From the baselines' own results on this board; None where no result of it could be ranked."""
     found = board_entries(connection, board.id)
-    formula = formula_of(connection, board.task_version, board.scale)
+    formula = formula_of(connection, board.task_version, board.scale, board.data)
     anchors = () if formula is None else formula.anchors
     metric = found.metric or ranking_column(anchor.metric for anchor in anchors)
     if metric is None:

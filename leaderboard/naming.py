@@ -20,7 +20,8 @@ MORE_COMPUTE = 1.25
 """Results with a higher `compute` are labelled, and ranked apart from the others."""
 
 _ELAPSED = "elapsed_"
-_LOWER_IS_BETTER = ("loss", "ppl")
+_PERPLEXITY = "ppl"
+_LOWER_IS_BETTER = ("loss", _PERPLEXITY)
 _RANKING = "val_loss"
 
 
@@ -63,6 +64,16 @@ def is_elapsed_column(column: str) -> bool:
 def lower_is_better(metric: str) -> bool:
     """By the bare metric's name, without its stage: losses and perplexities fall, accuracies rise."""
     return metric.endswith(_LOWER_IS_BETTER)
+
+
+def is_perplexity(metric: str) -> bool:
+    """By the bare metric's name. Perplexities compare by their ratios."""
+    return metric.endswith(_PERPLEXITY)
+
+
+def is_ranking(metric: str) -> bool:
+    """Whether results are ranked by it, by the bare metric's name."""
+    return metric == _RANKING
 
 
 def ranking_column(columns: Iterable[str]) -> str | None:

@@ -116,9 +116,12 @@ anchors = Table(
     metadata,
     Column("task_version", String, primary_key=True),
     Column("scale", String, primary_key=True),
+    # The `data_key` of what the results were trained and measured on; empty for anchors that never named it.
+    Column("data", String, primary_key=True),
     Column("definition", Text, nullable=False),
 )
-"""What results of a task version at a scale are scored against, as JSON; the values of kind `score` follow from it."""
+"""What results of a task version at a scale and on one data are scored against, as JSON; the values of kind `score`
+follow from it."""
 
 submissions = Table(
     "submissions",

@@ -70,7 +70,8 @@ def record(connection: Connection, result: Result) -> bool:
         if (kind, name) not in known:
             column = {"kind": kind, "name": name, "position": position}
             _insert_new(connection, board_columns, {"board": board.id, **column})
-    formula = formula_of(connection, result.task_version, result.scale) if result.status == COUNTS else None
+    counts = result.status == COUNTS
+    formula = formula_of(connection, result.task_version, result.scale, board.data) if counts else None
     if formula is not None:
         add_scores(connection, formula, {result.run_key: result.metrics})
     return True

@@ -38,6 +38,7 @@ class ScaleTable(TomlTable):
     memory_mb: int = Field(default=8192, ge=16, le=1 << 24)
     max_parameters: int | None = Field(default=None, ge=1, le=1 << 48)
     summary: Annotated[str, Field(max_length=4000)] = ""
+    probe: Label | None = None
 
 
 class BudgetTable(TomlTable):
@@ -45,13 +46,16 @@ class BudgetTable(TomlTable):
     """3 by default; MAX_TESTS where there are `gpu_hours`."""
     steps: int = Field(default=0, ge=0, le=1_000_000)
     checks: int = Field(default=10, ge=0, le=1_000_000)
+    probes: int = Field(default=6, ge=0, le=1000)
     gpu_hours: float | None = Field(default=None, gt=0, le=1_000_000, allow_inf_nan=False)
 
     @property
-    def most_tests(self) -> int:
-        if self.tests is not None:
-            return self.tests
-        return SessionBudget().tests if self.gpu_hours is None else MAX_TESTS
+    def whole(self) -> SessionBudget:
+        """With the number of tests that goes without saying."""
+        tests = self.tests
+        if tests is None:
+            tests = SessionBudget().tests if self.gpu_hours is None else MAX_TESTS
+        return SessionBudget(tests, self.steps, self.checks, self.probes, self.gpu_hours)
 
 
 class TaskTable(TomlTable):

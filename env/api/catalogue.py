@@ -27,6 +27,7 @@ class TaskBudget(Body):
     steps: int
     checks: int
     gpu_hours: float | None = Field(None, description="Of all GPUs of a test together; null for no limit.")
+    probes: int | None = Field(None, description="Left out where no scale has a proxy.")
 
 
 class StageDetails(Body):
@@ -41,6 +42,7 @@ class ScaleDetails(Body):
     world_size: int
     settings: dict[str, str]
     stages: tuple[StageDetails, ...]
+    probe: str | None = Field(None, description="The scale at which probes run, its proxy; left out where none is.")
 
 
 class MetricAnchor(Body):
@@ -53,7 +55,7 @@ class MetricAnchor(Body):
     ref: float
     bound: float
     weight: float = Field(description="Among the metrics of its stage; 0 leaves it out.")
-    noise: float | None = Field(description="Standard deviation over seeds.")
+    noise: float | None = Field(description="Standard deviation of one test.")
     baselines: dict[str, tuple[float, ...]] = Field(description="What each reached, in the order of the seeds.")
 
 
@@ -65,14 +67,29 @@ class Provenance(Body):
     torch: str
 
 
+class UneditedHere(Body):
+    """What the unedited file reaches on the data of this installation."""
+
+    data: str = Field(description="SHA-256 of what was noted of the training and held-out data.")
+    seeds: tuple[int, ...]
+    metrics: dict[str, float] = Field(description="The mean over seeds; of perplexities, the geometric one.")
+
+
 class Anchors(Body):
-    """What results of the task at one scale are scored against."""
+    """What results of the task at one scale are scored against on the data of this installation."""
 
     scored: bool
     reason: str | None = Field(description="Why results of this version get no score; null when they do.")
     task_version: str | None = Field(None, description="The version that was measured.")
     seeds: tuple[int, ...] = ()
     provenance: Provenance | None = None
+    relative: bool = Field(
+        False,
+        description="Whether they were measured as differences to the unedited file (perplexities as ratios), on other "
+        "data. `metrics` has them in the metrics' own units, as they are here; it is empty until `unedited` is known.",
+    )
+    unedited: UneditedHere | None = None
+    waits: bool = Field(False, description="Whether there will be scores as soon as `unedited` is known.")
     metrics: tuple[MetricAnchor, ...] = ()
 
 
@@ -189,6 +206,25 @@ class Leaderboard(Body):
     comparison: ComparisonView | None = Field(
         None, description="The best submission at the scale that the query names, beside the best baseline there."
     )
+
+
+class ProbePrediction(Body):
+    """Over all pairs of codes that the same session both probed and tested, successfully."""
+
+    scale: str
+    proxy: str = Field(description="The scale of the probes.")
+    runner: str = Field(description="What ran both: `docker`, `local` (no sandbox), `fake` (invented results).")
+    sessions: int = Field(description="Those with at least one pair.")
+    pairs: int
+    kept: int = Field(description="The pairs of which the same code had the lower loss in the probes and in the tests.")
+    share: float = Field(description="`kept` over `pairs`.")
+
+
+class ProbePredictions(Body):
+    """How well probes of a task predicted its tests."""
+
+    task_id: str
+    predictions: tuple[ProbePrediction, ...] = Field(description="Empty while nothing is known of it.")
 
 
 class Alive(Body):

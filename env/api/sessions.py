@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -33,6 +33,8 @@ class Budget(Body):
     steps: int
     gpu_hours: float | None = Field(None, description="Of all GPUs of a test together; null for no limit.")
     gpu_hours_used: float | None = Field(None, description="By the tests that are over; null where there is no limit.")
+    probes: int | None = Field(None, description="Left out where the session's scale has no proxy: no probes there.")
+    probes_remaining: int | None = None
 
 
 class Opened(Body):
@@ -48,7 +50,9 @@ class Opened(Body):
 
 class TestBrief(Body):
     __test__ = False
-    n: int
+    n: int = Field(description="Tests and probes of a session are each numbered from 1.")
+    kind: Literal["test", "probe"] = Field("test", description="Left out for a test.")
+    scale: str | None = Field(None, description="Of a probe: the proxy of the session's scale. Left out for a test.")
     status: str
     refunded: bool
     created_at: str
@@ -147,6 +151,7 @@ class SessionView(Body):
     revision: int
     files: tuple[File, ...]
     tests: tuple[TestBrief, ...]
+    probes: tuple[TestBrief, ...] = Field((), description="Left out where the session's scale has no proxy.")
     submission: SubmissionView | None
     closed: ClosedView | None = None
     confirms: str | None = Field(
@@ -167,6 +172,7 @@ class StepView(Body):
     observation: str
     test: int | None
     at: str
+    probe: int | None = Field(None, description="Number of the probe that the step started or stopped; else left out.")
 
 
 class TrajectoryView(Body):

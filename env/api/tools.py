@@ -59,6 +59,14 @@ class Started(Edited):
     test: QueuedTest | TestView = Field(description="The whole view of the test once a call has waited for it.")
 
 
+class QueuedProbe(TestTicket):
+    probes_remaining: int = Field(description="How many probes may still be spent after this one.")
+
+
+class Probed(Edited):
+    probe: QueuedProbe | TestView = Field(description="The whole view of the probe once a call has waited for it.")
+
+
 class SubmittedTest(Body):
     n: int
     status: str
@@ -77,6 +85,7 @@ ANSWERS: Mapping[str, type[Edited]] = {
     "view": Edited,
     "undo": Edited,
     "check": Checked,
+    "probe": Probed,
     "test": Started,
     "submit": Submitted,
 }
@@ -114,7 +123,7 @@ class SessionOpened(Body):
 
 
 class LastTest(Body):
-    """Over MCP: how the last test of a session stands."""
+    """Over MCP: how the last test or probe of a session stands."""
 
     ok: bool
     observation: str

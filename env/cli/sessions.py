@@ -64,7 +64,7 @@ def list_sessions(
 
 @sessions_app.command()
 def show(session_id: _SessionId, db: _Db = None, state: State = Path(".ringfence")) -> None:
-    """Show a session: its tests, and its last steps."""
+    """Show a session: its tests and probes, and its last steps."""
     with reading(state, db) as engine:
         store = Store(engine)
         with store.begin() as conn:
@@ -89,7 +89,7 @@ def show(session_id: _SessionId, db: _Db = None, state: State = Path(".ringfence
         typer.echo(f"closed at {ending.at}: {ending.reason}")
     for test in tests:
         devices = f" on {', '.join(test.devices)}" if test.devices else ""
-        typer.echo(f"test #{test.n}: {test.status.value}{' (refunded)' if test.refunded else ''}{devices}")
+        typer.echo(f"{test.name.lower()}: {test.status.value}{' (refunded)' if test.refunded else ''}{devices}")
     for step in steps:
         told = next(iter(step.observation.splitlines()), "")[:100]
         typer.echo(f"{step.seq:>5}  {step.at:%Y-%m-%d %H:%M:%S}  {step.tool:<6} {told}")
@@ -137,6 +137,7 @@ def reading(state: Path, db: str | None) -> Iterator[Engine]:
 
 
 def _cells(line: SessionLine) -> tuple[str, ...]:
-    tests = f"{line.tests} ({line.unfinished} under way)" if line.unfinished else str(line.tests)
+    tests = f"{line.tests}, {line.probes} probe(s)" if line.probes else str(line.tests)
+    tests += f" ({line.unfinished} under way)" if line.unfinished else ""
     times = (f"{line.created_at:%Y-%m-%d %H:%M}", f"{line.last_call_at:%Y-%m-%d %H:%M}")
     return (line.id, line.task, line.agent, line.scale or "none", line.state, *times, str(line.steps), tests)

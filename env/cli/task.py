@@ -106,7 +106,8 @@ def _about(task: Task, *, whole: bool) -> Iterator[str]:
     for scale in task.scales.values():
         stages = ", ".join(f"{stage.label} ({stage.script}, {stage.role})" for stage in scale.stages)
         cap = f", at most {scale.max_parameters:,} parameters" if scale.max_parameters is not None else ""
-        yield f"scale {scale.name}: {scale.world_size} processes{cap}; {stages}"
+        probes = f"; {task.budget.probes} probes at {scale.probe}" if scale.probe is not None else ""
+        yield f"scale {scale.name}: {scale.world_size} processes{cap}; {stages}{probes}"
     if not task.scales:
         yield "no scales: this task can be edited but not tested"
     for baseline in task.baselines:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from env.api.catalogue import Board, Boards, Leaderboard, TaskBrief, Tasks, TaskWhole
+from env.api.catalogue import Board, Boards, Leaderboard, ProbePredictions, TaskBrief, Tasks, TaskWhole
 from env.api.results import ResultView
 from env.api.sessions import Opened
 from env.client.session import ClientSession
@@ -36,6 +36,10 @@ class Client(Connected):
 
     def task(self, task_id: str) -> TaskWhole:
         return TaskWhole.model_validate(self._transport.get(f"/v1/tasks/{quote(task_id, safe='')}"))
+
+    def probes(self, task_id: str) -> ProbePredictions:
+        """How well probes of a task predicted its tests."""
+        return ProbePredictions.model_validate(self._transport.get(f"/v1/tasks/{quote(task_id, safe='')}/probes"))
 
     def leaderboards(self) -> tuple[Board, ...]:
         """The tasks that have results."""

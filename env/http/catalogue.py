@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from env.api.arguments import schemas
-from env.api.catalogue import Boards, Leaderboard, Tasks, TaskWhole, Tools
+from env.api.catalogue import Boards, Leaderboard, ProbePredictions, Tasks, TaskWhole, Tools
 from env.api.refusal import Refused
 from env.api.results import CurveView, ResultView
 from env.http import reads
@@ -43,6 +43,11 @@ def catalogue_router(service: Service) -> APIRouter:
     async def read_task(task_id: _TaskId) -> Response:
         """A task with its file, ranges, scales and budget."""
         return json_response(service.catalogue.whole(task_id))
+
+    @router.get("/tasks/{task_id}/probes", response_model=ProbePredictions)
+    async def read_predictions(task_id: _TaskId) -> Response:
+        """How well probes predicted tests: how many pairs of codes had the same order in both."""
+        return await download(service.reads, JSON, reads.predictions, task_id)
 
     @router.get("/tools", response_model=Tools)
     async def list_tools() -> Response:

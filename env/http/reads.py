@@ -41,6 +41,11 @@ def curve(readings: Readings, run_key: str, points: int) -> Iterator[bytes]:
     yield json_bytes(readings.boards.curve(run_key, points))
 
 
+def predictions(readings: Readings, task_id: str) -> Iterator[bytes]:
+    """How well probes predicted tests, as JSON."""
+    yield json_bytes(readings.boards.predictions(task_id))
+
+
 def trajectory(readings: Readings, whole: TrajectoryView, last: int) -> Iterator[bytes]:
     """A trajectory as JSON; `whole` lacks its steps, of which `last` is the last one's number."""
     return json_pieces(whole, "steps", readings.history.steps(whole.session_id, last))
@@ -80,6 +85,7 @@ def task(readings: Readings, task_id: str, query: BoardAddress) -> Iterator[byte
         board.scoring,
         board.comparison,
         board.noise,
+        board.predictions,
     )
     yield text.encode()
 
@@ -99,4 +105,5 @@ def _details(task: Task) -> TaskDetails:
         editable=task.editable,
         scales={name: scale.summary for name, scale in task.scales.items()},
         tests=task.budget.tests,
+        probes=task.budget.probes if any(scale.probe for scale in task.scales.values()) else None,
     )

@@ -32,7 +32,7 @@ class Excerpt:
 
 @dataclass(frozen=True, kw_only=True)
 class ShownTest:
-    """A test as the page's template takes it."""
+    """A test or a probe as the page's template takes it."""
 
     view: TestView
     run_key: str
@@ -48,6 +48,16 @@ class ShownTest:
     @property
     def live(self) -> bool:
         return self.view.ended_at is None
+
+    @property
+    def name(self) -> str:
+        """`Test #1` or `Probe #1`."""
+        return f"{self.view.kind.capitalize()} #{self.view.n}"
+
+    @property
+    def anchor(self) -> str:
+        """Where it stands on the page: `test-1` or `probe-1`."""
+        return f"{self.view.kind}-{self.view.n}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +79,7 @@ def session_page(history: SessionHistory) -> str:
         session=history.view,
         title=history.title,
         prompt=history.prompt,
+        proxy=history.proxy,
         submission=history.view.submission,
         confirmed=(history.view.confirms or "").rpartition("-")[::2],
         tests=[_test(test) for test in history.tests],

@@ -16,7 +16,8 @@ from env.lifecycle.progress import Progress, Watcher
 from env.lifecycle.record import data_digests, result_of
 from env.lifecycle.reference import Reference
 from env.lifecycle.references import References
-from env.store.model import Run, Session, Status, Test, gpu_hours_used, tests_left
+from env.store.keys import name_of
+from env.store.model import Run, Session, Status, Test, gpu_hours_used, probes_left, tests_left
 from env.store.outage import until_committed
 from env.store.store import Store
 from env.store.unfinished import Unfinished, give_up
@@ -58,7 +59,7 @@ class Execution:
 
     def with_origin(self, session: Session, test: Test) -> Test:
         """A test that is about to start, with what it is started with."""
-        return replace(test, runner=self._runner, data=data_digests(session.size, self._data_dir))
+        return replace(test, runner=self._runner, data=data_digests(session.size_of(test), self._data_dir))
 
     def _moved(self, session: Session, test: Test) -> bool:
         """Whether the service was started again with another runner or other data while the test ran. What it has run
@@ -75,7 +76,8 @@ class Execution:
         try:
             if self._moved(session, test):
                 raise OtherOrigin(f"test {test.run_key} was started with another runner, or on other data")
-            reference = await self._references.ready(session.task, session.size, test.devices, self._clock())
+            scale = session.size_of(test)
+            reference = await self._references.ready(session.task, scale, test.devices, self._clock())
             ended = await self._take_through(session, test, live, news, reference)
         except Exception:
             # Ours, whatever it was: the agent gets the test back and all others go on.
@@ -99,7 +101,7 @@ class Execution:
     def give_up(self, one: Unfinished) -> None:
         """Ends a test that cannot be handled, and refunds it. Raises what the database raises."""
         with self._store.begin() as conn:
-            give_up(conn, one, self._clock(), feedback.given_up(one.n))
+            give_up(conn, one, self._clock(), feedback.given_up(name_of(one.n)))
 
     async def _gave_up(self, test: Test) -> bool:
         one = Unfinished(session_id=test.session_id, n=test.n, status=test.status)
@@ -114,7 +116,7 @@ class Execution:
         self, session: Session, test: Test, live: Progress, news: Callable[[], None], reference: Reference | None
     ) -> Test:
         status = Status.SUCCEEDED
-        for item in plan(session.size):
+        for item in plan(session.size_of(test)):
             run = next((run for run in test.runs if run.position == item.position), None)
             if run is None:
                 live.earlier = tuple(point for done in test.runs for point in done.series)
@@ -138,7 +140,7 @@ class Execution:
         run = await self._attempts.run(session, test, item, live, news, reference)
         if not item.evaluates:
             so_far = replace(test, runs=(*test.runs, run))
-            note = compute_note(compute(so_far, session.size, reference, self.machine))
+            note = compute_note(compute(so_far, session.size_of(test), reference, self.machine))
             run = replace(run, note=" ".join(filter(None, (run.note, note))))
 
         def write() -> None:
@@ -150,28 +152,31 @@ class Execution:
         return run
 
     def _with_end(self, session: Session, test: Test) -> Test:
-        gpu_s = sum(run.elapsed_s for run in test.runs) * session.size.world_size if on_gpus(session.size) else None
+        scale = session.size_of(test)
+        gpu_s = sum(run.elapsed_s for run in test.runs) * scale.world_size if on_gpus(scale) else None
         never_ran = test.status is Status.CANCELLED and test.started_at is None
         refunded = never_ran or test.status is Status.INFRA_FAILED
         return replace(test, ended_at=self._clock(), refunded=refunded, gpu_s=None if refunded else gpu_s)
 
     def _write(self, session: Session, test: Test, reference: Reference | None = None) -> None:
-        """One transaction: the test's final status and its row on the leaderboard."""
+        """One transaction: the test's final status and its row on the leaderboard, where probes have none."""
         with self._store.begin() as conn:
             status = self._store.status(conn, session.id, test.n)
             assert status is not None
             if status.final:
                 return  # an attempt before this one was committed after all
             stands = used = ""
-            if not test.refunded:
+            if not test.refunded and not test.is_probe:
                 leaderboard.record(conn, result_of(session, test, self.machine, reference, self._data_dir))
                 recorded = reading.entry(conn, test.run_key)
                 stands = "" if recorded is None else standing.standing(recorded)
+            had, budget = (*self._store.refunds(conn, session.id, but=test.n), test), session.task.budget
+            if budget.gpu_hours is not None:
+                used = standing.gpu_hours(test, gpu_hours_used(had), budget.gpu_hours)
             if session.confirms is not None:
                 told = feedback.confirmed(test, session.confirms, session.size.seed)
+            elif test.is_probe:
+                told = feedback.probed(test, budget.probes, probes_left(session, had), used)
             else:
-                spent = (*self._store.refunds(conn, session.id, but=test.n), test)
-                if (hours := session.task.budget.gpu_hours) is not None:
-                    used = standing.gpu_hours(test, gpu_hours_used(spent), hours)
-                told = feedback.tested(test, session.task.budget.tests, tests_left(session, spent), (stands, used))
+                told = feedback.tested(test, budget.tests, tests_left(session, had), (stands, used))
             self._store.finish(conn, replace(test, observation=told))

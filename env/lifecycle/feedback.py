@@ -10,6 +10,7 @@ from env.api.sessions import TestView
 from env.lifecycle.findings import told
 from env.lifecycle.rehearsals import Rehearsal
 from env.lifecycle.rejection import rejection
+from env.store.keys import name_of
 from env.store.model import MAX_INFRA_FAILURES, Run, Status, Test
 from leaderboard.board import RunnerClass
 from leaderboard.naming import elapsed_column, metric_column
@@ -23,18 +24,25 @@ def tests_remaining(left: int) -> str:
     return f"{left} test remaining" if left == 1 else f"{left} tests remaining"
 
 
-def queued(n: int, left: int, result_call: str, ahead: int = 0) -> str:
-    """The answer to a test call that was accepted and is not over yet; `result_call` is how its result is asked for,
-    `ahead` how many tests wait already.
+def probes_remaining(left: int) -> str:
+    """The same of probes."""
+    return f"{left} probe remaining" if left == 1 else f"{left} probes remaining"
+
+
+def queued(test: Test, left: int, result_call: str, ahead: int = 0) -> str:
+    """The answer to a call that bought a test or a probe, which is not over yet; `result_call` is how its result is
+    asked for, `ahead` how many wait already.
     """
-    told = f"[Test #{n}] queued ({tests_remaining(left)}). Its result: {result_call}, until the status is final."
+    remaining = probes_remaining(left) if test.is_probe else tests_remaining(left)
+    told = f"[{test.name}] queued ({remaining}). Its result: {result_call}, until the status is final."
     return f"{told}\n{ahead} test(s) wait before it." if ahead else told
 
 
 def under_way(seen: TestView, result_call: str) -> str:
     """How a test stands that is not over; `result_call` is how its result is asked for."""
     progress = seen.progress
-    parts = [f"[Test #{seen.n}] {seen.status}{_waiting(seen.ahead or 0)}"]
+    kind = "Probe" if seen.kind == "probe" else "Test"
+    parts = [f"[{kind} #{seen.n}] {seen.status}{_waiting(seen.ahead or 0)}"]
     if progress.stage:
         parts.append(f"{progress.stage}{', being evaluated' if progress.evaluating else ''}")
     if progress.series:
@@ -58,13 +66,18 @@ def tested(test: Test, budget: int, left: int, further: Iterable[str]) -> str:
             "your final answer."
         )
     if test.refunded:
-        parts.append(
-            f"[NOTE] Test #{test.n} was not counted: {_why_refunded(test)} It does not reduce your budget of {budget}."
-        )
+        parts.append(_refunded(test, budget))
     parts.append(results(test))
     if not test.refunded:
         parts.append(saved(test))
     parts += further
+    return "\n\n".join(part for part in parts if part)
+
+
+def probed(test: Test, budget: int, left: int, used: str) -> str:
+    """The answer to a probe that is over; `left` probes remain of `budget`. What it `used` of others comes last."""
+    head = f"[{test.name}] ({probes_remaining(left)}; probes guide you, they are never ranked)"
+    parts = (head, _refunded(test, budget) if test.refunded else "", results(test), used)
     return "\n\n".join(part for part in parts if part)
 
 
@@ -77,11 +90,15 @@ def _waiting(ahead: int) -> str:
     return f", {ahead} test(s) wait before it" if ahead else ""
 
 
-def given_up(n: int) -> str:
-    """The answer to a test that the service itself could not take to its end."""
+def _refunded(test: Test, budget: int) -> str:
+    return f"[NOTE] {test.name} was not counted: {_why_refunded(test)} It does not reduce your budget of {budget}."
+
+
+def given_up(name: str) -> str:
+    """The answer to a test or a probe, by its name, that the service itself could not take to its end."""
     return (
-        f"[Test #{n}] [INFRASTRUCTURE FAILURE the service could not handle this test; its operator can read why in "
-        f"the log]\n\n[NOTE] Test #{n} was not counted: the infrastructure failed, not your code."
+        f"[{name}] [INFRASTRUCTURE FAILURE the service could not handle it; its operator can read why in the log]"
+        f"\n\n[NOTE] {name} was not counted: the infrastructure failed, not your code."
     )
 
 
@@ -113,7 +130,9 @@ def checking(left: int, result_call: str) -> str:
 
 
 def submitted(test: Test, stopped: int | None = None, standing: str = "") -> str:
-    """The answer to a submission; `stopped` is the test that ran or waited meanwhile, `standing` says how it stands."""
+    """The answer to a submission; `stopped` is the key of the test or probe that ran or waited meanwhile, `standing`
+    says how it stands.
+    """
     parts = [
         f"[submit] Submitting result from test #{test.n} as final.",
         results(test),
@@ -122,14 +141,14 @@ def submitted(test: Test, stopped: int | None = None, standing: str = "") -> str
         *([standing] if standing else []),
     ]
     if stopped is not None:
-        parts.append(f"[NOTE] Test #{stopped} was not over. It is cancelled, as the session is closed now.")
+        parts.append(f"[NOTE] {name_of(stopped)} was not over. It is cancelled, as the session is closed now.")
     return "\n\n".join(parts)
 
 
 def cancelling(test: Test, by: str) -> str:
     """The step that cancels a test."""
     refund = "It had not started, and is refunded." if test.started_at is None else "It had started, so it is spent."
-    return f"[cancel] Test #{test.n} is cancelled by {by}. {refund}"
+    return f"[cancel] {test.name} is cancelled by {by}. {refund}"
 
 
 def standing(headline: str | None, seeds: Sequence[int]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -98,6 +98,11 @@ class Lifecycle(TestNews):
         """What the runner says of hardware and versions; nothing before it was asked."""
         return self._execution.machine
 
+    @property
+    def idle(self) -> bool:
+        """Whether tests are being taken and there is none, nor anything left of one."""
+        return self.alive and not self._live and not self._tasks
+
     async def tidied(self) -> None:
         """Waits until what the service left behind when it last died is removed: an id of then can be used again."""
         await self._tidy.wait()
@@ -127,16 +132,13 @@ class Lifecycle(TestNews):
         if live is not None:  # else it is not taken up again yet after a restart
             live.cancel_requested = True
 
-    async def make_reference(self, task: Task, scale: Scale) -> Reference:
-        """Made unless it is there. Raises ReferenceFailed."""
+    async def make_reference(self, task: Task, scale: Scale, seed: int | None = None) -> Reference:
+        """Made unless it is there; at a seed, with what it measures. Raises ReferenceFailed, NoDevice."""
         pool = self._host.pool(on_gpus(scale))
-        devices = pool.lease(scale.world_size)
-        if devices is None:
-            raise ReferenceFailed(f"this host has no {scale.world_size} free devices for scale {scale.name}")
-        try:
-            return await self._references.make(task, scale, devices, self._clock())
-        finally:
-            await self._returns.give_back(pool, devices)
+        if not pool.fits(scale.world_size):
+            raise ReferenceFailed(f"this host has no {scale.world_size} devices for scale {scale.name}")
+        async with self._returns.lent(pool, scale.world_size) as devices:
+            return await self._references.make(task, scale, devices, self._clock(), seed)
 
     async def _round(self) -> None:
         """The first takes up what was under way when the service last died."""
@@ -190,7 +192,7 @@ class Lifecycle(TestNews):
             session, test = self._store.session(conn, one.session_id), self._store.test(conn, one.session_id, one.n)
         assert session is not None
         assert test is not None
-        scale = session.size
+        scale = session.size_of(test)
         pool = self._host.pool(on_gpus(scale))
         waited = test.status is Status.QUEUED
         if not waited:
@@ -213,7 +215,9 @@ class Lifecycle(TestNews):
             raise
         self._live[one.key] = live
         self.beat(one.key)
-        self._spawn(self._supervise(session, test, live, pool))
+        task = asyncio.create_task(self._supervise(session, test, live, pool))
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
 
     async def _supervise(self, session: Session, test: Test, live: Progress, pool: Pool) -> None:
         key = (test.session_id, test.n)
@@ -233,11 +237,6 @@ class Lifecycle(TestNews):
         self._execution.give_up(one)
         self.last_beat(one.key)
         await self._attempts.remove_where(lambda key: key == one.key)
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._over)
 
     def _over(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from env.lifecycle.reference import Reference
+from env.store.keys import key_from_text, key_text
 from env.store.model import Test
 from runner.inside.findings import Part
 from runner.inside.names import EVALUATE, LANGUAGE_MODELLING, REFERENCE, REHEARSE, WORKER, worker_names
@@ -40,7 +41,7 @@ _TINY = {
 REHEARSAL_S = 120.0
 """Seconds that a rehearsal may take."""
 NO_TEST = 0
-"""What stands in a rehearsal's run id where a test's number would: tests count from 1."""
+"""What stands in a rehearsal's run id where a test's key would: tests count from 1, probes down from -1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,13 +90,13 @@ def plan(scale: Scale) -> tuple[PlannedRun, ...]:
 
 def run_id(session_id: str, n: int, position: int, attempt: int) -> str:
     """The id of an attempt at the run at `position` of a session's test `n`. Runners know runs by their ids only."""
-    return f"{session_id}-{n}-{position}-{attempt}"
+    return f"{session_id}-{key_text(n)}-{position}-{attempt}"
 
 
 def owner(run_id: str) -> tuple[str, int]:
-    """Session and test number that a run id was made for: of a run that nothing but its runner may know any more."""
+    """Session and test's key that a run id was made for: of a run that nothing but its runner may know any more."""
     session_id, n, _, _ = run_id.rsplit("-", 3)
-    return session_id, int(n)
+    return session_id, key_from_text(n)
 
 
 def spec(

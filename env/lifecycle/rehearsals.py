@@ -16,6 +16,7 @@ from env.lifecycle.turns import Turns, ask
 from env.store.model import Session
 from runner.inside.findings import REPORT, Part
 from runner.protocol import ExitReason, Runner, RunnerError, RunSpec
+from tasks.model import Scale
 
 CORES_EACH = 2
 """Of the host's, for a rehearsal: it has two processes."""
@@ -51,11 +52,18 @@ class Rehearsals:
         self._queue = FairQueue(max(LEAST_AT_ONCE, len(os.sched_getaffinity(0)) // CORES_EACH))
 
     async def rehearse(
-        self, session: Session, number: int, files: Mapping[str, str], parts: Sequence[Part] = tuple(Part)
+        self,
+        session: Session,
+        number: int,
+        files: Mapping[str, str],
+        parts: Sequence[Part] = tuple(Part),
+        scale: Scale | None = None,
     ) -> Rehearsal:
-        """How the rehearsal of `files` came out; `number` tells it from the session's others."""
+        """How the rehearsal of `files` came out; `number` tells it from the session's others. `scale` is the session's
+        own where none is given.
+        """
         assert session.scale is not None
-        wanted = rehearsal(session.task, session.size, session.id, number, files, parts)
+        wanted = rehearsal(session.task, scale or session.size, session.id, number, files, parts)
         # A check that is repeated after a restart has the name of the one that was under way.
         await self._tidied()
         async with self._queue.place(session.agent):

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 from env.api.results import Labels, StoredResult
 from env.api.sessions import (
@@ -29,7 +30,8 @@ from env.service.comparisons import comparison_view
 from env.service.live import LiveSession
 from env.service.workspace import Workspace
 from env.store.confirmations import Confirmation
-from env.store.model import Run, Session, Step, Test, gpu_hours_used, tests_left
+from env.store.keys import is_probe
+from env.store.model import Run, Session, Step, Test, gpu_hours_used, probes_left, tests_left
 from leaderboard.board import RunnerClass
 from leaderboard.column_types import time_text
 from leaderboard.comparison import Comparison
@@ -44,13 +46,16 @@ from runner.metrics import TrainMetrics
 def budget(session: Session, tests: Iterable[Test]) -> Budget:
     """What the session may spend, and what is left of it."""
     limits, had = session.task.budget, tuple(tests)
-    return Budget(
-        tests=limits.tests,
-        tests_remaining=tests_left(session, had),
-        steps=limits.steps,
-        gpu_hours=limits.gpu_hours,
-        gpu_hours_used=None if limits.gpu_hours is None else round(gpu_hours_used(had), 4),
-    )
+    own = {
+        "tests": limits.tests,
+        "tests_remaining": tests_left(session, had),
+        "steps": limits.steps,
+        "gpu_hours": limits.gpu_hours,
+        "gpu_hours_used": None if limits.gpu_hours is None else round(gpu_hours_used(had), 4),
+    }
+    if session.proxy is None:
+        return Budget(**own)
+    return Budget(**own, probes=limits.probes, probes_remaining=probes_left(session, had))
 
 
 def files(workspace: Workspace) -> tuple[File, ...]:
@@ -78,7 +83,8 @@ def session_view(
         steps=live.seq,
         revision=live.revision,
         files=files(live.workspace),
-        tests=tuple(map(_test_brief, tests)),
+        tests=tuple(_test_brief(session, test) for test in tests if not test.is_probe),
+        **_probes(session, tests),
         submission=None
         if submitted is None
         else SubmissionView(n=submitted.test, submitted_at=time_text(submitted.at), auto_submitted=ending is not None),
@@ -93,6 +99,12 @@ def confirmation_views(confirmed: Iterable[Confirmation]) -> tuple[ConfirmationV
     return tuple(
         ConfirmationView(session_id=one.session_id, seed=one.seed, status=one.status.value) for one in confirmed
     )
+
+
+def _probes(session: Session, tests: Sequence[Test]) -> Mapping[str, tuple[TestBrief, ...]]:
+    if session.proxy is None:
+        return {}
+    return {"probes": tuple(_test_brief(session, test) for test in tests if test.is_probe)}
 
 
 def trajectory_view(live: LiveSession) -> TrajectoryView:
@@ -111,8 +123,9 @@ def trajectory_view(live: LiveSession) -> TrajectoryView:
 
 
 def step_view(step: Step, results: Mapping[int, str | None]) -> StepView:
-    """A test's step tells what came of it, once that is known: `results` has the tests' observations by number."""
-    told = results[step.test] if step.tool == "test" and step.test is not None else None
+    """A test's step tells what came of it, once that is known: `results` has the tests' observations by their keys."""
+    told = results[step.test] if step.tool in ("test", "probe") and step.test is not None else None
+    of_probe = step.test is not None and is_probe(step.test)
     return StepView(
         step=step.seq,
         tool=step.tool,
@@ -120,17 +133,20 @@ def step_view(step: Step, results: Mapping[int, str | None]) -> StepView:
         ok=step.ok,
         code=step.code,
         observation=told or step.observation,
-        test=step.test,
+        test=None if of_probe else step.test,
         at=time_text(step.at),
+        **({"probe": abs(step.test)} if of_probe and step.test is not None else {}),
     )
 
 
 # --- tests --------------------------------------------------------------------------------------------------------
 
 
-def _test_brief(test: Test) -> TestBrief:
+def _test_brief(session: Session, test: Test) -> TestBrief:
+    about: dict[str, Any] = {"kind": "probe", "scale": session.size_of(test).name} if test.is_probe else {}
     return TestBrief(
-        n=test.n,
+        n=test.number,
+        **about,
         status=test.status.value,
         refunded=test.refunded,
         created_at=time_text(test.created_at),
@@ -141,10 +157,10 @@ def _test_brief(test: Test) -> TestBrief:
     )
 
 
-def test_view(test: Test, progress: Progress | None, ahead: int | None) -> TestView:
+def test_view(session: Session, test: Test, progress: Progress | None, ahead: int | None) -> TestView:
     """`progress` is that of the run under way, None when there is none; `ahead` is how many tests wait before it."""
     return TestView(
-        **_test_brief(test).to_dict(),
+        **_test_brief(session, test).to_dict(),
         progress=progress_view(progress, _reported(test, progress)),
         metrics={
             metric_column(name, run.label): _finite(value) for run in test.runs for name, value in run.metrics.items()

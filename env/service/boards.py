@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import cast
 
 from env.api import catalogue as answers
 from env.api.refusal import Kind, Refusal
 from env.api.results import CURVE_SOURCE, CurveView
-from env.service.catalogue import Catalogue, score_formula
+from env.service.catalogue import Catalogue
 from env.service.comparisons import comparison_view, noise_view
 from env.service.here import Here
 from env.service.refusals import unknown_result, unknown_task
+from env.store.predictions import predictions
 from env.store.snapshots import Snapshots
 from env.store.store import Store
-from leaderboard import choosing, overview, reading, stored_scores
+from leaderboard import choosing, overview, reading
 from leaderboard.board import BoardKey
 from leaderboard.comparison import Comparison
 from leaderboard.curve import Curve
 from leaderboard.entries import Noise
 from leaderboard.export import to_csv
 from leaderboard.model import Result
+from leaderboard.predictions import ProbeWorth
 from leaderboard.table import (
     BoardSummary,
     Overview,
@@ -33,7 +35,6 @@ from leaderboard.table import (
     UnknownBoard,
     iso,
 )
-from tasks.anchors import ScaleAnchors
 from tasks.model import Task
 
 
@@ -58,6 +59,8 @@ class TaskBoard:
     """Of how many of the runs that were asked for the curves are not shown, as they stand on other boards."""
     scoring: str
     """What scores mean on this board, or why there are none."""
+    predictions: Sequence[ProbeWorth]
+    """How well probes predicted tests, at every scale; empty while nothing is known of it."""
 
 
 class LeaderboardReader:
@@ -182,6 +185,7 @@ class LeaderboardReader:
             table = reading.rows(conn, task_id, query, here)
             board = "" if table.board is None else table.board.id
             top = overview.leader(conn, board)
+            told = predictions(conn, self._store, task_id)
         return TaskBoard(
             choices=tuple(dict.fromkeys((*here, *(one.board for one in known)))),
             here=here,
@@ -192,16 +196,27 @@ class LeaderboardReader:
             curves={run_key: self._losses(run_key)[2] for run_key in runs if board_of[run_key] == board},
             elsewhere=sum(board_of[run_key] != board for run_key in runs),
             scoring="" if table.board is None else self._scoring(task, table.board),
+            predictions=told,
         )
 
     def _scoring(self, task: Task, board: BoardKey) -> str:
         if board.task_version != task.version:
             return "Results of an earlier version of the task: their scores, if any, are against the anchors of theirs."
+        if board.data is not None and board.data not in {one.data for one in self._here.boards(task)}:
+            return "Results on other data than this service's: scores, if any, are against what was measured there."
         return self._catalogue.scoring_note(task.id, board.scale)
 
     def _boards_here(self, task_id: str) -> Sequence[BoardKey]:
         task = self._tasks.get(task_id)
         return () if task is None else self._here.boards(task)
+
+    def predictions(self, task_id: str) -> answers.ProbePredictions:
+        """How well probes of a task predicted its tests. Raises Refusal."""
+        self._catalogue.task(task_id)
+        with self._snapshots.open() as conn:
+            found = predictions(conn, self._store, task_id)
+        told = tuple(answers.ProbePrediction(**asdict(one), share=round(one.share, 4)) for one in found)
+        return answers.ProbePredictions(task_id=task_id, predictions=told)
 
     def curve(self, run_key: str, points: int) -> CurveView:
         """A result's loss curve with about so many of its points, its extremes among them. Raises Refusal."""
@@ -219,11 +234,6 @@ class LeaderboardReader:
             train_loss=thin.train_loss,
             val_loss=thin.val_loss,
         )
-
-    def adopt(self, scale: str, anchors: ScaleAnchors) -> None:
-        """Score the results of the anchors' task version at this scale by them, now and from now on."""
-        with self._store.begin() as conn:
-            stored_scores.adopt(conn, score_formula(scale, anchors))
 
     def _losses(self, run_key: str) -> tuple[Result, str, Curve]:
         """A result, the label of the stage that its losses are from, of its last attempt where there were several, and

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from env.api.arguments import Arguments, CheckArguments, TestArguments
+from env.api.arguments import Arguments, CheckArguments, ProbeArguments, TestArguments
 from env.api.refusal import Kind, Refusal
 from env.api.tools import Checked, CheckResult, CheckUnderWay, LastCheck, TurnedDown
 from env.fence import FenceViolation, check_source
@@ -94,8 +94,8 @@ class Checks:
             async with self._linting:
                 live.linted = workspace, await asyncio.to_thread(_violation, live, workspace)
 
-    async def before_a_test(self, call: Call[TestArguments]) -> None:
-        """Has the next call of `test` know what is wrong with the files. Raises Refusal."""
+    async def before_a_test(self, call: Call[TestArguments] | Call[ProbeArguments]) -> None:
+        """Has the next call of `test`, or of `probe`, know what is wrong with the files. Raises Refusal."""
         await self.lint_aside(call)
         job = self._jobs.get(call.session_id)
         await self._foresight.look(call, None if job is None else job.task)
@@ -161,7 +161,7 @@ class Checks:
         live = self._live.get(call.session_id)
         files = live.workspace.texts
         over = await self._rehearsals.rehearse(live.session, live.seq + 1, files)
-        self._foresight.remember(call.session_id, files, over)
+        self._foresight.remember(call.session_id, files, live.session.size, over)
         return await until_committed(
             f"the check of session {call.session_id}",
             lambda: self._steps.take(call, Checked, lambda live: self._told(live, over)),

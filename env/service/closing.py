@@ -16,9 +16,9 @@ from env.service.live import LiveSession, LiveSessions
 from env.service.repeats import KEPT
 from env.service.served import TICK_S, ServedTime
 from env.store.kept_answers import forget_answers
-from env.store.model import Ending, Idle, Step, Submission, tests_left
+from env.store.model import Ending, Step, Submission, tests_left
 from env.store.outage import OUTAGES, Loop
-from env.store.silence import silent
+from env.store.silence import Idle, silent
 from env.store.store import Store
 from env.store.unfinished import stop_unfinished
 from leaderboard import writing as leaderboard

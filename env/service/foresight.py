@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from env.api.arguments import TestArguments
+from env.api.arguments import ProbeArguments, TestArguments
 from env.api.refusal import Kind, Refusal
 from env.document.baselines import baseline_document
 from env.lifecycle.findings import told
@@ -16,9 +16,10 @@ from env.lifecycle.rehearsals import Rehearsal, Rehearsals
 from env.service.call import Call
 from env.service.live import LiveSession, LiveSessions
 from env.service.steps import Steps
-from env.store.model import Session, tests_left
+from env.store.model import Session, probes_left, tests_left
 from env.store.store import Store
 from runner.inside.findings import BEFORE_A_TEST
+from tasks.model import Scale
 
 log = logging.getLogger("ringfence.service")
 
@@ -54,7 +55,7 @@ class Foresight:
         self._looks: dict[str, _Look] = {}
         """By session, those that are under way."""
 
-    async def look(self, call: Call[TestArguments], check: asyncio.Task[Any] | None) -> None:
+    async def look(self, call: Call[TestArguments] | Call[ProbeArguments], check: asyncio.Task[Any] | None) -> None:
         """Has the next `refuse` know about the session's files. `check` is the rehearsal that is under way, if any.
 
         Raises Refusal where the call has to be repeated. Whether the caller may act in the session is known.
@@ -62,12 +63,14 @@ class Foresight:
         session_id = call.session_id
         live = self._live.get(session_id)
         files = live.workspace.texts
-        if not self._enabled or not self._worth_it(live, call):
+        scale = _scale_of(live.session, probe=isinstance(call.arguments, ProbeArguments))
+        if not self._enabled or scale is None or not self._worth_it(live, call, scale):
             return
         now = asyncio.get_running_loop().time()
         look = self._looks.get(session_id)
         if look is None:
-            work = check or asyncio.create_task(self._look(live.session, live.seq + 1, files))
+            own = check if scale.name == live.session.scale else None
+            work = own or asyncio.create_task(self._look(live.session, live.seq + 1, files, scale))
             look = self._looks[session_id] = _Look(work, now)
             work.add_done_callback(lambda _: self._looks.pop(session_id, None))
         await asyncio.wait([look.work], timeout=min(PATIENCE_S, max(0.0, look.since + LONGEST_S - now)))
@@ -84,43 +87,57 @@ class Foresight:
                 "The file was changed while the test was being prepared. No test was spent. Call test again.",
             )
 
-    def remember(self, session_id: str, files: Mapping[str, str], over: Rehearsal) -> None:
-        """What a rehearsal found of these files."""
+    def remember(self, session_id: str, files: Mapping[str, str], scale: Scale, over: Rehearsal) -> None:
+        """What a rehearsal found of these files at a scale."""
         live = self._live.get(session_id)
         if live.workspace.texts == files:
             findings = () if over.rehearsed is None else over.rehearsed.findings
             forbidding = tuple(finding for finding in findings if finding.forbids_a_test)
-            live.foreseen = live.workspace, forbidding
+            live.foreseen = live.workspace, scale.name, forbidding
 
-    def refuse(self, live: LiveSession) -> None:
-        """Raises Refusal where a test of the session's files is known to fail."""
-        if not self._enabled or live.foreseen is None or live.foreseen[0] is not live.workspace:
+    def refuse(self, live: LiveSession, *, probe: bool) -> None:
+        """Raises Refusal where a test, or a probe, of the session's files is known to fail."""
+        scale = _scale_of(live.session, probe=probe)
+        if not self._enabled or scale is None or not _foreseen(live, scale):
             return
-        if findings := live.foreseen[1]:
-            text, cap = live.workspace.document(None).text, live.session.size.max_parameters
-            why = "\n".join(told(finding, text, cap) for finding in findings)
-            raise Refusal(Kind.INVALID, findings[0].code, f"This cannot be tested: {why}\nNo test was spent.")
+        assert live.foreseen is not None
+        if findings := live.foreseen[2]:
+            text, what = live.workspace.document(None).text, "probe" if probe else "test"
+            why = "\n".join(told(finding, text, scale.max_parameters) for finding in findings)
+            raise Refusal(Kind.INVALID, findings[0].code, f"This cannot be {what}ed: {why}\nNo {what} was spent.")
 
-    def _worth_it(self, live: LiveSession, call: Call[TestArguments]) -> bool:
+    def _worth_it(self, live: LiveSession, call: Call[TestArguments] | Call[ProbeArguments], scale: Scale) -> bool:
         session, workspace = live.session, live.workspace
-        if session.scale is None or live.submission is not None or live.ending is not None:
+        if live.submission is not None or live.ending is not None:
             return False
-        if (live.linted or (None, None))[1] is not None or (live.foreseen or (None,))[0] is workspace:
+        if (live.linted or (None, None))[1] is not None or _foreseen(live, scale):
             return False
-        if not any(stage.role == "train" for stage in session.size.stages) or _known(session, workspace.texts):
+        if not any(stage.role == "train" for stage in scale.stages) or _known(session, workspace.texts):
             return False
         with self._store.read() as conn:
             tests = self._store.tests(conn, session.id)
-        may_be_spent = tests_left(session, tests) > 0 and all(test.status.final for test in tests)
-        return may_be_spent and not self._steps.given_before(call)
+        left = (probes_left if isinstance(call.arguments, ProbeArguments) else tests_left)(session, tests)
+        return left > 0 and all(test.status.final for test in tests) and not self._steps.given_before(call)
 
-    async def _look(self, session: Session, number: int, files: Mapping[str, str]) -> None:
+    async def _look(self, session: Session, number: int, files: Mapping[str, str], scale: Scale) -> None:
         try:
-            over = await self._rehearsals.rehearse(session, number, files, BEFORE_A_TEST)
+            over = await self._rehearsals.rehearse(session, number, files, BEFORE_A_TEST, scale)
         except Exception:
             log.exception("session %s: nothing could be foreseen of its test", session.id)
         else:
-            self.remember(session.id, files, over)
+            self.remember(session.id, files, scale, over)
+
+
+def _scale_of(session: Session, *, probe: bool) -> Scale | None:
+    """What a test, or a probe, of the session would run at; None where it can have none."""
+    if session.scale is None:
+        return None
+    return session.proxy if probe else session.size
+
+
+def _foreseen(live: LiveSession, scale: Scale) -> bool:
+    """Whether the files have been looked at as they are."""
+    return live.foreseen is not None and live.foreseen[0] is live.workspace and live.foreseen[1] == scale.name
 
 
 def _known(session: Session, files: Mapping[str, str]) -> bool:

@@ -126,7 +126,7 @@ class Opening:
             task=session.task.id,
             scale=session.scale,
             prompt=told + (PUBLIC_METADATA if metadata else ""),
-            tools=schemas(),
+            tools=schemas(probes=session.proxy is not None),
             budget=budget(session, []),
             files=files(live.opened),
         )

@@ -18,6 +18,9 @@ Work through the tools: `edit` changes the file inside its editable ranges, `vie
 `check` rehearses it, `test` runs it, `submit(n=N)` makes the result of test #N your final answer and ends the session.
 Line numbers move with your edits: the answer to every edit shows the current ranges. `check` and `test` take no
 arguments and run the file as it is."""
+_PROBES = """\
+`probe` takes no arguments and runs the file as it is, as a test does, at a smaller scale: a proxy, which costs a
+fraction. Its result guides you and nothing else: it is never ranked and cannot be submitted."""
 _BASELINES = """\
 Known methods, for comparison. They are read-only references: the file below is the unedited one. Of each, the editable
 ranges that it changes are shown as they are after its edits."""
@@ -39,6 +42,7 @@ def prompt(task: Task, scale: str | None, here: Installation | None = None) -> s
 
 
 def _parts(task: Task, scale: Scale | None, here: Installation | None) -> Iterator[str]:
+    proxy = None if scale is None or scale.probe is None else task.scales[scale.probe]
     yield f"# Task: {task.id}\n\n{task.title}"
     yield task.description.strip()
     yield "## Your tools"
@@ -47,10 +51,15 @@ def _parts(task: Task, scale: Scale | None, here: Installation | None) -> Iterat
     yield "\n".join(_evaluation(scale))
     if scale is not None and here is not None:
         yield "\n".join(_sandbox(scale, here.versions))
+    if proxy is not None:
+        yield "## What a probe runs"
+        yield _PROBES
+        yield "\n".join(_evaluation(proxy, "probe"))
+    if scale is not None and here is not None:
         yield "## What there is to beat"
         yield "\n".join(_to_beat(here.to_beat))
     yield "## Budget"
-    yield "\n".join(_budget(task.budget))
+    yield "\n".join(_budget(task.budget, proxy))
     if task.override_keys:
         yield f"`CONFIG_OVERRIDES` may carry the keys {', '.join(task.override_keys)}, and no others."
     if task.baselines:
@@ -62,7 +71,7 @@ def _parts(task: Task, scale: Scale | None, here: Installation | None) -> Iterat
     yield listing(Document.open(task.filename, task.text, task.editable))
 
 
-def _evaluation(scale: Scale | None) -> Iterator[str]:
+def _evaluation(scale: Scale | None, run: str = "test") -> Iterator[str]:
     if scale is None:
         yield "This task can be edited but not tested: it has no scales."
         return
@@ -72,7 +81,7 @@ def _evaluation(scale: Scale | None) -> Iterator[str]:
     if scale.settings:
         yield "Settings: " + ", ".join(f"{name}={value}" for name, value in scale.settings.items())
         yield ""
-    yield "Each test trains from scratch and runs, in order:"
+    yield f"Each {run} trains from scratch and runs, in order:"
     for stage in scale.stages:
         yield f"- `{stage.label}`: `bash {stage.script}`, at most {_duration(stage.timeout_s)}"
     if scale.max_parameters is not None:
@@ -122,14 +131,17 @@ def _memory(mb: int) -> str:
     return f"{mb / 1024:g} GiB" if mb >= 1024 else f"{mb} MiB"
 
 
-def _budget(budget: SessionBudget) -> Iterator[str]:
+def _budget(budget: SessionBudget, proxy: Scale | None) -> Iterator[str]:
     if budget.gpu_hours is not None:
+        what = "test" if proxy is None else "test or probe"
         yield (
-            f"- {budget.gpu_hours:g} GPU hours: the time of a test's runs, times its GPUs. A test that is cancelled, "
-            "fails or diverges costs what it used; one that fails for reasons of the service costs nothing. A test "
+            f"- {budget.gpu_hours:g} GPU hours: the time of a {what}'s runs, times its GPUs. One that is cancelled, "
+            f"fails or diverges costs what it used; one that fails for reasons of the service costs nothing. A {what} "
             "begins as long as any are left."
         )
     yield f"- {budget.tests} test(s). A test that is refused for a mistake in the file costs nothing."
+    if proxy is not None:
+        yield f"- {budget.probes} probe(s) at scale `{proxy.name}`, beside the tests; one test or probe at a time."
     yield f"- {budget.checks} check(s): free rehearsals of a few seconds, on CPU at a tiny size."
     if budget.steps:
         yield f"- {budget.steps} tool calls in all."

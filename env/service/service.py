@@ -27,9 +27,11 @@ from env.service.foresight import Foresight
 from env.service.here import Here
 from env.service.live import LiveSessions
 from env.service.long_reads import LongReads
+from env.service.measuring import Measuring
 from env.service.opening import Opening
 from env.service.rates import DEFAULT_RATES, RateLimits
 from env.service.readings import ReadingSettings, make_readings
+from env.service.scoring import Scoring
 from env.service.served import ServedTime
 from env.service.steps import Steps
 from env.service.tools import SessionTools
@@ -102,6 +104,7 @@ class Service:
     confirming: Confirming
     catalogue: Catalogue
     boards: LeaderboardReader
+    scoring: Scoring
     access: Access
     reads: LongReads
     """What takes its time to read."""
@@ -148,16 +151,16 @@ def build(
     engine = open_database(settings.db, lease.guard_connections)
     store = Store(engine)
     anchors = anchors or {}
-    catalogue = Catalogue(tasks, anchors)
+    scoring = Scoring(store, tasks, anchors, settings.data_dir)
+    scoring.refresh()
+    catalogue = Catalogue(tasks, scoring)
     snapshots = Snapshots(engine, lease)
     reading = ReadingSettings(
         db=settings.db, tasks=tasks, anchors=anchors, runner=runner.name, data_dir=settings.data_dir
     )
-    readings = make_readings(store, snapshots, reading)
+    readings = make_readings(store, snapshots, reading, scoring)
     boards = readings.boards
     reads = LongReads(reading, readings, lease, apart=snapshots.apart)
-    for scale, each in (item for of_task in anchors.values() for item in of_task.items()):
-        boards.adopt(scale, each)
     access = Access(read_secret(settings.state_dir), settings.keys)
     live = LiveSessions(store)
     lease.guard(engine, live.drop_all)
@@ -213,6 +216,7 @@ def build(
         loops.append(reads.loop)
     if not settings.only_own_sessions:
         loops.append(closing.loop)
+        loops.append(Measuring(scoring, lifecycle).loop)
     return Service(
         engine=engine,
         tasks=tasks,
@@ -241,6 +245,7 @@ def build(
         confirming=confirming,
         catalogue=catalogue,
         boards=boards,
+        scoring=scoring,
         access=access,
         reads=reads,
         open_to_all=access.open_to_all,

@@ -1,23 +1,26 @@
-"""The tools of a session: edit, view, undo, test, submit."""
+"""The tools of a session: edit, view, undo, probe, test, submit."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from env.api.arguments import (
     EditArguments,
+    ProbeArguments,
     SubmitArguments,
     TestArguments,
     UndoArguments,
     ViewArguments,
 )
+from env.api.base import Body
 from env.api.refusal import Kind, Refusal
 from env.api.sessions import TestView
-from env.api.tools import Edited, QueuedTest, Started, Submitted, SubmittedTest, TurnedDown
+from env.api.tools import Edited, Probed, QueuedProbe, QueuedTest, Started, Submitted, SubmittedTest, TurnedDown
 from env.document import current_file, ranges_text, view
 from env.lifecycle import feedback
 from env.lifecycle.loop import Lifecycle
@@ -29,8 +32,9 @@ from env.service.confirming import Confirming
 from env.service.edits import carry_out
 from env.service.foresight import Foresight
 from env.service.live import LiveSession, LiveSessions
-from env.service.refusals import cannot_run, no_results, no_scale, nothing_runs
+from env.service.refusals import cannot_run, no_proxy, no_results, no_scale, nothing_runs, probes_spent, tests_spent
 from env.service.steps import Effect, Steps
+from env.store.keys import key_of_probe
 from env.store.model import (
     MAX_INFRA_FAILURES,
     Session,
@@ -39,6 +43,7 @@ from env.store.model import (
     Test,
     failed_by_us,
     gpu_hours_used,
+    probes_left,
     tests_left,
 )
 from env.store.outage import OUTAGES
@@ -50,6 +55,8 @@ from leaderboard.comparison import headline
 from tasks.model import Scale
 
 RESULT_OVER_HTTP = "GET /v1/sessions/{session}/tests/{n}?wait=60"
+PROBE_OVER_HTTP = "GET /v1/sessions/{session}/probes/{n}?wait=60"
+B = TypeVar("B", Started, Probed)
 
 
 class SessionTools:
@@ -118,40 +125,56 @@ class SessionTools:
 
     def test(self, call: Call[TestArguments], result_call: str = RESULT_OVER_HTTP) -> Started | TurnedDown:
         """`result_call` tells the agent how to ask for the result; it may name the `{session}` and the test's `{n}`."""
-
-        def act(live: LiveSession) -> Effect:
-            session, workspace = live.session, live.workspace
-            if (why := self._lifecycle.trouble) is not None:
-                raise nothing_runs(why)
-            with self._store.read() as conn:
-                earlier = self._store.tests(conn, session.id)
-                waiting = sum(one.status is Status.QUEUED and one.confirms is None for one in unfinished(conn))
-            left = self._check_testable(session, earlier) - 1
-            lint(live)
-            self._foresight.refuse(live)
-            n = len(earlier) + 1
-            test = Test(
-                session_id=session.id, n=n, status=Status.QUEUED, files=workspace.texts, created_at=self._clock()
-            )
-            return Effect(
-                observation=feedback.queued(n, left, result_call.format(session=session.id, n=n), waiting),
-                document=workspace.document(None),
-                test=n,
-                write=lambda conn: self._store.add_test(conn, test),
-                adds={"test": QueuedTest(n=n, status=test.status.value, tests_remaining=left)},
-            )
-
-        answer = self._steps.take(call, Started, act)
+        answer = self._steps.take(call, Started, lambda live: self._bought(live, result_call, probe=False))
         self._lifecycle.wake()
         return answer
 
-    def _check_testable(self, session: Session, earlier: list[Test]) -> int:
-        """How many tests are left, at least one; or the refusal that says why this one can't be had."""
-        left = tests_left(session, earlier)
+    def probe(self, call: Call[ProbeArguments], result_call: str = PROBE_OVER_HTTP) -> Probed | TurnedDown:
+        """As `test`, at the proxy of the session's scale and of a budget of its own."""
+        answer = self._steps.take(call, Probed, lambda live: self._bought(live, result_call, probe=True))
+        self._lifecycle.wake()
+        return answer
+
+    def _bought(self, live: LiveSession, result_call: str, *, probe: bool) -> Effect:
+        session, workspace = live.session, live.workspace
+        if (why := self._lifecycle.trouble) is not None:
+            raise nothing_runs(why)
+        with self._store.read() as conn:
+            earlier = self._store.tests(conn, session.id)
+            waiting = sum(one.status is Status.QUEUED and one.confirms is None for one in unfinished(conn))
+        left = self._check_testable(session, earlier, probe=probe) - 1
+        lint(live)
+        self._foresight.refuse(live, probe=probe)
+        number = sum(test.is_probe == probe for test in earlier) + 1
+        test = Test(
+            session_id=session.id,
+            n=key_of_probe(number) if probe else number,
+            status=Status.QUEUED,
+            files=workspace.texts,
+            created_at=self._clock(),
+        )
+        status = test.status.value
+        adds: Mapping[str, Body] = {"test": QueuedTest(n=number, status=status, tests_remaining=left)}
+        if probe:
+            adds = {"probe": QueuedProbe(n=number, status=status, probes_remaining=left)}
+        return Effect(
+            observation=feedback.queued(test, left, result_call.format(session=session.id, n=number), waiting),
+            document=workspace.document(None),
+            test=test.n,
+            write=lambda conn: self._store.add_test(conn, test),
+            adds=adds,
+        )
+
+    def _check_testable(self, session: Session, earlier: list[Test], *, probe: bool) -> int:
+        """How many tests, or probes, are left, at least one; or the refusal that says why this one can't be had."""
         if session.scale is None:
             raise no_scale()
-        if (lack := self._lacks(session.size)) is not None:
-            raise cannot_run(session.size.name, lack)
+        scale = session.proxy if probe else session.size
+        if scale is None:
+            raise no_proxy(session)
+        left = (probes_left if probe else tests_left)(session, earlier)
+        if (lack := self._lacks(scale)) is not None:
+            raise cannot_run(scale.name, lack)
         if failed_by_us(earlier) >= MAX_INFRA_FAILURES:
             raise Refusal(
                 Kind.EXHAUSTED,
@@ -168,20 +191,13 @@ class SessionTools:
                 "choose which test result to submit.",
             )
         if left <= 0:
-            limit = session.task.budget.tests
-            used = limit - left
-            raise Refusal(
-                Kind.EXHAUSTED,
-                "test_budget_exhausted",
-                f"Test budget exhausted ({used}/{limit}). You MUST call submit(n=N) to choose which test result to "
-                "submit.",
-            )
+            raise probes_spent(session) if probe else tests_spent(session.task.budget.tests, left)
         running = next((test for test in earlier if not test.status.final), None)
         if running is not None:
             raise Refusal(
                 Kind.CONFLICT,
-                "test_running",
-                f"Test #{running.n} is {running.status.value}. Wait for its result, or cancel it first.",
+                "probe_running" if running.is_probe else "test_running",
+                f"{running.name} is {running.status.value}. Wait for its result, or cancel it first.",
             )
         return left
 
@@ -228,23 +244,23 @@ class SessionTools:
         return answer
 
     @staticmethod
-    def progressed(answer: Started, test: TestView) -> Started:
-        """The answer to a test call after waiting: what the test shows now, with the feedback if it is over."""
-        told = answer.observation if test.observation is None else test.observation
-        return answer.model_copy(update={"test": test, "observation": told})
+    def progressed(answer: B, seen: TestView) -> B:
+        """The answer to a `test` or `probe` call after waiting: what it shows now, with the feedback if it is over."""
+        told = answer.observation if seen.observation is None else seen.observation
+        return answer.model_copy(update={seen.kind: seen, "observation": told})
 
 
 def _submittable(tests: list[Test], n: int) -> Test:
-    ready = [test for test in tests if test.status.final and not test.refunded]
+    ready = [test for test in tests if test.status.final and not test.refunded and not test.is_probe]
     if not ready:
-        running = next((test for test in tests if not test.status.final), None)
+        running = next((test for test in tests if not test.status.final and not test.is_probe), None)
         if running is not None:
             raise Refusal(
                 Kind.CONFLICT,
                 "test_running",
                 f"Test #{running.n} is {running.status.value}. Wait for its result.",
             )
-        raise no_results()
+        raise no_results(probed=any(test.is_probe for test in tests))
     found = next((test for test in ready if test.n == n), None)
     if found is None:
         known = ", ".join(f"#{test.n}" for test in ready)

@@ -26,8 +26,9 @@ class SessionLine:
     last_call_at: datetime
     steps: int
     tests: int
+    probes: int
     unfinished: int
-    """Tests that wait or run."""
+    """Tests and probes that wait or run."""
     submitted: str | None
     """Run key of the test that it submitted."""
 
@@ -40,13 +41,15 @@ def session_lines(conn: Connection, *, only_open: bool, limit: int) -> list[Sess
         .subquery()
     )
     had = select(func.count()).where(tests.c.session_id == sessions.c.id)
+    probed = had.where(tests.c.n < 0)  # by their keys
     found = (
         select(
             sessions,
             task_versions.c.task_id,
             of_steps.c.had,
             of_steps.c.last,
-            had.scalar_subquery().label("tests"),
+            had.where(tests.c.n > 0).scalar_subquery().label("tests"),
+            probed.scalar_subquery().label("probes"),
             had.where(tests.c.status.in_(UNFINISHED)).scalar_subquery().label("unfinished"),
         )
         .join(task_versions, task_versions.c.version == sessions.c.task_version)
@@ -67,6 +70,7 @@ def session_lines(conn: Connection, *, only_open: bool, limit: int) -> list[Sess
             last_call_at=row.last or row.created_at,
             steps=row.had or 0,
             tests=row.tests,
+            probes=row.probes,
             unfinished=row.unfinished,
             submitted=None if row.submitted_test is None else f"{row.id}-{row.submitted_test}",
         )

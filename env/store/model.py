@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from env.store.evaluation import Evaluation
+from env.store.keys import is_probe, key_text, name_of
 from runner.metrics import TrainMetrics
 from tasks.model import Scale, Task
 
@@ -39,9 +40,24 @@ class Session:
 
     @property
     def size(self) -> Scale:
-        """The scale it runs at, with its seed. Only for sessions that can be tested."""
+        """The scale its tests run at, with its seed. Only for sessions that can be tested."""
         assert self.scale is not None
-        scale = self.task.scales[self.scale]
+        return self._seeded(self.task.scales[self.scale])
+
+    @property
+    def proxy(self) -> Scale | None:
+        """The scale its probes run at, with its seed; None where it can have none."""
+        name = None if self.scale is None else self.task.scales[self.scale].probe
+        return None if name is None else self._seeded(self.task.scales[name])
+
+    def size_of(self, test: Test) -> Scale:
+        """The scale that a test or a probe of it runs at."""
+        if not test.is_probe:
+            return self.size
+        assert self.proxy is not None
+        return self.proxy
+
+    def _seeded(self, scale: Scale) -> Scale:
         if self.seed is None:
             return scale
         return replace(scale, settings={**scale.settings, "SEED": str(self.seed)})
@@ -78,7 +94,7 @@ class Step:
     code: str | None = None
     """Refusal code; None when ok."""
     test: int | None = None
-    """The test this step started or submitted."""
+    """Key of the test or probe that this step started, stopped or submitted."""
     editables: Editables | None = None
     """State after an edit; None for steps that change nothing."""
     undone: int = 0
@@ -146,10 +162,11 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Test:
-    """One test of a session: bought, run, judged."""
+    """One test or probe of a session: bought, run, judged. A probe runs at the proxy of the session's scale."""
 
     session_id: str
     n: int
+    """Its key: the number of a test, from 1; of a probe, which is numbered apart, what `key_of_probe` says."""
     status: Status
     files: Mapping[str, str]
     """The immutable snapshot under test: path to text."""
@@ -174,20 +191,24 @@ class Test:
     __test__ = False  # not a test case, whatever pytest makes of the name
 
     @property
+    def is_probe(self) -> bool:
+        """Whether it guides its agent only: it is never ranked and cannot be submitted."""
+        return is_probe(self.n)
+
+    @property
+    def number(self) -> int:
+        """What readers know it by: tests and probes of a session are each numbered from 1."""
+        return abs(self.n)
+
+    @property
+    def name(self) -> str:
+        """`Test #1` or `Probe #1`."""
+        return name_of(self.n)
+
+    @property
     def run_key(self) -> str:
-        """The leaderboard's key for it."""
-        return f"{self.session_id}-{self.n}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Idle:
-    """An open session that no test waits or runs for."""
-
-    session_id: str
-    silent_s: float
-    """Seconds served since its last call or its last test's end, whichever was later; up to a minute more."""
-    tests: int
-    """How many it has had, refunded ones included."""
+        """The leaderboard's key for it; of a probe, which has no row there, one like it."""
+        return f"{self.session_id}-{key_text(self.n)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,11 +220,14 @@ class Totals:
 
 
 MAX_INFRA_FAILURES = 6
-"""Tests of one session that may fail by our fault; each has held devices."""
+"""Tests of one session that may fail by our fault, probes included; each has held devices."""
 
 
 class Spent(Protocol):
-    """A test as far as the budget is concerned."""
+    """A test or a probe as far as the budget is concerned."""
+
+    @property
+    def n(self) -> int: ...
 
     @property
     def refunded(self) -> bool: ...
@@ -223,7 +247,15 @@ def tests_left(session: Session, tests: Iterable[Spent]) -> int:
     hours = session.task.budget.gpu_hours
     if failed_by_us(had) >= MAX_INFRA_FAILURES or (hours is not None and gpu_hours_used(had) >= hours):
         return 0
-    return session.task.budget.tests - sum(not test.refunded for test in had)
+    return session.task.budget.tests - sum(not test.refunded for test in had if not is_probe(test.n))
+
+
+def probes_left(session: Session, tests: Iterable[Spent]) -> int:
+    """How many probes the session may still spend, in the same way: of a budget of their own."""
+    had = tuple(tests)
+    if session.proxy is None or failed_by_us(had) >= MAX_INFRA_FAILURES:
+        return 0
+    return session.task.budget.probes - sum(not test.refunded for test in had if is_probe(test.n))
 
 
 def gpu_hours_used(tests: Iterable[Spent]) -> float:

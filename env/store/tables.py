@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 from leaderboard.column_types import CompactJson, TimeText
@@ -74,6 +75,7 @@ tests = Table(
     "tests",
     metadata,
     Column("session_id", ForeignKey("sessions.id"), primary_key=True),
+    # Below 0 for a probe: see `key_of_probe`.
     Column("n", Integer, primary_key=True, autoincrement=False),
     Column("status", String(32), nullable=False),
     Column("files", CompactJson, nullable=False),
@@ -94,6 +96,7 @@ tests = Table(
     Column("gpu_s", Float(53)),
     Index("tests_by_status", "status", "created_at"),
     Index("tests_by_number", "number"),
+    Index("probes", "session_id", sqlite_where=text("n < 0"), postgresql_where=text("n < 0")),
 )
 
 runs = Table(

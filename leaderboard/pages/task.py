@@ -16,6 +16,7 @@ from leaderboard.pages.address import MAX_RUNS, BoardAddress
 from leaderboard.pages.board import BoardView, board_view
 from leaderboard.pages.listing import blocks
 from leaderboard.pages.render import prose, render
+from leaderboard.predictions import ProbeWorth
 from leaderboard.table import Standing, Table
 
 _CHOSEN = 4
@@ -38,6 +39,8 @@ class TaskDetails:
     """Name to summary."""
     tests: int
     """The test budget of a session."""
+    probes: int | None = None
+    """Its budget of probes; None for a task that has none at any scale."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,14 @@ def task_page(
     scoring: str = "",
     comparison: Comparison | None = None,
     noise: Noise | None = None,
+    predictions: Sequence[ProbeWorth] = (),
 ) -> str:
     """The page as HTML.
 
     `choices` are the boards to choose from, `here` those of the service's own results, `curves` those of the runs that
     the query names, but for `elsewhere` that stand on other boards; `scoring` says what scores mean. `comparison` is
-    that of the board's best submission, `noise` that over seeds there.
+    that of the board's best submission, `noise` that over seeds there, and `predictions` say how well probes predicted
+    tests.
     """
     query = replace(query, board=None if table.board is None else table.board.id, scale=None)
     board = board_view(table, query)
@@ -90,6 +95,7 @@ def task_page(
         scoring=scoring,
         comparison=comparison,
         noise=noise,
+        predictions=predictions,
         chosen=query.runs or _chosen(board, baselines),
         max_runs=MAX_RUNS,
         description=prose(task.description),

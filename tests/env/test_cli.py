@@ -43,7 +43,7 @@ def minimal(tmp_path: Path) -> Path:
 
 def test_tasks_lists_the_built_in_ones_and_an_operators_own(minimal: Path) -> None:
     listed = ringfence("tasks", "--tasks", str(minimal)).stdout
-    assert "lines 22–31, 88–100, 245–247 of 437; scales: smoke, gpt-345m" in listed
+    assert "lines 22–31, 88–100, 245–247 of 437; scales: smoke, gpt-124m, gpt-345m" in listed
     assert "lines 3–14, 20–22 of 25; scales: none" in listed
     assert len(re.findall(r"^llm-pretrain-", listed, re.MULTILINE)) == 9
 
@@ -153,6 +153,8 @@ def test_the_demo_plays_a_whole_session(demo: Demo) -> None:
     assert "demo-rmsnorm" in told
     assert "demo-template" in told
     assert re.search(r"demo-rmsnorm: Δ [+−]0\.\d{4}.* to the best baseline \(template\): not told apart", told)
+    [scores] = re.findall(r"│ score +│ (0\.\d{4}) +│ (0\.\d{4}) +│", told)
+    assert all(0.2 < float(score) < 0.8 for score in scores)  # neither differs from the best baseline by much
     assert re.search(rf"Leaderboard: http://127\.0\.0\.1:\d+/v1/leaderboards/{TASK}", told)
 
 

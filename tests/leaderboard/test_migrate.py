@@ -20,7 +20,7 @@ from leaderboard.table import TableQuery
 from leaderboard.tables import metadata, result_values, results
 from tests.support.processes import next_line, started
 
-NEWEST = "0010"
+NEWEST = "0011"
 TABLES = {"anchors", "results", "result_texts", "result_values", "board_columns", "boards", "submissions"}
 
 SLOW_REVISION = """
@@ -184,6 +184,20 @@ def test_old_rows_stand_on_the_boards_that_new_ones_of_the_same_record_do(file_e
     assert [cells["bare"][name] for name in ("runner_class", "runner", "training_data")] == ["unknown", None, None]
 
 
+def test_anchors_that_named_no_data_and_what_they_scored_stay(tmp_path: Path, file_engine: Engine) -> None:
+    with file_engine.connect() as connection:
+        migrate.upgrade(connection, history(tmp_path, "0010"), migrate.VERSION_TABLE)
+        with connection.begin():
+            connection.execute(text("INSERT INTO anchors VALUES ('v1', 'smoke', '{\"anchors\": []}')"))
+            score = {"key": "s-1", "kind": "score", "name": "score", "value": 0.3}
+            connection.execute(OLD_VALUE, score)
+        upgrade(connection)
+        assert connection.execute(text("SELECT task_version, scale, data, definition FROM anchors")).all() == [
+            ("v1", "smoke", "", '{"anchors": []}')
+        ]
+        assert connection.execute(select(result_values.c.value)).scalars().all() == [0.3]
+
+
 def test_two_histories_live_in_one_database(file_engine: Engine, tmp_path: Path) -> None:
     other = folder_with(tmp_path, SLOW_REVISION.replace("0.5", "0"))
     with file_engine.connect() as connection:
@@ -220,7 +234,7 @@ def test_a_database_of_a_newer_version_is_refused_untouched(file_engine: Engine)
         with pytest.raises(migrate.NewerDatabase) as refusal:
             upgrade(connection)
         known = migrate.revisions(migrate.MIGRATIONS)
-        assert known[-1] == NEWEST
+        assert (known[0], known[-1]) == ("0001", NEWEST)
         assert (refusal.value.found, refusal.value.known) == (("0099",), known)
         assert "newer" in str(refusal.value)
         assert versions(connection) == ["0099"]

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from leaderboard import reading, stored_scores, writing
+from leaderboard.board import data_key
 from leaderboard.choosing import known_boards
 from leaderboard.model import RESULT_STATUSES, Result
 from leaderboard.score_formula import Anchor, ScoreFormula
@@ -16,11 +17,14 @@ from leaderboard.table import TableQuery
 
 Add = Callable[..., Result]
 LOSS = "val_loss_gpt-345m"
+DATA = {"training": {"smoke/train": "a" * 64}, "held_out": {"smoke/heldout": "b" * 64}, "reserve": {}}
+"""As results of these tests have it."""
+OTHER_DATA = {**DATA, "held_out": {"smoke/heldout": "c" * 64}}
 
 
 def anchored(ref: float = 2.3, **fields: str) -> ScoreFormula:
     return ScoreFormula(
-        **{"task_version": "v1", "scale": "gpt-345m", **fields},
+        **{"task_version": "v1", "scale": "gpt-345m", "data": data_key(DATA) or "", **fields},
         anchors=(Anchor(metric=LOSS, stage="gpt-345m", floor=2.5, ref=ref, bound=0.0, noise=0.01),),
     )
 
@@ -50,6 +54,31 @@ def test_results_recorded_before_are_scored_when_anchors_become_known(connection
     assert scores(connection) == [(1, None), (2, None)]
     assert stored_scores.adopt(connection, anchored())
     assert scores(connection) == [(1, 0.5), (2, 0.0)]
+
+
+def test_results_on_other_data_are_scored_by_anchors_of_their_own(connection: Connection, add: Add) -> None:
+    other = data_key(OTHER_DATA)
+    assert other is not None
+    add(1, metrics={LOSS: 2.3}, record={"data": OTHER_DATA})
+    stored_scores.adopt(connection, anchored())
+    add(2, metrics={LOSS: 2.3}, record={"data": OTHER_DATA})
+    add(3, metrics={LOSS: 2.3}, record={"data": {**DATA, "training": {"smoke/train": None}}})
+    add(4, metrics={LOSS: 2.3}, record={})
+    assert scores(connection) == [(1, None), (2, None), (3, None), (4, None)]
+    stored_scores.adopt(connection, anchored(ref=2.4, data=other))
+    add(5, metrics={LOSS: 2.4}, record={"data": OTHER_DATA})
+    add(6, metrics={LOSS: 2.3})
+    assert [score for _, score in scores(connection)[2:]] == [None, None, 0.5, 0.5]
+    expected = anchored(ref=2.4).score({LOSS: 2.3})
+    assert expected is not None
+    assert [score for _, score in scores(connection)[:2]] == [round(expected, 3)] * 2
+
+
+def test_anchors_that_name_no_data_score_nothing_new(connection: Connection, add: Add) -> None:
+    """As they are in a database from before anchors named their data."""
+    stored_scores.adopt(connection, anchored(data=""))
+    add(1, metrics={LOSS: 2.3})
+    assert scores(connection) == [(1, None)]
 
 
 @pytest.mark.parametrize("status", sorted(set(RESULT_STATUSES) - {"succeeded"}))

@@ -96,7 +96,11 @@ def _toml(draft: Draft, text: str) -> Iterator[str]:
     if draft.own_file is None:
         yield "[scales.smoke]          # two CPU processes, seconds; keys written here replace the built-in ones"
         yield ""
+        yield "[scales.gpt-124m]       # GPT-2 Small on two GPUs"
+        yield ""
         yield "[scales.gpt-345m]       # GPT-2 Medium on two GPUs"
+        yield 'probe = "gpt-124m"      # at which agents probe before they test, at most `probes` times of the budget'
+
     elif "GPT" in landmarks(text):
         yield "[scales.smoke]          # the built-in stages; the script reads its settings from the environment"
     else:

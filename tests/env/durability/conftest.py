@@ -124,10 +124,11 @@ class Persistent:
     def post(self, tool: str, key: str, arguments: dict[str, Any] | None = None) -> httpx.Response:
         return self.request("POST", f"/{tool}", json=arguments or {}, headers={"Idempotency-Key": key})
 
-    def result(self, n: int) -> dict[str, Any]:
+    def result(self, n: int, kind: str = "tests") -> dict[str, Any]:
+        """Of a test, or of one of the `probes`, once it is over."""
         deadline = Deadline(200)
-        while (seen := self.get(f"/tests/{n}"))["ended_at"] is None:
-            deadline.check(f"for the end of test {n}, which is {seen['status']}")
+        while (seen := self.get(f"/{kind}/{n}"))["ended_at"] is None:
+            deadline.check(f"for the end of {kind} {n}, which is {seen['status']}")
             time.sleep(0.05)
         return seen
 
