@@ -68,7 +68,7 @@ def _score_again(connection: Connection, formula: ScoreFormula) -> None:
     measured = (
         select(value.run_key, value.name, value.value)
         .join_from(results, result_values, and_(value.run_key == c.run_key, value.kind == METRIC))
-        .where(theirs, c.status == COUNTS)
+        .where(theirs, c.status == COUNTS, c.unmet.is_(None))
     )
     metrics: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for row in connection.execute(measured):

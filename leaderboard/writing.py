@@ -67,7 +67,8 @@ def record(connection: Connection, result: Result) -> bool:
         if (kind, name) not in known:
             column = {"kind": kind, "name": name, "position": position}
             _insert_new(connection, result_columns, {"task_id": result.task_id, "scale": result.scale, **column})
-    formula = formula_of(connection, result.task_version, result.scale) if result.status == COUNTS else None
+    scored = result.status == COUNTS and result.unmet is None
+    formula = formula_of(connection, result.task_version, result.scale) if scored else None
     if formula is not None:
         add_scores(connection, formula, {result.run_key: result.metrics})
     return True

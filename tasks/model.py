@@ -101,6 +101,8 @@ class Task:
     """Size cap of the edited file, UTF-8 bytes."""
     baselines: tuple[Baseline, ...] = ()
     """In the order of their names."""
+    cost_growth: Literal["sub-quadratic"] | None = None
+    """How the cost of a model may grow with the length of its input, where the question is about that."""
 
     @property
     def lines(self) -> list[str]:

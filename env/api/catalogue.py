@@ -125,6 +125,7 @@ class Row(Body):
     compute: float | None
     certified: float | None
     certified_error: float | None
+    unmet: str | None = None
 
 
 class Leaderboard(Body):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ import numpy as np
 import torch
 
 from runner.inside.model_worker.logprobs import distributions, next_tokens
-from runner.inside.model_worker.model import ModelError, blamed, load_model
+from runner.inside.model_worker.model import MODULE_NAME, ModelError, blamed, build_again, load_model
+from runner.inside.model_worker.operations import OperationCount
 from runner.inside.settings import ModelSettings
 from runner.inside.wire import Array, Wire
 
@@ -30,6 +33,23 @@ class Worker:
         # Not inference_mode: some models take gradients of their own while they run.
         with blamed("running the model", self._script), torch.no_grad():
             return [_array(tensor) for tensor in self._compute(operation, arrays)]
+
+    def count_operations(self, tokens: Array, block_size: int) -> list[Array]:
+        """For tokens (1, T): the log-probabilities after the last of them (1, V) float32, and how many operations the
+        model needed for them (1,) float32. Raises ModelError.
+
+        A model whose context is shorter than `block_size` is left alone: another of its script, untrained and with so
+        long a context, is built for this.
+        """
+        model, settings = self._model, replace(self._settings, block_size=max(block_size, self._settings.block_size))
+        if settings != self._settings:
+            module = sys.modules[MODULE_NAME]
+            model = build_again(self._script, module, settings).to(settings.device).eval()
+        last = torch.tensor([(0, tokens.shape[1] - 1)], device=settings.device)
+        asked = torch.from_numpy(tokens).to(settings.device, torch.int64)
+        with blamed("counting the model's operations", self._script), torch.no_grad(), OperationCount() as count:
+            answer = distributions(model, asked, last, settings)
+        return [_array(answer), np.array([count.operations], dtype="<f4")]
 
     def _compute(self, operation: str, arrays: list[Array]) -> tuple[torch.Tensor, ...]:
         tensors = [torch.from_numpy(array).to(self._settings.device, torch.int64) for array in arrays]
@@ -54,6 +74,8 @@ def serve(wire: Wire, script: Path) -> None:
                 worker = _load(script, request, bytes(weights))
                 weights.clear()
                 wire.send({"ok": True})
+            elif request["op"] == "operations":
+                wire.send({"ok": True}, worker.count_operations(arrays[0], request["block_size"]))
             else:
                 wire.send({"ok": True}, worker.answer(request["op"], arrays))
         except ModelError as error:
