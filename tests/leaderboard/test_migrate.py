@@ -17,7 +17,7 @@ from leaderboard.model import Result
 from leaderboard.tables import metadata, result_values
 from tests.support.processes import next_line, started
 
-NEWEST = "0008"
+NEWEST = "0012"
 TABLES = {"anchors", "results", "result_texts", "result_values", "result_columns", "submissions"}
 
 SLOW_REVISION = """

@@ -131,6 +131,10 @@ def test_description_names_exactly_the_editable_lines(task: Task) -> None:
     assert tuple((int(first), int(last or first)) for first, last in named) == task.editable
 
 
+def test_one_task_asks_how_the_cost_grows(task: Task, variant: str) -> None:
+    assert task.cost_growth == ("sub-quadratic" if variant == "linear-attention" else None)
+
+
 @pytest.mark.parametrize("word", ["Research question", "Interfaces to keep", "What is fixed", "How it is evaluated"])
 def test_description_has_every_section(task: Task, word: str) -> None:
     assert f"## {word}\n" in task.description

@@ -26,9 +26,9 @@ NEGLIGIBLE = 0.01
 layer of full attention among 24 is four times as much; states that are carried from chunk to chunk are less than half.
 """
 PADDED = 0.05
-"""Where the work per token falls faster with the length than this, in the same unit, short inputs are filled up to a long
-one, and full attention would not show. One layer of it among 24, padded to the longest length, falls three times as
-fast."""
+"""Where the work per token falls faster with the length than this, in the same unit, short inputs are filled up to a
+long one, and full attention would not show. One layer of it among 24, padded to the longest length, falls three times
+as fast."""
 QUADRATIC = 1.75
 """An exponent from here on counts as quadratic; that of softmax attention is 2."""
 SAME_ANSWER = 0.05
@@ -98,8 +98,8 @@ def growth_of(operations: Sequence[float], model: ModelSettings, *, trained: boo
         return CostGrowth(
             operations=tuple(operations),
             trained=trained,
-            why_not=f"inputs of {LENGTHS[0]} tokens cost as much as much longer ones, so that no growth could show; pad to "
-            f"no more than a multiple of {LENGTHS[0]}",
+            why_not=f"inputs of {LENGTHS[0]} tokens cost as much as much longer ones, so that no growth could show; "
+            f"pad to no more than a multiple of {LENGTHS[0]}",
         )
     exponent = None
     if beside_softmax >= NEGLIGIBLE:
