@@ -112,6 +112,7 @@ def test_scores_that_what_failed_once_got_are_dropped(file_engine: Engine, make_
                 writing.record(connection, make_result(test, status=status))
                 score = {"run_key": f"s-{test}", "kind": "score", "name": "score", "position": 0, "value": 0.9}
                 connection.execute(insert(result_values).values(score))
+            connection.execute(text("ALTER TABLE results DROP COLUMN unmet"))  # which later migrations add
             connection.execute(text(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '0006'"))
         upgrade(connection)
         kept = select(result_values.c.run_key).where(result_values.c.kind == "score")
@@ -153,7 +154,7 @@ def test_a_database_of_a_newer_version_is_refused_untouched(file_engine: Engine)
             connection.execute(text(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '0099'"))
         with pytest.raises(migrate.NewerDatabase) as refusal:
             upgrade(connection)
-        known = tuple(f"{number:04}" for number in range(1, int(NEWEST) + 1))
+        known = (*(f"{number:04}" for number in range(1, 9)), NEWEST)
         assert (refusal.value.found, refusal.value.known) == (("0099",), known)
         assert "newer" in str(refusal.value)
         assert versions(connection) == ["0099"]
