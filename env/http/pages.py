@@ -21,7 +21,9 @@ from leaderboard.pages.address import BoardAddress
 from leaderboard.pages.assets import PREFIX, assets, version
 from leaderboard.pages.home import TaskEntry, home_page
 from leaderboard.pages.notices import error_page, locked_page
+from leaderboard.pages.published import published_page
 from leaderboard.pages.task import NamedCurve, TaskDetails, task_page
+from leaderboard.published import published
 from leaderboard.table import QueryError
 from tasks.model import Task
 
@@ -51,6 +53,12 @@ def pages_router(service: Service) -> APIRouter:
     async def home(request: Request) -> Response:  # noqa: ARG001
         tasks = [TaskEntry(task.id, task.title, tuple(task.scales)) for task in service.tasks.values()]
         return await service.snapshots.beside(lambda: _html(home_page(tasks, service.boards.overview())))
+
+    @router.get("/published")
+    @_with_refusals
+    async def figures_of_others(request: Request) -> Response:  # noqa: ARG001
+        tasks = [TaskEntry(task.id, task.title, tuple(task.scales)) for task in service.tasks.values()]
+        return _html(published_page(published(), tasks))
 
     @router.get("/tasks/{task_id}")
     @_with_refusals
@@ -131,7 +139,9 @@ def _task_page(known: Task, query: BoardAddress, boards: LeaderboardReader) -> R
     board = boards.task_board(known.id, query.query(), query.runs)
     curves = [NamedCurve(run_key, run_key, curve) for run_key, curve in board.curves.items()]
     query = replace(query, scale=board.scale)
-    return _html(task_page(_details(known), board.table, query, board.scales, board.baselines, curves, board.scoring))
+    beside = published().of(known.id, board.scale)
+    details = _details(known)
+    return _html(task_page(details, board.table, query, board.scales, board.baselines, curves, board.scoring, beside))
 
 
 def _details(task: Task) -> TaskDetails:

@@ -13,6 +13,7 @@ from leaderboard.pages.address import MAX_RUNS, BoardAddress
 from leaderboard.pages.board import BoardView, board_view
 from leaderboard.pages.listing import blocks
 from leaderboard.pages.render import prose, render
+from leaderboard.published import MARK, PublishedFigure
 from leaderboard.table import Standing, Table
 
 _CHOSEN = 4
@@ -59,10 +60,12 @@ def task_page(
     baselines: Sequence[Standing],
     curves: Sequence[NamedCurve],
     scoring: str = "",
+    published: Sequence[PublishedFigure] = (),
 ) -> str:
     """The page as HTML.
 
-    `scales` are those to choose from, `curves` those of the runs that the query names; `scoring` says what scores mean.
+    `scales` are those to choose from, `curves` those of the runs that the query names; `scoring` says what scores mean;
+    `published` are figures of others, shown beside the board.
     """
     board = board_view(table, query)
     return render(
@@ -75,6 +78,8 @@ def task_page(
         baselines=baselines,
         curves=curves,
         scoring=scoring,
+        published=published,
+        published_mark=MARK,
         chosen=query.runs or _chosen(board, baselines),
         max_runs=MAX_RUNS,
         description=prose(task.description),
