@@ -1,7 +1,7 @@
 """How the cost of a model grows with the length of its input, for tasks whose question is about that.
 
 In the models of these tasks most work has nothing to do with the length: at 1,024 tokens the layers around attention
-are nine tenths of the unedited script's operations, and more of its time. So what is looked at is the work per token:
+are seven eighths of the operations of GPT-2 Medium, and more of its time. So what is looked at is the work per token:
 where every position compares itself with all before it, that rises in proportion to the length, and else it does not.
 How fast it rises is told in units of softmax attention at the same width, and how it rises by an exponent.
 """
