@@ -128,6 +128,7 @@ class CostGrowthRecord(Body):
     exponent: float | None = Field(
         description="The power of the length with which the work that is not in proportion to it grows; null if none."
     )
+    device: str = Field("cpu", description="Where it was counted: `cuda` where the script does not run on a CPU.")
     trained: bool = Field(
         description="Whether the checkpoint itself was counted, or the same script at longer context."
     )

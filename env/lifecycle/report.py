@@ -54,6 +54,7 @@ class _CostGrowthEntry(_Strict):
     operations: Annotated[list[FiniteFloat], Field(max_length=16)]
     beside_softmax: FiniteFloat | None
     exponent: FiniteFloat | None
+    device: Annotated[str, StringConstraints(max_length=16)] = "cpu"
     trained: bool
     subquadratic: bool | None
     why_not: _Text = ""
@@ -128,6 +129,7 @@ def _cost_growth(entry: _CostGrowthEntry | None) -> StoredCostGrowth | None:
         operations=tuple(map(_short, entry.operations)),
         beside_softmax=None if entry.beside_softmax is None else _short(entry.beside_softmax),
         exponent=None if entry.exponent is None else _short(entry.exponent),
+        device=_one_line(entry.device, 16),
         trained=entry.trained,
         subquadratic=entry.subquadratic,
         why_not=_one_line(entry.why_not, MAX_REASON // 3),

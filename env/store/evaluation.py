@@ -68,6 +68,8 @@ class StoredCostGrowth:
     """How fast the work per token rises, as a multiple of what softmax attention in every layer adds."""
     exponent: float | None = None
     """The power of the length with which the work that is not in proportion to it grows; None if there is none."""
+    device: str = "cpu"
+    """Where it was counted: kernels of a GPU's own are not seen."""
     trained: bool = False
     """Whether the checkpoint itself was counted, and not an untrained model with a longer context."""
     subquadratic: bool | None = None

@@ -185,6 +185,7 @@ def _cost_growth(quadratic: bool) -> dict[str, object]:
         "operations": [256 * per_token[0], 512 * per_token[1], 1024 * per_token[2]],
         "beside_softmax": 1.0 if quadratic else 0.0,
         "exponent": 2.0 if quadratic else None,
+        "device": "cpu",
         "trained": False,
         "subquadratic": not quadratic,
         "why_not": "",

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
+
+from runner.inside.faults import ModelFault
+from runner.inside.judge.cost_growth import measure_cost_growth
+from runner.inside.judge.worker_client import ModelClient
+from runner.inside.model_worker.worker import Worker
+from runner.inside.settings import ModelSettings
 
 if TYPE_CHECKING:
     from tests.inside.conftest import Bench
@@ -68,3 +75,68 @@ def test_a_model_that_cannot_be_that_long_is_told_so(growth: Callable[..., Growt
 
 def test_nothing_is_measured_where_nobody_asks(growth: Callable[..., Growth | None]) -> None:
     assert growth(COST_GROWTH="") is None
+
+
+def test_a_model_on_another_device_is_counted_in_a_twin_with_its_weights(
+    make_bench: Callable[[str], Bench], tiny_script: str
+) -> None:
+    """There is no GPU here: the worker is told that its model is on one."""
+    bench = make_bench(tiny_script)
+    bench.env["BLOCK_SIZE"] = "1024"
+    bench.save_checkpoint()
+    settings = bench.settings.model
+    worker = Worker(bench.script, bench.checkpoint.read_bytes(), settings)
+    tokens = np.random.default_rng(1).integers(256, size=(1, 512)).astype(np.int32)
+    (plain,) = worker.answer("distribution", [tokens, np.array([(0, 511)], dtype=np.int32)])
+    own, operations = worker.count_operations(tokens, 1024, "cpu")
+    worker._settings = replace(settings, device="cuda", dtype="bfloat16")
+    again, as_many = worker.count_operations(tokens, 1024, "cpu")
+    assert worker._counted is not None
+    assert worker._counted[1] is not worker._model
+    assert np.array_equal(own, plain)
+    assert np.array_equal(again, plain)
+    assert operations == as_many
+
+
+class Asked:
+    """Stands for a worker with a GPU: `of` says what it counts, or raises."""
+
+    def __init__(self, of: Callable[[str, int], float]) -> None:
+        self._of = of
+        self.devices: list[str] = []
+
+    def count_operations(self, tokens: Any, block_size: int, device: str) -> tuple[Any, float]:
+        assert block_size == 1024
+        self.devices.append(device)
+        return np.log(np.full((1, 256), 1 / 256)), self._of(device, tokens.shape[1])
+
+    def distribution(self, tokens: Any, places: Any) -> Any:
+        assert places.tolist() == [[0, tokens.shape[1] - 1]]
+        return np.log(np.full((1, 256), 1 / 256))
+
+
+ON_GPU = ModelSettings(
+    n_layer=24, n_head=16, n_embd=1024, block_size=1024, vocab_size=256, bias=False, seed=1, device="cuda",
+    dtype="bfloat16",
+)  # fmt: skip
+
+
+def quadratic(length: int) -> float:
+    return 6e8 * length + 4 * 24 * 1024 * length**2
+
+
+def test_kernels_that_a_gpu_hides_are_counted_on_the_cpu() -> None:
+    worker = Asked(lambda device, length: quadratic(length) if device == "cpu" else 6e8 * length)
+    found = measure_cost_growth(cast(ModelClient, worker), ON_GPU, np.random.default_rng(0))
+    assert (found.subquadratic, found.device, set(worker.devices)) == (False, "cpu", {"cpu"})
+
+
+def test_a_script_for_gpus_only_is_counted_there() -> None:
+    def of(device: str, length: int) -> float:
+        if device == "cpu":
+            raise ModelFault("needs a GPU")
+        return 6e8 * length
+
+    worker = Asked(of)
+    found = measure_cost_growth(cast(ModelClient, worker), ON_GPU, np.random.default_rng(0))
+    assert (found.subquadratic, found.device, worker.devices) == (True, "cuda", ["cpu", "cuda", "cuda", "cuda"])

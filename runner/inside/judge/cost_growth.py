@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -32,7 +32,8 @@ as fast."""
 QUADRATIC = 1.75
 """An exponent from here on counts as quadratic; that of softmax attention is 2."""
 SAME_ANSWER = 0.05
-"""Nats by which an answer may differ when it is given once more: on GPUs sums come in any order."""
+"""By how much of its probability an answer may differ when it is given once more, on a CPU in float32 instead of on a
+GPU in bfloat16."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,8 @@ class CostGrowth:
     exponent: float | None = None
     """The power of the length with which the part of the work that is not in proportion to it grows, 0 to 4; None where
     that part is negligible."""
+    device: str = "cpu"
+    """Where it was counted: on the CPU if the script runs there, because kernels of a GPU's own are not seen."""
     trained: bool = False
     """Whether the checkpoint itself was counted. Where its context is shorter than the longest length, an untrained
     model of the same script with a longer one was."""
@@ -65,22 +68,36 @@ class CostGrowth:
 def measure_cost_growth(worker: ModelClient, model: ModelSettings, rng: np.random.Generator) -> CostGrowth:
     """Count a worker's forward passes on random tokens, before it is shown anything else. Raises AgentFault.
 
-    Where the checkpoint itself is counted, it has to answer as it does uncounted.
+    They are counted on the CPU, where a script has to do by PyTorch's operators what it may leave to kernels of its own
+    on a GPU; and where the checkpoint itself is counted, the answers have to be those that it gives uncounted where it
+    is scored. What a script cannot do on a CPU is counted on its GPU, without such kernels.
     """
-    trained = model.block_size >= LENGTHS[-1]
+    found = CostGrowth()
+    for device in dict.fromkeys(("cpu", model.device)):
+        try:
+            return _measured(worker, model, device, rng)
+        except ModelFault as fault:
+            found = CostGrowth(device=device, trained=_long_enough(model), why_not=str(fault)[:500])
+    return found
+
+
+def _measured(worker: ModelClient, model: ModelSettings, device: str, rng: np.random.Generator) -> CostGrowth:
+    trained = _long_enough(model)
     counted = []
-    try:
-        for length in LENGTHS:
-            tokens = rng.integers(model.vocab_size, size=(1, length)).astype(np.int32)
-            logprobs, operations = worker.count_operations(tokens, LENGTHS[-1])
-            counted.append(operations)
-            if trained:
-                plain = worker.distribution(tokens, np.array([(0, length - 1)], dtype=np.int32))
-                if not np.allclose(np.exp(logprobs), np.exp(plain), rtol=0, atol=SAME_ANSWER):
-                    return CostGrowth(trained=True, why_not="the model answers otherwise while it is counted")
-    except ModelFault as fault:
-        return CostGrowth(trained=trained, why_not=str(fault)[:500])
-    return growth_of(counted, model, trained=trained)
+    for length in LENGTHS:
+        tokens = rng.integers(model.vocab_size, size=(1, length)).astype(np.int32)
+        logprobs, operations = worker.count_operations(tokens, LENGTHS[-1], device)
+        counted.append(operations)
+        if trained:
+            plain = worker.distribution(tokens, np.array([(0, length - 1)], dtype=np.int32))
+            if float(np.abs(np.exp(logprobs) - np.exp(plain)).sum()) / 2 > SAME_ANSWER:
+                why_not = "the model answers otherwise while it is counted"
+                return CostGrowth(device=device, trained=True, why_not=why_not)
+    return replace(growth_of(counted, model, trained=trained), device=device)
+
+
+def _long_enough(model: ModelSettings) -> bool:
+    return model.block_size >= LENGTHS[-1]
 
 
 def growth_of(operations: Sequence[float], model: ModelSettings, *, trained: bool) -> CostGrowth:

@@ -84,6 +84,7 @@ def _told(growth: CostGrowth) -> dict[str, object]:
         "operations": [rounded(count, METRIC_DIGITS) for count in growth.operations],
         "beside_softmax": None if growth.beside_softmax is None else rounded(growth.beside_softmax, 3),
         "exponent": None if growth.exponent is None else rounded(growth.exponent, 3),
+        "device": growth.device,
         "trained": growth.trained,
         "subquadratic": growth.subquadratic,
         "why_not": growth.why_not,
