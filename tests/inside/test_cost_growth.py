@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from runner.inside.faults import ModelFault
-from runner.inside.judge.cost_growth import measure_cost_growth
+from runner.inside.judge.cost_growth import CostGrowth, measure_cost_growth
 from runner.inside.judge.worker_client import ModelClient
 from runner.inside.model_worker.worker import Worker
 from runner.inside.settings import ModelSettings
@@ -54,18 +54,6 @@ def test_all_pairs_of_positions_are_not(growth: Callable[..., Growth]) -> None:
     assert found["beside_softmax"] == pytest.approx(1, abs=0.2)
 
 
-def test_a_checkpoint_whose_context_is_long_enough_is_counted_itself(growth: Callable[..., Growth]) -> None:
-    found = growth(COMPARED, BLOCK_SIZE="1024", EVAL_TOKENS="100")
-    assert (found["subquadratic"], found["trained"]) == (False, True)
-
-
-def test_other_answers_while_it_is_counted_are_no_measurement(growth: Callable[..., Growth]) -> None:
-    watched = f"({COMPARED} if not torch.utils._python_dispatch._get_current_dispatch_mode() else {MIXED} * 0 + 9)"
-    found = growth(watched, BLOCK_SIZE="1024", EVAL_TOKENS="100")
-    assert found["subquadratic"] is None
-    assert found["why_not"] == "the model answers otherwise while it is counted"
-
-
 def test_a_model_that_cannot_be_that_long_is_told_so(growth: Callable[..., Growth]) -> None:
     found = growth(f"{MIXED} if x.size(1) < 300 else x.view(-1, 7)")
     assert found["subquadratic"] is None
@@ -96,6 +84,48 @@ def test_a_model_on_another_device_is_counted_in_a_twin_with_its_weights(
     assert np.array_equal(own, plain)
     assert np.array_equal(again, plain)
     assert operations == as_many
+
+
+class Beside:
+    """A worker in this process, asked as over the wire."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._worker = Worker(bench.script, bench.checkpoint.read_bytes(), bench.settings.model)
+
+    def count_operations(self, tokens: Any, block_size: int, device: str) -> tuple[Any, float]:
+        logprobs, operations = self._worker.count_operations(tokens, block_size, device)
+        return logprobs, float(operations[0])
+
+    def distribution(self, tokens: Any, places: Any) -> Any:
+        (logprobs,) = self._worker.answer("distribution", [tokens, places])
+        return logprobs
+
+
+@pytest.fixture
+def trained(make_bench: Callable[[str], Bench], tiny_script: str) -> Callable[[str], CostGrowth]:
+    """The growth of a checkpoint whose context is as long as the longest input."""
+
+    def of(mixing: str) -> CostGrowth:
+        bench = make_bench(tiny_script.replace(MIXED, mixing))
+        bench.env["BLOCK_SIZE"] = "1024"
+        bench.save_checkpoint()
+        worker = cast(ModelClient, Beside(bench))
+        return measure_cost_growth(worker, bench.settings.model, np.random.default_rng(0))
+
+    return of
+
+
+def test_a_checkpoint_whose_context_is_long_enough_is_counted_itself(trained: Callable[[str], CostGrowth]) -> None:
+    found = trained(COMPARED)
+    assert (found.subquadratic, found.trained, found.device) == (False, True, "cpu")
+
+
+def test_other_answers_while_it_is_counted_are_no_measurement(trained: Callable[[str], CostGrowth]) -> None:
+    found = trained(
+        f"({COMPARED} if not torch.utils._python_dispatch._get_current_dispatch_mode() else {MIXED} * 0 + 9)"
+    )
+    assert found.subquadratic is None
+    assert found.why_not == "the model answers otherwise while it is counted"
 
 
 class Asked:
