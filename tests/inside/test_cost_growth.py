@@ -128,6 +128,18 @@ def test_other_answers_while_it_is_counted_are_no_measurement(trained: Callable[
     assert found.why_not == "the model answers otherwise while it is counted"
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+def test_compiled_code_is_counted_as_it_was_written(make_bench: Callable[[str], Bench], tiny_script: str) -> None:
+    compiled = tiny_script.replace(MIXED, "compared(x)").replace(
+        "@dataclass", f"compared = torch.compile(lambda x: {COMPARED})\n\n@dataclass", 1
+    )
+    bench = make_bench(compiled)
+    bench.save_checkpoint()
+    worker = cast(ModelClient, Beside(bench))
+    found = measure_cost_growth(worker, bench.settings.model, np.random.default_rng(0))
+    assert (found.subquadratic, found.why_not) == (False, "")
+
+
 class Asked:
     """Stands for a worker with a GPU: `of` says what it counts, or raises."""
 
