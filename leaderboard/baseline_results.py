@@ -15,7 +15,7 @@ from leaderboard.tables import result_texts, result_values, results, submissions
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineResult:
-    """A submitted result of a baseline that succeeded."""
+    """A submitted result of a baseline that succeeded, and that lacks nothing its task asks for."""
 
     name: str
     """Of the baseline, without the prefix of its agent."""
@@ -37,7 +37,8 @@ def baseline_results(connection: Connection, task_version: str, scale: str) -> l
         select(c.run_key, c.agent, c.seed, result_texts.c.record)
         .join_from(results, result_texts)
         .join(submissions, submissions.c.run_key == c.run_key)
-        .where(c.task_version == task_version, c.scale == scale, c.status == COUNTS, c.seed.is_not(None))
+        .where(c.task_version == task_version, c.scale == scale, c.seed.is_not(None))
+        .where(c.status == COUNTS, c.unmet.is_(None))
         .order_by(c.finished_at, c.run_key)
     )
     found: dict[tuple[str, int, str | None], BaselineResult] = {}

@@ -51,6 +51,8 @@ class Result:
     """The `val_loss` that an exam on unseen text gives, in nats per token; None where there was none."""
     certified_error: float | None = None
     """Its standard error, in nats per token."""
+    unmet: str | None = None
+    """What it does not show though its task asks for it, as a label (see `naming`); None where nothing is missing."""
 
     @property
     def code_sha256(self) -> str:

@@ -70,7 +70,7 @@ def baselines(connection: Connection, task_id: str, scale: str, metric: str) -> 
 def best_of_session(connection: Connection, session_id: str) -> int | None:
     """The number of the session's test that ranks first, of those without a value the last one; None if none counts."""
     c, value = results.c, result_values.c
-    tests = select(c.run_key, c.test, c.compute, c.task_id, c.scale).where(
+    tests = select(c.run_key, c.test, c.compute, c.unmet, c.task_id, c.scale).where(
         c.session_id == session_id, c.status == COUNTS
     )
     ranked = []
@@ -80,7 +80,14 @@ def best_of_session(connection: Connection, session_id: str) -> int | None:
         measured = connection.execute(of_row).scalar()
         more = row.compute is not None and row.compute > MORE_COMPUTE
         ranked.append(
-            (measured is None, more, measured or 0.0, row.test if measured is not None else -row.test, row.test)
+            (
+                measured is None,
+                row.unmet is not None,
+                more,
+                measured or 0.0,
+                row.test if measured is not None else -row.test,
+                row.test,
+            )
         )
     return min(ranked)[-1] if ranked else None
 
@@ -105,7 +112,7 @@ def _ranked(task_id: str, scale: str, metric: str) -> Select[str, str, int, str,
         select(c.run_key, c.session_id, c.test, c.agent, value.value)
         .join_from(result_values, results, value.run_key == c.run_key)
         .where(value.kind == METRIC, value.name == metric, value.value.is_not(None))
-        .where(c.task_id == task_id, c.scale == scale, c.status == COUNTS)
+        .where(c.task_id == task_id, c.scale == scale, c.status == COUNTS, c.unmet.is_(None))
         .order_by(value.value, c.finished_at, c.run_key)
     )
 

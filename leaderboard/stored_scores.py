@@ -81,7 +81,8 @@ def _score_again(connection: Connection, formula: ScoreFormula) -> None:
     theirs = (
         select(c.run_key, result_texts.c.record)
         .join_from(results, result_texts)
-        .where(c.task_version == formula.task_version, c.scale == formula.scale, c.status == COUNTS)
+        .where(c.task_version == formula.task_version, c.scale == formula.scale)
+        .where(c.status == COUNTS, c.unmet.is_(None))
     )
     same = [row.run_key for row in connection.execute(theirs) if data_key(row.record.get("data", {})) == formula.data]
     for start in range(0, len(same), _AT_ONCE):

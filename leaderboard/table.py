@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 FIXED_COLUMNS = (
     *("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score"),
     *("delta_noise", "run_key", "parameters", "template_unmodified", "duplicate_of", "auto_submitted"),
-    *("compute", "certified", "certified_error"),
+    *("compute", "certified", "certified_error", "unmet"),
 )
 """Every table starts with these; the task's metrics and elapsed times follow."""
 
@@ -56,7 +56,8 @@ class TableQuery:
     """A column, with a leading `-` for descending; rows that have no value in it come last either way.
 
     None: best first, by the first metric named `val_loss_*`; by time where there is none. What took more compute (see
-    `naming.MORE_COMPUTE`) then comes after the others. By a metric or a score, what did not succeed comes last of all.
+    `naming.MORE_COMPUTE`) then comes after the others, and what lacks something that its task asks for after that. By a
+    metric or a score, what did not succeed comes last of all.
     """
     limit: int | None = 100
     """Rows of a page, 1 to MAX_LIMIT; None takes them all."""
@@ -122,9 +123,10 @@ class Overview:
     metric: str | None
     """The column that its results are ranked by; None before anything was measured."""
     best: Standing | None
-    """The best submitted result that is no baseline's and took no more compute than `naming.MORE_COMPUTE`."""
+    """The best submitted result that is no baseline's, took no more compute than `naming.MORE_COMPUTE`, and lacks
+    nothing that its task asks for."""
     baseline: Standing | None
-    """The best result of all baselines, submitted or not."""
+    """The best result of all baselines, submitted or not, that lacks nothing its task asks for."""
 
 
 def iso(at: datetime) -> str:

@@ -41,6 +41,7 @@ results = Table(
     Column("compute", Double),
     Column("certified", Double),
     Column("certified_error", Double),
+    Column("unmet", String),
     Index("results_by_scale", "task_id", "scale", "status"),
     Index("results_by_status", "task_id", "status"),
     Index("results_by_agent", "task_id", "agent"),

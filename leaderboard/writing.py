@@ -67,8 +67,8 @@ def record(connection: Connection, result: Result) -> bool:
         if (kind, name) not in known:
             column = {"kind": kind, "name": name, "position": position}
             _insert_new(connection, result_columns, {"task_id": result.task_id, "scale": result.scale, **column})
-    counts = result.status == COUNTS
-    formula = formula_of(connection, result.task_version, result.scale, result.data_key) if counts else None
+    scored = result.status == COUNTS and result.unmet is None
+    formula = formula_of(connection, result.task_version, result.scale, result.data_key) if scored else None
     if formula is not None:
         add_scores(connection, formula, {result.run_key: result.metrics})
     return True

@@ -17,6 +17,7 @@ from env.service.readings import Readings
 from leaderboard.pages.address import BoardAddress
 from leaderboard.pages.home import TaskEntry, home_page
 from leaderboard.pages.task import NamedCurve, TaskDetails, task_page
+from leaderboard.published import published
 from leaderboard.table import QueryError, TableQuery
 from tasks.model import Task
 
@@ -82,6 +83,7 @@ def task(readings: Readings, task_id: str, query: BoardAddress) -> Iterator[byte
         curves,
         board.scoring,
         board.predictions,
+        published().of(task_id, board.scale),
     )
     yield text.encode()
 

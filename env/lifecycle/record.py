@@ -13,6 +13,7 @@ from env.api.distribution import own_version
 from env.lifecycle.compute import compute
 from env.lifecycle.feedback import flat_metrics
 from env.lifecycle.plan import exam_data_set, plan
+from env.lifecycle.question import cost_growth_of, unmet
 from env.lifecycle.reference import Reference
 from env.lifecycle.selfreport import expected_steps, first_val_loss, last_step, last_val_loss, uniform_loss
 from env.store.model import Run, Session, Test
@@ -43,6 +44,7 @@ def result_of(
     checkpoint = next((each.checkpoint_sha256 for each in evaluated if each.checkpoint_sha256 is not None), None)
     certificate = next((each.certificate for each in evaluated if each.certificate is not None), None)
     used = compute(test, scale, reference, machine)
+    growth = cost_growth_of(test)
     return Result(
         run_key=test.run_key,
         task_id=session.task.id,
@@ -66,6 +68,7 @@ def result_of(
             "audits": [audit for run in test.runs for audit in _audits(run)],
             "self_reported": _self_reported(test, scale),
             "compute": asdict(used),
+            **({} if growth is None else {"cost_growth": asdict(growth)}),
             "data": data_digests(scale, data_dir),
             "exam": _exam(test, scale),
             "reference": None if reference is None else reference.key,
@@ -82,6 +85,7 @@ def result_of(
         compute=None if used.ratio is None else round(used.ratio, 4),
         certified=None if certificate is None else certificate.certified,
         certified_error=None if certificate is None else certificate.error,
+        unmet=unmet(session.task, test),
     )
 
 

@@ -18,6 +18,7 @@ from leaderboard import overview, reading
 from leaderboard.curve import Curve
 from leaderboard.export import to_csv
 from leaderboard.predictions import ProbeWorth
+from leaderboard.published import MARK, PublishedFigure, published
 from leaderboard.table import Overview, QueryError, Standing, Table, TableQuery, iso
 from tasks.model import Task
 
@@ -104,6 +105,14 @@ class LeaderboardReader:
             total=table.total,
             limit=table.limit,
             offset=table.offset,
+            published=tuple(map(_published, published().of(task_id, query.scale))),
+        )
+
+    def published(self) -> answers.PublishedFigures:
+        """What others have published."""
+        found = published()
+        return answers.PublishedFigures(
+            source=answers.Publication(**found.source.model_dump()), figures=tuple(map(_published, found.figures))
         )
 
     def overview(self) -> list[Overview]:
@@ -168,6 +177,10 @@ class LeaderboardReader:
         label, points = next(((label, series) for label, series in reversed(found) if series), ("", []))
         step, train, val = zip(*points, strict=True) if points else ((), (), ())
         return label, Curve(step, train, val)
+
+
+def _published(figure: PublishedFigure) -> answers.PublishedRow:
+    return answers.PublishedRow(**vars(figure), mark=MARK)
 
 
 def _largest_measured(scales: Sequence[str], measured: Sequence[str]) -> str | None:

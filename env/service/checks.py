@@ -13,6 +13,7 @@ from env.api.tools import Checked, CheckResult, CheckUnderWay, LastCheck, Turned
 from env.fence import FenceViolation, check_source
 from env.lifecycle import feedback
 from env.lifecycle.attempts import Ended
+from env.lifecycle.question import cost_growth_note
 from env.lifecycle.rehearsals import Rehearsals
 from env.service.access import Access
 from env.service.call import Call
@@ -198,6 +199,8 @@ class Checks:
         passed = judged.status is Status.SUCCEEDED
         seconds = ended.state.elapsed_s or 0.0
         told = feedback.checked(passed, judged.reason, ended.output, judged.metrics, seconds, left)
+        growth = judged.evaluation.cost_growth if passed and judged.evaluation is not None else None
+        told = "\n".join(filter(None, (told, cost_growth_note(growth))))
         return Effect(
             observation=told,
             document=live.workspace.document(None),

@@ -18,7 +18,9 @@ _LABELS = {
     "auto_submitted": "auto-submitted",
     "duplicate_of": "duplicate",
     "template_unmodified": "unedited",
+    "unmet": "",
 }
+"""Columns that are labels. An empty title: the value itself is the label."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +167,7 @@ def _row(
     agent, session_id, test = str(row["agent"]), str(row["session_id"]), row["test"]
     assert isinstance(test, int)
     return BoardRow(
-        rank=rank if row["status"] == naming.COUNTS else None,
+        rank=rank if row["status"] == naming.COUNTS and row.get("unmet") is None else None,
         run_key=str(row.get("run_key") or f"{session_id}-{test}"),
         agent=agent,
         agent_address=query.address(agent=agent),
@@ -181,7 +183,7 @@ def _row(
 
 
 def _labels(row: Mapping[str, Cell]) -> tuple[str, ...]:
-    labels = [title for name, title in _LABELS.items() if row.get(name)]
+    labels = [title or str(row[name]) for name, title in _LABELS.items() if row.get(name)]
     compute = row.get("compute")
     if isinstance(compute, int | float) and compute > naming.MORE_COMPUTE:
         labels.append("more compute")

@@ -14,6 +14,7 @@ from leaderboard.pages.board import BoardView, board_view
 from leaderboard.pages.listing import blocks
 from leaderboard.pages.render import prose, render
 from leaderboard.predictions import ProbeWorth
+from leaderboard.published import MARK, PublishedFigure
 from leaderboard.table import Standing, Table
 
 _CHOSEN = 4
@@ -63,11 +64,12 @@ def task_page(
     curves: Sequence[NamedCurve],
     scoring: str = "",
     predictions: Sequence[ProbeWorth] = (),
+    published: Sequence[PublishedFigure] = (),
 ) -> str:
     """The page as HTML.
 
     `scales` are those to choose from, `curves` those of the runs that the query names; `scoring` says what scores mean,
-    and `predictions` how well probes predicted tests.
+    `predictions` how well probes predicted tests; `published` are figures of others, shown beside the board.
     """
     board = board_view(table, query)
     return render(
@@ -81,6 +83,8 @@ def task_page(
         curves=curves,
         scoring=scoring,
         predictions=predictions,
+        published=published,
+        published_mark=MARK,
         chosen=query.runs or _chosen(board, baselines),
         max_runs=MAX_RUNS,
         description=prose(task.description),

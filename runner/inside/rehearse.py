@@ -3,7 +3,8 @@
 `python -P -m runner.inside.rehearse`, in a folder that holds the agent's script (SCRIPT), with model settings
 (`settings.py`) at a very small size, those of the real size as FULL_<NAME>, and MAX_PARAMETERS. Counts the
 parameters at the real size, trains two optimizer steps in two processes, loads the checkpoint into a model worker, and
-asks it twice about the same beginning with other endings. Writes OUT_DIR/metrics.json with `parameters`, `first_loss`
+asks it twice about the same beginning with other endings; with COST_GROWTH=1 it also measures how the model's cost
+grows with the length of its input. Writes OUT_DIR/metrics.json with `parameters`, `first_loss`
 and `last_loss`; what it finds is advice to the agent, not a result. Exit status as in `evaluate.py`.
 """
 
@@ -24,6 +25,7 @@ import numpy as np
 
 from runner.inside.faults import AgentFault, exit_status
 from runner.inside.judge.checkpoint import open_checkpoint
+from runner.inside.judge.cost_growth import measure_cost_growth
 from runner.inside.judge.finding import size_audit
 from runner.inside.judge.reduction import reduced
 from runner.inside.judge.report import EvaluationReport, write_report
@@ -62,9 +64,12 @@ def main() -> None:
             wire = rendezvous.welcome(PROBED, ANSWER_S)
             with ModelClient(wire, model, ANSWER_S, ANSWER_S) as client:
                 client.load(reduced(checkpoint))
-                probe_causality(client, model, np.random.default_rng())
+                rng = np.random.default_rng()
+                probe_causality(client, model, rng)
+                asked_for_growth = os.environ.get("COST_GROWTH") == "1"
+                growth = measure_cost_growth(client, model, rng) if asked_for_growth else None
     metrics = {"parameters": float(parameters), "first_loss": losses[0], "last_loss": losses[-1]}
-    write_report(EvaluationReport(checkpoint, metrics), out_dir)
+    write_report(EvaluationReport(checkpoint, metrics, cost_growth=growth), out_dir)
 
 
 def count_at_real_size() -> int:

@@ -20,6 +20,7 @@ FIXED = [
     "compute",
     "certified",
     "certified_error",
+    "unmet",
 ]
 METRICS = [
     *(f"{name}_gpt-smoke" for name in ("val_loss", "wikitext2_ppl", "lambada_ppl")),

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from leaderboard import reading
 from leaderboard.model import Result
+from leaderboard.naming import COST_NOT_MEASURED, NOT_SUBQUADRATIC
 from leaderboard.table import FIXED_COLUMNS, MAX_LIMIT, MAX_OFFSET, BadPage, TableQuery, UnknownColumn
 
 Add = Callable[..., Result]
@@ -43,6 +44,7 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
             "compute",
             "certified",
             "certified_error",
+            "unmet",
             *("val_loss_gpt-345m", "lambada_ppl_gpt-345m", "elapsed_gpt-345m"),
         ],
         "metric_columns": ["val_loss_gpt-345m", "lambada_ppl_gpt-345m"],
@@ -66,6 +68,7 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
                 "compute": 1.02,
                 "certified": 2.31,
                 "certified_error": 0.004,
+                "unmet": None,
                 "val_loss_gpt-345m": 2.3,
                 "lambada_ppl_gpt-345m": 69.34,
                 "elapsed_gpt-345m": 20548.0,
@@ -89,6 +92,7 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
                 "compute": None,
                 "certified": None,
                 "certified_error": None,
+                "unmet": None,
                 "val_loss_gpt-345m": None,
                 "lambada_ppl_gpt-345m": None,
                 "elapsed_gpt-345m": 3.5,
@@ -278,3 +282,17 @@ def test_what_took_more_compute_ranks_after_what_did_not_and_what_failed_last_on
     assert numbers(connection, sort=LOSS) == [6, 1, 5, 2, 3, 7, 4]
     assert numbers(connection, sort=f"-{LOSS}") == [3, 2, 5, 1, 6, 7, 4]
     assert numbers(connection, sort="-compute")[:3] == [6, 1, 2]
+
+
+def test_what_lacks_something_its_task_asks_for_ranks_after_all_that_answer_it(
+    connection: Connection, add: Add
+) -> None:
+    add(1, metrics={LOSS: 1.0}, unmet=NOT_SUBQUADRATIC)
+    add(2, metrics={LOSS: 2.4})
+    add(3, metrics={LOSS: 2.0}, compute=3.0)
+    add(4, metrics={LOSS: 0.9}, compute=3.0, unmet=COST_NOT_MEASURED)
+    add(5, metrics={}, status="failed")
+    ranked = [2, 3, 4, 1, 5]
+    assert numbers(connection) == ranked
+    assert [n for at in range(5) for n in numbers(connection, limit=1, offset=at)] == ranked
+    assert numbers(connection, sort="unmet")[:2] == [4, 1]
