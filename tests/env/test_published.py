@@ -49,6 +49,6 @@ def test_the_tasks_page_shows_them_below_the_board_and_the_home_page_has_none(cl
     assert MARK in page[beside:]
     assert "2.2950" in page[beside:]
     assert "2.2950" not in page[board:beside]
-    assert "published" not in client.get(f"/tasks/{TASK}?scale=smoke").text
+    assert MARK not in client.get(f"/tasks/{TASK}?scale=smoke").text
     assert "2.2950" not in client.get("/").text
     assert "2.2950" not in client.get(f"/v1/leaderboards/{TASK}.csv?scale=gpt-345m").text
