@@ -15,7 +15,7 @@ from leaderboard.tables import result_texts, result_values, results, submissions
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineResult:
-    """A submitted result of a baseline that succeeded."""
+    """A submitted result of a baseline that succeeded, and that lacks nothing its task asks for."""
 
     name: str
     """Of the baseline, without the prefix of its agent."""
@@ -33,7 +33,7 @@ def baseline_results(connection: Connection, board: BoardKey) -> list[BaselineRe
         select(c.run_key, c.agent, c.seed, result_texts.c.record)
         .join_from(results, result_texts)
         .join(submissions, submissions.c.run_key == c.run_key)
-        .where(c.board == board.id, c.status == COUNTS, c.seed.is_not(None))
+        .where(c.board == board.id, c.status == COUNTS, c.unmet.is_(None), c.seed.is_not(None))
         .order_by(c.finished_at, c.run_key)
     )
     found: dict[tuple[str, int], BaselineResult] = {}

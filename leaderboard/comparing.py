@@ -130,7 +130,7 @@ def _rows(connection: Connection, board: str, metric: str, which: ColumnElement[
             status=row.status,
             seed=row.seed,
             finished_at=row.finished_at,
-            value=row.value,
+            value=None if row.unmet else row.value,
             unedited=row.template_unmodified,
             chosen_from=row.chosen_from,
         )

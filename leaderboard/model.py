@@ -54,6 +54,8 @@ class Result:
     """Its standard error, in nats per token."""
     confirms: str | None = None
     """Run key of the result whose code it ran again at another seed, by an operator's wish; None for a test."""
+    unmet: str | None = None
+    """What it does not show though its task asks for it, as a label (see `naming`); None where nothing is missing."""
 
     @property
     def code_sha256(self) -> str:

@@ -19,6 +19,10 @@ COUNTS = "succeeded"
 MORE_COMPUTE = 1.25
 """Results with a higher `compute` are labelled, and ranked apart from the others."""
 
+NOT_SUBQUADRATIC, COST_NOT_MEASURED = "not sub-quadratic", "cost growth not measured"
+"""What a result may lack that its task asks for, in its column `unmet`. Such a result is labelled with it, has no
+score, is never anybody's best, and ranks apart from those that answer their task's question."""
+
 _ELAPSED = "elapsed_"
 _PERPLEXITY = "ppl"
 _LOWER_IS_BETTER = ("loss", _PERPLEXITY)

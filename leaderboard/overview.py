@@ -90,7 +90,7 @@ def best_of_session(connection: Connection, session_id: str) -> int | None:
     """
     c, value = results.c, result_values.c
     tests = (
-        select(c.run_key, c.test, c.compute, c.board, boards.c.runner_class)
+        select(c.run_key, c.test, c.compute, c.unmet, c.board, boards.c.runner_class)
         .join_from(results, boards, boards.c.id == c.board)
         .where(c.session_id == session_id, c.status == COUNTS)
     )
@@ -100,7 +100,7 @@ def best_of_session(connection: Connection, session_id: str) -> int | None:
     order = list(RunnerClass)
     board = min(found, key=lambda row: (order.index(RunnerClass(row.runner_class)), -row.test)).board
     metric = columns_at(connection, board).primary_metric
-    ranked: list[tuple[bool, bool, float, int, int]] = []
+    ranked: list[tuple[bool, bool, bool, float, int, int]] = []
     for row in found:
         if row.board != board:
             continue
@@ -108,7 +108,14 @@ def best_of_session(connection: Connection, session_id: str) -> int | None:
         measured = connection.execute(of_row).scalar()
         more = row.compute is not None and row.compute > MORE_COMPUTE
         ranked.append(
-            (measured is None, more, measured or 0.0, row.test if measured is not None else -row.test, row.test)
+            (
+                measured is None,
+                row.unmet is not None,
+                more,
+                measured or 0.0,
+                row.test if measured is not None else -row.test,
+                row.test,
+            )
         )
     return min(ranked)[-1]
 
@@ -130,7 +137,7 @@ def _ranked(board: str, metric: str) -> Select[str, str, int, str, float]:
         select(c.run_key, c.session_id, c.test, c.agent, value.value)
         .join_from(result_values, results, value.run_key == c.run_key)
         .where(value.kind == METRIC, value.name == metric, value.value.is_not(None))
-        .where(c.board == board, c.status == COUNTS)
+        .where(c.board == board, c.status == COUNTS, c.unmet.is_(None))
         .order_by(value.value, c.finished_at, c.run_key)
     )
 

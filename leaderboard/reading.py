@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, or_, select
 
 from leaderboard.board import BoardKey, Origin
 from leaderboard.choosing import choose, known_boards
@@ -50,12 +50,16 @@ _FIXED: Mapping[str, ColumnElement[Any]] = {
     "training_data": results.c.training_data,
     "heldout_data": results.c.heldout_data,
     "reserve_data": results.c.reserve_data,
+    "unmet": results.c.unmet,
 }
 """The fixed columns but for those that are stored as values, and those that are computed of a row's entry."""
 _OF_OTHERS = {"code_sha256", "board", *vars(Origin.of({}))}
 """Columns that follow from a result's code, or from its record."""
 _COUNTS = results.c.status == COUNTS
-_MORE_COMPUTE = and_(results.c.compute.is_not(None), results.c.compute > MORE_COMPUTE)
+_APART = or_(
+    and_(results.c.compute.is_not(None), results.c.compute > MORE_COMPUTE),
+    results.c.unmet.is_not(None),
+)
 _FIELDS = [key.label(name) for name, key in _FIXED.items()]
 _TIES = (results.c.finished_at, results.c.run_key)
 """Oldest first, the same on every page."""
@@ -161,7 +165,12 @@ def _statements(
         kind = SCORE if name in SCORES else METRIC if name in columns.metrics else ELAPSED
         groups: list[list[ColumnElement[bool]]] = [[_COUNTS], [~_COUNTS]]
         if not query.sort:
-            groups = [[_COUNTS, ~_MORE_COMPUTE], [_COUNTS, _MORE_COMPUTE], [~_COUNTS]]
+            groups = [
+                [_COUNTS, ~_APART],
+                [_COUNTS, _APART, results.c.unmet.is_(None)],
+                [_COUNTS, results.c.unmet.is_not(None)],
+                [~_COUNTS],
+            ]
         elif kind == ELAPSED:
             groups = [[]]
         return [part for group in groups for part in _by_value([*matching, *group], kind, name, descending)]

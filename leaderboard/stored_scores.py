@@ -81,8 +81,8 @@ def _score_again(connection: Connection, formula: ScoreFormula) -> None:
     same = connection.execute(
         select(c.run_key)
         .join(boards, boards.c.id == c.board)
-        .where(c.task_version == formula.task_version, c.scale == formula.scale, c.status == COUNTS)
-        .where(boards.c.data == formula.data)
+        .where(c.task_version == formula.task_version, c.scale == formula.scale)
+        .where(c.status == COUNTS, c.unmet.is_(None), boards.c.data == formula.data)
     )
     keys = list(same.scalars())
     for start in range(0, len(keys), _AT_ONCE):

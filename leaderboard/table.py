@@ -14,7 +14,7 @@ COMPARED_COLUMNS = ("entry_n", "entry_mean", "entry_sd", "delta", "delta_error",
 FIXED_COLUMNS = (
     *("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score"),
     *("delta_noise", "run_key", "parameters", "template_unmodified", "duplicate_of", "auto_submitted"),
-    *("compute", "certified", "certified_error"),
+    *("compute", "certified", "certified_error", "unmet"),
     *("board", "task_version", "runner_class", "runner", "image", "training_data", "heldout_data", "reserve_data"),
     *("confirms",),
     *COMPARED_COLUMNS,
@@ -77,7 +77,8 @@ class TableQuery:
     """A column, with a leading `-` for descending; rows that have no value in it come last either way.
 
     None: best first, by the first metric named `val_loss_*`; by time where there is none. What took more compute (see
-    `naming.MORE_COMPUTE`) then comes after the others. By a metric or a score, what did not succeed comes last of all.
+    `naming.MORE_COMPUTE`) then comes after the others, and what lacks something that its task asks for after that. By a
+    metric or a score, what did not succeed comes last of all.
     """
     limit: int | None = 100
     """Rows of a page, 1 to MAX_LIMIT; None takes them all."""
@@ -143,7 +144,8 @@ class Overview:
     metric: str | None
     """The column that its results are ranked by; None before anything was measured."""
     best: Standing | None
-    """The best submitted result that is no baseline's and took no more compute than `naming.MORE_COMPUTE`."""
+    """The best submitted result that is no baseline's, took no more compute than `naming.MORE_COMPUTE`, and lacks
+    nothing that its task asks for."""
     baseline: Standing | None
     """The baseline with the lowest mean over its seeds, and that mean; submitted or not."""
     comparison: Comparison | None

@@ -55,6 +55,7 @@ results = Table(
     Column("compute", Double),
     Column("certified", Double),
     Column("certified_error", Double),
+    Column("unmet", String),
     # Run key of the result whose code it ran again at another seed, by an operator's wish.
     Column("confirms", String),
     # Where its numbers come from: see `board.Origin`.

@@ -70,8 +70,8 @@ def record(connection: Connection, result: Result) -> bool:
         if (kind, name) not in known:
             column = {"kind": kind, "name": name, "position": position}
             _insert_new(connection, board_columns, {"board": board.id, **column})
-    counts = result.status == COUNTS
-    formula = formula_of(connection, result.task_version, result.scale, board.data) if counts else None
+    scored = result.status == COUNTS and result.unmet is None
+    formula = formula_of(connection, result.task_version, result.scale, board.data) if scored else None
     if formula is not None:
         add_scores(connection, formula, {result.run_key: result.metrics})
     return True

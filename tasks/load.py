@@ -54,6 +54,7 @@ def load_task(folder: Path) -> Task:
         override_keys=tuple(table.override_keys),
         max_file_bytes=table.max_file_bytes,
         baselines=load_baselines(folder),
+        cost_growth=table.cost_growth,
     )
 
 

@@ -115,6 +115,8 @@ class Task:
     """Size cap of the edited file, UTF-8 bytes."""
     baselines: tuple[Baseline, ...] = ()
     """In the order of their names."""
+    cost_growth: Literal["sub-quadratic"] | None = None
+    """How the cost of a model may grow with the length of its input, where the question is about that."""
 
     @property
     def lines(self) -> list[str]:
@@ -127,7 +129,8 @@ class Task:
 
     def question(self, scale: str) -> str:
         """SHA-256 over what the figures of its baselines at one of its scales follow from: the script, the baselines'
-        edits, and how the scale trains and measures. Texts for readers, budgets, limits and other scales do not count.
+        edits, how the scale trains and measures, and which of them answer the task at all. Texts for readers, budgets,
+        limits and other scales do not count.
         """
         size = self.scales[scale]
         about = [
@@ -137,6 +140,7 @@ class Task:
             [[stage.label, stage.script, stage.script_text, stage.role] for stage in size.stages],
             {name: value for name, value in size.settings.items() if name not in CHANGE_NO_FIGURE},
             [dict(size.data), dict(size.evaluation_data), size.world_size],
+            *([] if self.cost_growth is None else [self.cost_growth]),
         ]
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 

@@ -68,6 +68,7 @@ class TaskTable(TomlTable):
     allow_create: bool = False
     override_keys: OverrideKeys = []
     max_file_bytes: int = Field(default=65536, ge=1, le=1 << 20)
+    cost_growth: Literal["sub-quadratic"] | None = None
     scales: dict[Label, ScaleTable] = {}
 
 

@@ -147,6 +147,33 @@ class Boards(Body):
     leaderboards: tuple[Board, ...]
 
 
+class PublishedRow(Body):
+    """A result that others have published for a task of the same name: never ranked with results of this service."""
+
+    task_id: str
+    kind: Literal["baseline", "agent"]
+    name: str
+    val_loss: float = Field(description="Nats per token, as the training process reported it.")
+    mark: str = Field(description="What it is and what not: always `published, other data, self-reported`.")
+
+
+class Publication(Body):
+    """Who published them, and how they came about."""
+
+    title: str
+    reference: str
+    date: str
+    data: str
+    hardware: str
+    scale: str
+    seed: int
+
+
+class PublishedFigures(Body):
+    source: Publication
+    figures: tuple[PublishedRow, ...]
+
+
 class Row(Body):
     """Also a number or null for each metric, `<metric>_<label>`, and time in seconds, `elapsed_<label>`."""
 
@@ -171,6 +198,7 @@ class Row(Body):
     compute: float | None
     certified: float | None
     certified_error: float | None
+    unmet: str | None = None
     board: str
     task_version: str
     runner_class: ClassOfRunner
@@ -205,6 +233,9 @@ class Leaderboard(Body):
     )
     comparison: ComparisonView | None = Field(
         None, description="The best submission at the scale that the query names, beside the best baseline there."
+    )
+    published: tuple[PublishedRow, ...] = Field(
+        (), description="Figures of others for this task at this scale. They are no rows; see GET /v1/published."
     )
 
 

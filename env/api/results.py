@@ -23,6 +23,11 @@ class Labels(Body):
     more_compute: bool = Field(
         False, description="Its training took more than 1.25 times the compute of the unedited script: ranked apart."
     )
+    unmet: str | None = Field(
+        None,
+        description="What its task asks for and it does not show, such as `not sub-quadratic`: it has no score, is "
+        "never the best and is ranked apart. Null where nothing is missing.",
+    )
 
 
 class AuditRecord(Body):
@@ -111,6 +116,27 @@ class RunRecord(Body):
     details: dict[str, float | None] = Field(default_factory=dict)
 
 
+class CostGrowthRecord(Body):
+    """How the operations of a forward pass grow with the length of its input, where the task asks."""
+
+    lengths: tuple[int, ...] = Field(description="In tokens.")
+    operations: tuple[float, ...] = Field(
+        description="Of one sequence of each length; none where they could not be counted."
+    )
+    beside_softmax: float | None = Field(
+        description="How fast the work per token rises, as a multiple of what softmax attention in every layer adds."
+    )
+    exponent: float | None = Field(
+        description="The power of the length with which the work that is not in proportion to it grows; null if none."
+    )
+    device: str = Field("cpu", description="Where it was counted: `cuda` where the script does not run on a CPU.")
+    trained: bool = Field(
+        description="Whether the checkpoint itself was counted, or the same script at longer context."
+    )
+    subquadratic: bool | None = Field(description="Null where nothing could be counted.")
+    why_not: str = ""
+
+
 class IntegrityRecord(Body):
     """How a result came about and what was audited. Results of earlier versions lack some of it."""
 
@@ -125,6 +151,7 @@ class IntegrityRecord(Body):
     audits: tuple[AuditRecord, ...] = ()
     self_reported: SelfReported | None = None
     compute: ComputeRecord | None = None
+    cost_growth: CostGrowthRecord | None = None
     data: DataRecord | None = None
     exam: ExamRecord | None = None
     reference: str | None = Field(None, description="Key of the reference that it was compared with.")

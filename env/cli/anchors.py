@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from env.cli.choices import chosen, seeds_in
 from env.cli.errors import errors, fail
-from env.cli.options import TaskFolders
+from env.cli.options import DATA_SET, TaskFolders, with_help
 from env.cli.wiring import CannotStart, find
 from env.operators.measure.anchors import NotMeasured, anchors
 from env.operators.measure.collect import measurements
@@ -21,6 +21,7 @@ from env.operators.measure.expected import BesideAnchor, compare
 from env.service.scoring import ScaleScoring, scoring_of
 from env.store.engine import open_database
 from tasks.anchors import write_anchors
+from tasks.data_sets import TextData
 from tasks.errors import TaskError
 from tasks.load import Found
 
@@ -39,13 +40,14 @@ def freeze(
     scale: ScaleName = "smoke",
     seeds: Annotated[str, typer.Option(help="The seeds that every baseline was run at.")] = "42,43,44",
     tasks: TaskFolders = None,
+    data_set: Annotated[TextData, with_help(DATA_SET)] = TextData.FINEWEB10B,
     state: States = None,
 ) -> None:
     """Write anchors from what `baseline run` has left in one or several state folders, each with data of its own."""
     folders = state or [Path(".ringfence")]
     try:
         numbers = seeds_in(seeds)
-        found = chosen(find(tuple(tasks or ())), task, scale, every=every)
+        found = chosen(find(tuple(tasks or ()), data_set), task, scale, every=every)
     except CannotStart as error:
         fail(str(error))
     complete = True
@@ -69,6 +71,7 @@ def show(
     every: Every = False,
     scale: ScaleName = "smoke",
     tasks: TaskFolders = None,
+    data_set: Annotated[TextData, with_help(DATA_SET)] = TextData.FINEWEB10B,
     state: States = None,
 ) -> None:
     """Show what each baseline scores here beside what its anchor scores, and its loss beside the anchor's: a difference
@@ -76,7 +79,7 @@ def show(
     """
     folders = state or [Path(".ringfence")]
     try:
-        found = chosen(find(tuple(tasks or ())), task, scale, every=every)
+        found = chosen(find(tuple(tasks or ()), data_set), task, scale, every=every)
     except CannotStart as error:
         fail(str(error))
     compared: list[BesideAnchor] = []

@@ -18,6 +18,7 @@ from env.cli.choices import chosen, seeds_in
 from env.cli.errors import errors, fail
 from env.cli.options import (
     DATA,
+    DATA_SET,
     DB,
     DEFAULT_IMAGE,
     IMAGE,
@@ -36,6 +37,7 @@ from env.operators.measure.play import TEMPLATE, BaselineOutcome, BaselineTest, 
 from env.operators.measure.show import Shown, outcome_table
 from env.service.service import Service
 from tasks.anchors import write_anchors
+from tasks.data_sets import TextData
 from tasks.errors import TaskError
 from tasks.load import Found
 from tasks.model import Baseline, Task
@@ -71,6 +73,7 @@ def run_baselines(
     runner: Annotated[RunnerName, with_help(RUNNER)] = RunnerName.DOCKER,
     tasks: TaskFolders = None,
     data: Annotated[Path | None, with_help(DATA)] = None,
+    data_set: Annotated[TextData, with_help(DATA_SET)] = TextData.FINEWEB10B,
     state: State = Path(".ringfence"),
     image: Annotated[str, with_help(IMAGE)] = DEFAULT_IMAGE,
     sandbox: Annotated[Path | None, with_help(SANDBOX)] = None,
@@ -79,13 +82,21 @@ def run_baselines(
     # A shell starts background jobs with interrupts ignored, and Python leaves it at that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     options = Options(
-        state=state, runner=runner, tasks=tuple(tasks or ()), db=db, data=data, slots=jobs, image=image, sandbox=sandbox
+        state=state,
+        runner=runner,
+        tasks=tuple(tasks or ()),
+        db=db,
+        data=data,
+        data_set=data_set,
+        slots=jobs,
+        image=image,
+        sandbox=sandbox,
     )
     if write and (runner is RunnerName.FAKE or baseline):
         fail("anchors are of all baselines, really run: --write-anchors takes no --baseline and no --runner fake.")
     try:
         numbers = seeds_in(seeds)
-        played = chosen(find(options.tasks), task, scale, every=every)
+        played = chosen(find(options.tasks, data_set), task, scale, every=every)
         parts = {found.task.id: _parts(found.task, baseline or [], scale, numbers) for found in played}
         service = wire(options, only_own_sessions=True)
     except CannotStart as error:

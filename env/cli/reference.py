@@ -11,6 +11,7 @@ import typer
 from env.cli.errors import errors, fail
 from env.cli.options import (
     DATA,
+    DATA_SET,
     DB,
     DEFAULT_IMAGE,
     IMAGE,
@@ -28,6 +29,7 @@ from env.lifecycle.reference import Reference, listed, recipe
 from env.lifecycle.references import ReferenceFailed
 from env.operators.measure.collect import measure_unedited
 from env.service.service import Service
+from tasks.data_sets import TextData
 from tasks.model import Task
 
 reference_app = typer.Typer(help="References: the unedited script, trained once for each scale and data.")
@@ -50,6 +52,7 @@ def make_references(
     runner: Annotated[RunnerName, with_help(RUNNER)] = RunnerName.DOCKER,
     tasks: TaskFolders = None,
     data: Annotated[Path | None, with_help(DATA)] = None,
+    data_set: Annotated[TextData, with_help(DATA_SET)] = TextData.FINEWEB10B,
     state: State = Path(".ringfence"),
     image: Annotated[str, with_help(IMAGE)] = DEFAULT_IMAGE,
     sandbox: Annotated[Path | None, with_help(SANDBOX)] = None,
@@ -58,7 +61,14 @@ def make_references(
     scores are relative to that, at each seed they need.
     """
     options = Options(
-        state=state, runner=runner, tasks=tuple(tasks or ()), db=db, data=data, image=image, sandbox=sandbox
+        state=state,
+        runner=runner,
+        tasks=tuple(tasks or ()),
+        db=db,
+        data=data,
+        data_set=data_set,
+        image=image,
+        sandbox=sandbox,
     )
     if list_only:
         for one in listed(options.data_folder):
@@ -67,7 +77,7 @@ def make_references(
     if runner is RunnerName.FAKE:
         fail("a reference is really trained: --runner fake makes none.")
     try:
-        found = load(options.tasks)
+        found = load(options.tasks, data_set)
         wanted = [task for task in found.values() if scale in task.scales]
         if not wanted:
             raise CannotStart(f"no task has the scale {scale!r}.")

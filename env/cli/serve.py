@@ -14,6 +14,7 @@ import typer
 from env.cli.errors import fail
 from env.cli.options import (
     DATA,
+    DATA_SET,
     DB,
     DEFAULT_IMAGE,
     GPUS,
@@ -34,6 +35,7 @@ from env.service.access import LOOPBACK
 from env.service.closing import SessionPatience
 from env.service.rates import DEFAULT_RATES, RateLimits
 from env.telemetry.logs import LogFormat, configure
+from tasks.data_sets import TextData
 
 _KEY = re.compile(r"[!-~]+")
 
@@ -45,6 +47,7 @@ def serve(
     runner: Annotated[RunnerName, RUNNER] = RunnerName.DOCKER,
     tasks: TaskFolders = None,
     data: Annotated[Path | None, DATA] = None,
+    data_set: Annotated[TextData, DATA_SET] = TextData.FINEWEB10B,
     state: State = Path(".ringfence"),
     scale: Annotated[str | None, SCALE] = "smoke",
     slots: Annotated[
@@ -157,6 +160,7 @@ def serve(
         tasks=tuple(tasks or ()),
         db=db,
         data=data,
+        data_set=data_set,
         scale=scale,
         slots=slots,
         gpus=gpus,

@@ -6,7 +6,7 @@ import fcntl
 import os
 import sys
 import tomllib
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -29,6 +29,7 @@ from runner.gpus import busy, chosen, discover, occupied
 from runner.local.runner import LocalRunner
 from runner.pool import Device, Host, Pool
 from runner.protocol import Runner, RunnerError
+from tasks.data_sets import TextData, task_reading
 from tasks.errors import TaskError
 from tasks.load import Found, find_tasks
 from tasks.model import Task
@@ -49,18 +50,18 @@ class CannotStart(Exception):
     """What keeps the service from starting, in words that say what to change."""
 
 
-def load(folders: tuple[Path, ...]) -> dict[str, Task]:
-    """The built-in tasks and those in `folders`. Raises CannotStart."""
-    return {task_id: found.task for task_id, found in find(folders).items()}
+def load(folders: tuple[Path, ...], data_set: TextData = TextData.FINEWEB10B) -> dict[str, Task]:
+    """The built-in tasks and those in `folders`, with `data_set` as their web text. Raises CannotStart."""
+    return {task_id: found.task for task_id, found in find(folders, data_set).items()}
 
 
-def find(folders: tuple[Path, ...]) -> dict[str, Found]:
+def find(folders: tuple[Path, ...], data_set: TextData = TextData.FINEWEB10B) -> dict[str, Found]:
     """The same with what lies beside them. Raises CannotStart."""
     try:
         tasks = find_tasks(folders)
         for found in tasks.values():
             check_baselines(found.task)
-        return tasks
+        return {name: replace(found, task=task_reading(found.task, data_set)) for name, found in tasks.items()}
     except TaskError as error:
         raise CannotStart(str(error)) from error
 
@@ -71,7 +72,7 @@ def wire(options: Options, *, only_own_sessions: bool = False, lease: Lease | No
     With `only_own_sessions` it takes up nothing but the sessions that are opened in this process. `lease` is that of
     its database, if the process has taken it already.
     """
-    found = find(options.tasks)
+    found = find(options.tasks, options.data_set)
     tasks = {task_id: one.task for task_id, one in found.items()}
     anchors = {task_id: one.anchors for task_id, one in found.items()}
     if options.scale is not None and not any(options.scale in task.scales for task in tasks.values()):

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from env.api.catalogue import Board, Boards, Leaderboard, ProbePredictions, TaskBrief, Tasks, TaskWhole
+from env.api.catalogue import (
+    Board,
+    Boards,
+    Leaderboard,
+    ProbePredictions,
+    PublishedFigures,
+    TaskBrief,
+    Tasks,
+    TaskWhole,
+)
 from env.api.results import ResultView
 from env.api.sessions import Opened
 from env.client.session import ClientSession
@@ -44,6 +53,10 @@ class Client(Connected):
     def leaderboards(self) -> tuple[Board, ...]:
         """The tasks that have results."""
         return Boards.model_validate(self._transport.get("/v1/leaderboards")).leaderboards
+
+    def published(self) -> PublishedFigures:
+        """Figures that others have published for tasks of the same names; they are never ranked."""
+        return PublishedFigures.model_validate(self._transport.get("/v1/published"))
 
     def leaderboard(self, task_id: str, **query: Any) -> Leaderboard:
         """Submitted results, best first. `query`: `scale`, `status`, `agent`, `final`, `sort`, `limit`, `offset`."""

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from env.api.arguments import schemas
-from env.api.catalogue import Boards, Leaderboard, ProbePredictions, Tasks, TaskWhole, Tools
+from env.api.catalogue import Boards, Leaderboard, ProbePredictions, PublishedFigures, Tasks, TaskWhole, Tools
 from env.api.refusal import Refused
 from env.api.results import CurveView, ResultView
 from env.http import reads
@@ -69,6 +69,11 @@ def catalogue_router(service: Service) -> APIRouter:
         """The results on one board of a task, best first; submitted ones only unless `final=false`."""
         query = replace(query, limit=query.limit or PAGE)
         return await download(service.reads, JSON, reads.leaderboard, task_id, query)
+
+    @router.get("/published", response_model=PublishedFigures)
+    async def read_published() -> Response:
+        """Figures that others have published for tasks of the same names; they are never ranked."""
+        return json_response(service.boards.published())
 
     @router.get("/results/{run_key}", response_model=ResultView)
     async def read_result(run_key: _RunKey, request: Request) -> Response:

@@ -16,6 +16,7 @@ from env.service.readings import Readings
 from leaderboard.pages.address import BoardAddress
 from leaderboard.pages.home import TaskEntry, home_page
 from leaderboard.pages.task import NamedCurve, TaskDetails, task_page
+from leaderboard.published import published
 from leaderboard.table import QueryError, TableQuery, UnknownBoard
 from tasks.model import Task
 
@@ -86,6 +87,7 @@ def task(readings: Readings, task_id: str, query: BoardAddress) -> Iterator[byte
         board.comparison,
         board.noise,
         board.predictions,
+        published().of(task_id, None if board.table.board is None else board.table.board.scale),
     )
     yield text.encode()
 

@@ -112,6 +112,8 @@ def _labels(recorded: RecordedResult) -> Iterator[str]:
         yield f"confirms {recorded.result.confirms}"
     if recorded.auto_submitted:
         yield "submitted automatically"
+    if recorded.result.unmet is not None:
+        yield f"{recorded.result.unmet}: no answer to the task"
     if (recorded.result.compute or 0) > MORE_COMPUTE:
         yield f"more compute: {recorded.result.compute:.2f} times the unedited script's"
 

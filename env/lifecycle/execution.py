@@ -13,6 +13,7 @@ from env.lifecycle.attempts import Attempts
 from env.lifecycle.compute import compute, compute_note
 from env.lifecycle.plan import PlannedRun, on_gpus, plan
 from env.lifecycle.progress import Progress, Watcher
+from env.lifecycle.question import cost_growth_note
 from env.lifecycle.record import data_digests, result_of
 from env.lifecycle.reference import Reference
 from env.lifecycle.references import References
@@ -141,7 +142,9 @@ class Execution:
         if not item.evaluates:
             so_far = replace(test, runs=(*test.runs, run))
             note = compute_note(compute(so_far, session.size_of(test), reference, self.machine))
-            run = replace(run, note=" ".join(filter(None, (run.note, note))))
+        else:
+            note = cost_growth_note(None if run.evaluation is None else run.evaluation.cost_growth)
+        run = replace(run, note=" ".join(filter(None, (run.note, note))))
 
         def write() -> None:
             with self._store.begin() as conn:

@@ -8,8 +8,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from env.store.evaluation import StoredCostGrowth
 from runner.inside.digits import rounded
 from runner.inside.findings import BEFORE_A_TEST, ERRORS, FORMS, MAX_LINES, OTHER_ERROR, FindingKind, Part
+from runner.inside.names import COST_LENGTHS
 from runner.text import readable
 
 SHOWN_CHARS = 160
@@ -20,6 +22,7 @@ _DOING = {
     Part.SIZE: "building the model at its real size",
     Part.LENGTHS: "running the model on inputs of {length}",
     Part.TRAINING: "two optimizer steps at a tiny size",
+    Part.COST: "counting the model's operations",
     Part.CAUSALITY: "loading the checkpoint and running the model",
 }
 _LENGTHS = {1: "1 token", 63: "63 tokens"}
@@ -59,8 +62,17 @@ class RehearsalFinding(BaseModel):
         return _CODES.get(self.kind) or _CODES_OF_PARTS.get(self.part, "rehearsal_failed")
 
 
+class _CostEntry(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    rise: Annotated[float, Field(ge=-100, le=100)] | None
+    subquadratic: bool | None
+
+
 class _RehearsalFile(BaseModel):
     model_config = ConfigDict(extra="ignore")
+
+    cost: _CostEntry | None = None
 
     parameters: _Count | None
     findings: Annotated[tuple[RehearsalFinding, ...], Field(max_length=len(Part))]
@@ -73,6 +85,8 @@ class Rehearsed:
     findings: tuple[RehearsalFinding, ...]
     parameters: int | None = None
     """Of the model at its real size, as a checkpoint of it is counted; None where they could not be."""
+    cost_growth: StoredCostGrowth | None = None
+    """Of an untrained model; None where the task does not ask."""
 
     @property
     def passed(self) -> bool:
@@ -89,7 +103,17 @@ def read_rehearsal(raw: bytes | None) -> Rehearsed | None:
         return None
     if len({finding.part for finding in file.findings}) < len(file.findings):
         return None
-    return Rehearsed(file.findings, file.parameters)
+    return Rehearsed(file.findings, file.parameters, None if file.cost is None else _cost_growth(file.cost))
+
+
+def _cost_growth(entry: _CostEntry) -> StoredCostGrowth:
+    known = entry.subquadratic is not None and entry.rise is not None
+    return StoredCostGrowth(
+        lengths=COST_LENGTHS,
+        beside_softmax=entry.rise,
+        subquadratic=entry.subquadratic if known else None,
+        why_not="" if known else "it does not run on inputs of these lengths on a CPU, or its operations do not show",
+    )
 
 
 def told(finding: RehearsalFinding, text: str, cap: int | None) -> str:

@@ -13,6 +13,7 @@ from env.api.distribution import own_version
 from env.lifecycle.compute import compute
 from env.lifecycle.feedback import flat_metrics
 from env.lifecycle.plan import exam_data_set, plan
+from env.lifecycle.question import cost_growth_of, unmet
 from env.lifecycle.reference import Reference
 from env.lifecycle.selfreport import expected_steps, first_val_loss, last_step, last_val_loss, uniform_loss
 from env.store.model import Run, Session, Test
@@ -46,6 +47,7 @@ def result_of(
     data = data_digests(scale, data_dir)
     if test.data not in (None, data):  # it changed while the test ran: nobody can say what was read
         data = {use: dict.fromkeys(folders) for use, folders in data.items()}
+    growth = cost_growth_of(test)
     return Result(
         run_key=test.run_key,
         task_id=session.task.id,
@@ -69,6 +71,7 @@ def result_of(
             "audits": [audit for run in test.runs for audit in _audits(run)],
             "self_reported": _self_reported(test, scale),
             "compute": asdict(used),
+            **({} if growth is None else {"cost_growth": asdict(growth)}),
             "data": data,
             "exam": _exam(test, scale),
             "reference": None if reference is None else reference.key,
@@ -86,6 +89,7 @@ def result_of(
         certified=None if certificate is None else certificate.certified,
         certified_error=None if certificate is None else certificate.error,
         confirms=session.confirms,
+        unmet=unmet(session.task, test),
     )
 
 

@@ -18,6 +18,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runner.data.digests import file_digests
+from tasks.data_sets import data_set_of, scale_reading
 from tasks.model import CHANGE_NO_FIGURE, Scale, Task
 from tasks.scales import builtin_scale
 from templates.render import BASE, names, render
@@ -179,7 +180,9 @@ def _builtin_scripts() -> frozenset[str]:
 
 
 def _as_builtin(scale: Scale) -> Scale:
-    builtin = builtin_scale(scale.name)
+    builtin, data_set = builtin_scale(scale.name), data_set_of(scale)
+    if builtin is not None and data_set is not None:
+        builtin = scale_reading(builtin, data_set)
     if (
         builtin is None
         or any(builtin.settings[name] != scale.settings[name] for name in _SHAPE)

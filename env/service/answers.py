@@ -244,6 +244,7 @@ def result_view(entry: RecordedResult, *, with_code: bool) -> StoredResult:
             duplicate_of=entry.duplicate_of,
             auto_submitted=entry.auto_submitted,
             more_compute=result.compute is not None and result.compute > MORE_COMPUTE,
+            unmet=result.unmet,
         ),
         metrics=_all_finite(result.metrics),
         elapsed=_all_finite(result.elapsed),

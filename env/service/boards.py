@@ -25,6 +25,7 @@ from leaderboard.entries import Noise
 from leaderboard.export import to_csv
 from leaderboard.model import Result
 from leaderboard.predictions import ProbeWorth
+from leaderboard.published import MARK, PublishedFigure, published
 from leaderboard.table import (
     BoardSummary,
     Overview,
@@ -152,6 +153,14 @@ class LeaderboardReader:
             offset=table.offset,
             noise=None if top is None else noise_view(top.entries.noise),
             comparison=None if top is None else comparison_view(top.comparison),
+            published=tuple(map(_published, published().of(task_id, query.scale))),
+        )
+
+    def published(self) -> answers.PublishedFigures:
+        """What others have published."""
+        found = published()
+        return answers.PublishedFigures(
+            source=answers.Publication(**found.source.model_dump()), figures=tuple(map(_published, found.figures))
         )
 
     def _leader(self, board: BoardKey | None) -> overview.Leader | None:
@@ -260,3 +269,7 @@ def board_facts(board: BoardKey, here: Collection[BoardKey]) -> answers.BoardFac
         mark=board.runner_class.mark,
         here=board in here,
     )
+
+
+def _published(figure: PublishedFigure) -> answers.PublishedRow:
+    return answers.PublishedRow(**vars(figure), mark=MARK)

@@ -12,6 +12,7 @@ from env.api.refusal import Kind, Refusal
 from env.api.tools import Checked, CheckResult, CheckUnderWay, LastCheck, TurnedDown
 from env.fence import FenceViolation, check_source
 from env.lifecycle import feedback
+from env.lifecycle.question import cost_growth_note
 from env.lifecycle.rehearsals import Rehearsal, Rehearsals
 from env.service.access import Access
 from env.service.call import Call
@@ -202,8 +203,10 @@ class Checks:
             )
         left = self._left(live.session.id) - 1
         document = live.workspace.document(None)
+        told = feedback.checked(over, document.text, live.session.size.max_parameters, left)
+        growth = over.rehearsed.cost_growth if over.passed and over.rehearsed is not None else None
         return Effect(
-            observation=feedback.checked(over, document.text, live.session.size.max_parameters, left),
+            observation="\n".join(filter(None, (told, cost_growth_note(growth)))),
             document=document,
             adds={"check": CheckResult(passed=over.passed, checks_remaining=left)},
         )

@@ -24,7 +24,9 @@ _LABELS = {
     "auto_submitted": "auto-submitted",
     "duplicate_of": "duplicate",
     "template_unmodified": "unedited",
+    "unmet": "",
 }
+"""Columns that are labels. An empty title: the value itself is the label."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +177,7 @@ def _row(
     agent, session_id, test = str(row["agent"]), str(row["session_id"]), row["test"]
     assert isinstance(test, int)
     return BoardRow(
-        rank=rank if row["status"] == naming.COUNTS else None,
+        rank=rank if row["status"] == naming.COUNTS and row.get("unmet") is None else None,
         run_key=str(row.get("run_key") or f"{session_id}-{test}"),
         agent=agent,
         agent_address=query.address(agent=agent),
@@ -201,7 +203,7 @@ def _entry(row: Mapping[str, Cell]) -> str:
 
 def _labels(row: Mapping[str, Cell]) -> tuple[str, ...]:
     mark = RunnerClass(str(row["runner_class"])).mark
-    labels = [mark] * bool(mark) + [title for name, title in _LABELS.items() if row.get(name)]
+    labels = [mark] * bool(mark) + [title or str(row[name]) for name, title in _LABELS.items() if row.get(name)]
     compute = row.get("compute")
     if isinstance(compute, int | float) and compute > naming.MORE_COMPUTE:
         labels.append("more compute")

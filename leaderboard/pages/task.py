@@ -17,6 +17,7 @@ from leaderboard.pages.board import BoardView, board_view
 from leaderboard.pages.listing import blocks
 from leaderboard.pages.render import prose, render
 from leaderboard.predictions import ProbeWorth
+from leaderboard.published import MARK, PublishedFigure
 from leaderboard.table import Standing, Table
 
 _CHOSEN = 4
@@ -70,13 +71,14 @@ def task_page(
     comparison: Comparison | None = None,
     noise: Noise | None = None,
     predictions: Sequence[ProbeWorth] = (),
+    published: Sequence[PublishedFigure] = (),
 ) -> str:
     """The page as HTML.
 
     `choices` are the boards to choose from, `here` those of the service's own results, `curves` those of the runs that
     the query names, but for `elsewhere` that stand on other boards; `scoring` says what scores mean. `comparison` is
     that of the board's best submission, `noise` that over seeds there, and `predictions` say how well probes predicted
-    tests.
+    tests; `published` are figures of others, shown beside the board.
     """
     query = replace(query, board=None if table.board is None else table.board.id, scale=None)
     board = board_view(table, query)
@@ -96,6 +98,8 @@ def task_page(
         comparison=comparison,
         noise=noise,
         predictions=predictions,
+        published=published,
+        published_mark=MARK,
         chosen=query.runs or _chosen(board, baselines),
         max_runs=MAX_RUNS,
         description=prose(task.description),

@@ -42,6 +42,8 @@ def _score(what: str) -> None:
             f"{audit.name}: {audit.figure:g} {audit.unit}, at most {audit.limit:g} ({audit.samples} samples; {about})"
         )
     print(f"certificate: {report.certificate}")
+    if report.cost_growth is not None:
+        print(f"cost growth: {report.cost_growth}")
     if report.rejected:
         print(f"rejected: {report.rejected}")
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 REPORT = "rehearsal.json"
 """The report's name in the output folder: `{"parameters": number or null, "findings": [finding, …]}`, at most one
-finding for each part."""
+finding for each part; where the task asks, also `"cost": {"rise": number or null, "subquadratic": bool or null}`."""
 MAX_LINES = 3
 """How many lines of the agent's file a finding names, the innermost last."""
 OTHER_ERROR = "another type"
@@ -26,6 +26,7 @@ class Part(StrEnum):
     SIZE = "size"  # the parameters of the model at its real size
     LENGTHS = "lengths"  # whether it takes the lengths that evaluations ask about
     TRAINING = "training"  # two optimizer steps in two processes
+    COST = "cost"  # how its work grows with the length of its input, where the task asks
     CAUSALITY = "causality"  # whether its checkpoint can be loaded, and looks at earlier tokens only
 
 

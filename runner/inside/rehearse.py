@@ -2,7 +2,8 @@
 
 `python -P -m runner.inside.rehearse`, in a folder that holds the agent's script (SCRIPT), with model settings
 (`settings.py`) at a very small size, those of the real size as FULL_<NAME>, and MAX_PARAMETERS. Torch is imported once;
-each part of PARTS (all, where there is none) is a forked process, most of them side by side. Writes
+each part of PARTS (all, where there is none) is a forked process, most of them side by side.
+With COST_GROWTH=1 it is told too how the model's cost grows with the length of its input. Writes
 OUT_DIR/rehearsal.json, made of the words of `findings.py`: advice to the agent, not a result. Exit status 0, whatever
 was found; what the script printed to standard error is passed on, for authors of tasks.
 """
@@ -53,6 +54,8 @@ def main() -> None:
         asides.append(Child(lambda: parts.size(None if cap is None else int(cap)), Part.SIZE, script, {}))
     if Part.LENGTHS in wanted:
         asides.append(Child(lambda: parts.lengths(script), Part.LENGTHS, script, {}))
+    if Part.COST in wanted and os.environ.get("COST_GROWTH") == "1":
+        asides.append(Child(lambda: parts.cost(script), Part.COST, script, {}))
     findings: list[FindingEntry | None] = []
     if Part.TRAINING in wanted:
         findings.append(train(script, out_dir, model))
@@ -60,8 +63,11 @@ def main() -> None:
         probing = Child(lambda: parts.causality(script, out_dir), Part.CAUSALITY, script, {})
         findings.append(_heard([probing], time.monotonic() + ANSWER_S)[0])
     findings[:0] = _heard(asides, until)
-    parameters = next((child.said.get("parameters") for child in asides if child.said), None)
-    report = {"parameters": parameters, "findings": [finding for finding in findings if finding]}
+    said = [child.said for child in asides if child.said]
+    parameters = next((one["parameters"] for one in said if "parameters" in one), None)
+    report: dict[str, object] = {"parameters": parameters, "findings": [finding for finding in findings if finding]}
+    if cost := next((one["cost"] for one in said if "cost" in one), None):
+        report["cost"] = cost
     (out_dir / f"{REPORT}.part").write_text(json.dumps(report), encoding="utf-8")
     (out_dir / f"{REPORT}.part").replace(out_dir / REPORT)
 

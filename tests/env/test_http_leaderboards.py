@@ -20,6 +20,7 @@ FIXED = [
     "compute",
     "certified",
     "certified_error",
+    "unmet",
     *("board", "task_version", "runner_class", "runner", "image", "training_data", "heldout_data", "reserve_data"),
     *("confirms", "entry_n", "entry_mean", "entry_sd", "delta", "delta_error", "delta_p", "verdict"),
 ]

@@ -48,6 +48,7 @@ CALLS: dict[str, dict[str, Any] | None] = {
     "GET /v1/leaderboards": None,
     "GET /v1/leaderboards/{task_id}": None,
     "GET /v1/leaderboards/{task_id}.csv": None,
+    "GET /v1/published": None,
     "GET /v1/results/{run_key}": None,
     "GET /v1/results/{run_key}/curve": None,
     "GET /healthz": None,
@@ -79,7 +80,7 @@ def test_generated_calls_are_answered_as_the_document_says(serve: Serve, subtest
     cancelled = {f"POST {SESSION}/{kind}/{{n}}/cancel" for kind in ("tests", "probes")}
     assert never_right == {*cancelled, f"POST {SESSION}/close", f"POST {SESSION}/confirm"}
     never_refused = {label for label, statuses in answered.items() if max(statuses) < 400}
-    catalogue = {"GET /v1/tasks", "GET /v1/tools", "GET /v1/leaderboards"}
+    catalogue = {"GET /v1/tasks", "GET /v1/tools", "GET /v1/leaderboards", "GET /v1/published"}
     assert never_refused == catalogue | {"GET /healthz", "GET /readyz", "GET /metrics"}
     assert "Traceback" not in service.log()
     assert httpx.get(f"{service.url}/readyz").is_success

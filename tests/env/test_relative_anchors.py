@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -23,7 +24,7 @@ from env.store.engine import open_database
 from leaderboard import writing
 from leaderboard.board import data_key
 from leaderboard.model import Result
-from leaderboard.naming import baseline_agent
+from leaderboard.naming import NOT_SUBQUADRATIC, baseline_agent
 from tasks.anchors import load_anchors
 from tasks.load import load_task
 from tasks.model import Task
@@ -38,6 +39,7 @@ filename = "nanoGPT/custom_pretrain.py"
 editable = [[22, 31]]
 [scales.smoke]
 """
+ASKS_MORE = TASK.replace("editable", 'cost_growth = "sub-quadratic"\neditable')
 BASELINE = """\
 title = "{name}"
 source = "Nobody"
@@ -54,10 +56,10 @@ Folder = Callable[..., Path]
 
 
 @pytest.fixture
-def task_folder(tmp_path: Path) -> Path:
+def task_folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     folder = tmp_path / "norms"
     (folder / "baselines").mkdir(parents=True)
-    (folder / "task.toml").write_text(TASK)
+    (folder / "task.toml").write_text(getattr(request, "param", TASK))
     for name in ("better", "worse"):
         (folder / "baselines" / f"{name}.toml").write_text(BASELINE.format(name=name))
     return folder
@@ -80,7 +82,8 @@ def measured(loss: float, luck: float) -> dict[str, float]:
 @pytest.fixture
 def played(tmp_path: Path, task: Task) -> Folder:
     """A state folder in which the unedited file reaches `level` on the folder's own data, and the baselines have played
-    at these seeds; `worst` is what the worst of them reached."""
+    at these seeds; `worst` is what the worst of them reached. Where the task asks for more, the unedited file misses.
+    """
 
     def play(number: int, level: float, seeds: tuple[int, ...] = (42, 43, 44), worst: float = 0.2) -> Path:
         state, luck = tmp_path / f"state{number}", Random(number)
@@ -139,6 +142,7 @@ def record(conn, task: Task, name: str, seed: int, metrics: dict[str, float], di
         scale="smoke",
         seed=seed,
         finished_at=NOW,
+        unmet=NOT_SUBQUADRATIC if task.cost_growth and name == "template" else None,
         metrics={
             **{f"{metric}_gpt-smoke": value for metric, value in metrics.items()},
             "arc_easy_lm-eval-smoke": 30.0,
@@ -195,6 +199,17 @@ def test_a_baseline_that_came_out_otherwise_is_outside(task_folder: Path, played
     assert shown.stdout.count("OUTSIDE") == 1
 
 
+@pytest.mark.parametrize("task_folder", [ASKS_MORE], indirect=True)
+def test_what_misses_its_tasks_question_is_no_anchor(task_folder: Path, played: Folder) -> None:
+    first = played(1, 1.8, worst=-0.1)
+    frozen = baseline("freeze", task_folder, first)
+    assert frozen.exit_code == 0, frozen.stderr
+    loss = load_anchors(task_folder)["smoke"].metrics[0]
+    assert list(loss.baselines) == ["better", "worse"]
+    assert loss.floor == pytest.approx(-0.1, abs=0.02)
+    assert "2 of 2 within noise of their anchors." in baseline("show", task_folder, first).stdout
+
+
 def test_nothing_is_frozen_unless_all_is_there(task_folder: Path, played: Folder) -> None:
     missing = baseline("freeze", task_folder, played(1, 1.8), more=("--seeds", "42,46"))
     assert missing.exit_code == 1
@@ -236,6 +251,12 @@ def test_a_reference_without_metrics_gets_them_and_stays(task: Task, played: Fol
     assert json.loads(file.read_text()) == {**before, "training_s": 5.0}
     note_unedited(task, data, before["seed"], dict.fromkeys(before["metrics"], 1.0))
     assert json.loads(file.read_text()) == {**before, "training_s": 5.0}
+
+
+def test_what_else_a_task_asks_for_is_a_part_of_its_question(task: Task) -> None:
+    asks_more = replace(task, cost_growth="sub-quadratic")
+    assert asks_more.question("smoke") != task.question("smoke")
+    assert replace(task, description="Another text.").question("smoke") == task.question("smoke")
 
 
 @pytest.mark.parametrize("metric", ["val_loss", "lambada_ppl", "piqa"])

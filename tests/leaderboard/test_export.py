@@ -30,11 +30,11 @@ def test_the_text_of_a_small_table(connection: Connection, add: Add) -> None:
     assert table.board is not None
     assert whole(table) == (
         "timestamp,agent,session_id,test,is_final,status,scale,seed,score,delta_noise,run_key,parameters,template_unmodified,"
-        "duplicate_of,auto_submitted,compute,certified,certified_error,"
+        "duplicate_of,auto_submitted,compute,certified,certified_error,unmet,"
         "board,task_version,runner_class,runner,image,training_data,heldout_data,reserve_data,"
         "confirms,entry_n,entry_mean,entry_sd,delta,delta_error,delta_p,verdict,val_loss_x,ppl_x,elapsed_x\r\n"
-        '2026-11-03T12:00:01.000Z,"a ""b"", c",s,1,false,succeeded,gpt-345m,42,,,s-1,,false,,false,,,,'
-        f"{table.board.id},v1,unknown,,,,,,,1,-2.5e-07,,,,,,-2.5e-07,,7.0\r\n"
+        '2026-11-03T12:00:01.000Z,"a ""b"", c",s,1,false,succeeded,gpt-345m,42,,,s-1,,false,,false,,,,,'
+        f"{table.board.id},v1,unknown,,,{'a' * 64},{'b' * 64},,,1,-2.5e-07,,,,,,-2.5e-07,,7.0\r\n"
     )
 
 

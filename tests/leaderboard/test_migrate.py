@@ -20,7 +20,7 @@ from leaderboard.table import TableQuery
 from leaderboard.tables import metadata, result_values, results
 from tests.support.processes import next_line, started
 
-NEWEST = "0011"
+NEWEST = "0012"
 TABLES = {"anchors", "results", "result_texts", "result_values", "board_columns", "boards", "submissions"}
 
 SLOW_REVISION = """

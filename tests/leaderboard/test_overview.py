@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from leaderboard.comparing import board_entries
 from leaderboard.model import RESULT_STATUSES
+from leaderboard.naming import NOT_SUBQUADRATIC
 from leaderboard.overview import MAX_BASELINES, baselines, best_of_session, overviews
 
 LOSS = "val_loss_gpt-345m"
@@ -46,6 +47,24 @@ def test_only_what_succeeded_can_be_anybodys_best(connection: Connection, add: C
     assert one.best is not None
     assert one.baseline is not None
     assert (one.best.agent, one.best.value, one.baseline.value) == ("honest", 2.2, 2.4)
+
+
+def test_what_lacks_something_its_task_asks_for_is_nobodys_best(
+    connection: Connection, add: Callable[..., Any]
+) -> None:
+    add(1, session_id="a", agent="quadratic", metrics={LOSS: 1.0}, unmet=NOT_SUBQUADRATIC, submit=True)
+    add(1, session_id="b", agent="baseline:template", metrics={LOSS: 1.1}, unmet=NOT_SUBQUADRATIC)
+    (one,) = overviews(connection)
+    assert (one.best, one.baseline) == (None, None)
+    add(1, session_id="c", agent="honest", metrics={LOSS: 2.2}, submit=True)
+    add(1, session_id="d", agent="baseline:x", metrics={LOSS: 2.4})
+    (one,) = overviews(connection)
+    assert one.best is not None
+    assert one.baseline is not None
+    assert (one.best.agent, one.baseline.agent) == ("honest", "baseline:x")
+    add(2, session_id="e", metrics={LOSS: 1.0}, unmet=NOT_SUBQUADRATIC)
+    add(3, session_id="e", metrics={LOSS: 3.0}, compute=9.0)
+    assert best_of_session(connection, "e") == 3
 
 
 def test_the_best_of_a_session_is_the_one_that_ranks_first(connection: Connection, add: Callable[..., Any]) -> None:

@@ -12,6 +12,7 @@ from leaderboard import reading, stored_scores, writing
 from leaderboard.board import data_key
 from leaderboard.choosing import known_boards
 from leaderboard.model import RESULT_STATUSES, Result
+from leaderboard.naming import COST_NOT_MEASURED, NOT_SUBQUADRATIC
 from leaderboard.score_formula import Anchor, ScoreFormula
 from leaderboard.table import TableQuery
 
@@ -54,6 +55,14 @@ def test_results_recorded_before_are_scored_when_anchors_become_known(connection
     assert scores(connection) == [(1, None), (2, None)]
     assert stored_scores.adopt(connection, anchored())
     assert scores(connection) == [(1, 0.5), (2, 0.0)]
+
+
+def test_what_misses_its_tasks_question_is_never_scored(connection: Connection, add: Add) -> None:
+    add(1, metrics={LOSS: 2.3}, unmet=NOT_SUBQUADRATIC)
+    stored_scores.adopt(connection, anchored())
+    add(2, metrics={LOSS: 2.3}, unmet=COST_NOT_MEASURED)
+    add(3, metrics={LOSS: 2.3})
+    assert scores(connection) == [(1, None), (2, None), (3, 0.5)]
 
 
 def test_results_on_other_data_are_scored_by_anchors_of_their_own(connection: Connection, add: Add) -> None:

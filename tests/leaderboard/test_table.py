@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from leaderboard import reading
 from leaderboard.model import Result
+from leaderboard.naming import COST_NOT_MEASURED, NOT_SUBQUADRATIC
 from leaderboard.table import FIXED_COLUMNS, MAX_LIMIT, MAX_OFFSET, BadPage, TableQuery, UnknownColumn
 
 Add = Callable[..., Result]
@@ -60,6 +61,7 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
             "compute",
             "certified",
             "certified_error",
+            "unmet",
             *("board", "task_version", "runner_class", "runner", "image"),
             *("training_data", "heldout_data", "reserve_data"),
             "confirms",
@@ -87,6 +89,7 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
                 "compute": 1.02,
                 "certified": 2.31,
                 "certified_error": 0.004,
+                "unmet": None,
                 **origin,
                 "confirms": None,
                 "entry_n": 1,
@@ -119,6 +122,7 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
                 "compute": None,
                 "certified": None,
                 "certified_error": None,
+                "unmet": None,
                 **origin,
                 "confirms": None,
                 **dict.fromkeys(("entry_n", "entry_mean", "entry_sd", "delta", "delta_error", "delta_p", "verdict")),
@@ -312,3 +316,17 @@ def test_what_took_more_compute_ranks_after_what_did_not_and_what_failed_last_on
     assert numbers(connection, sort=LOSS) == [6, 1, 5, 2, 3, 7, 4]
     assert numbers(connection, sort=f"-{LOSS}") == [3, 2, 5, 1, 6, 7, 4]
     assert numbers(connection, sort="-compute")[:3] == [6, 1, 2]
+
+
+def test_what_lacks_something_its_task_asks_for_ranks_after_all_that_answer_it(
+    connection: Connection, add: Add
+) -> None:
+    add(1, metrics={LOSS: 1.0}, unmet=NOT_SUBQUADRATIC)
+    add(2, metrics={LOSS: 2.4})
+    add(3, metrics={LOSS: 2.0}, compute=3.0)
+    add(4, metrics={LOSS: 0.9}, compute=3.0, unmet=COST_NOT_MEASURED)
+    add(5, metrics={}, status="failed")
+    ranked = [2, 3, 4, 1, 5]
+    assert numbers(connection) == ranked
+    assert [n for at in range(5) for n in numbers(connection, limit=1, offset=at)] == ranked
+    assert numbers(connection, sort="unmet")[:2] == [4, 1]

@@ -57,7 +57,8 @@ LAYOUT: dict[str, tuple[int, list[Landmark]]] = {
     "optimizer": (437, [Landmark(171, 189, "def configure_optimizers(", ""), Landmark(245, 247, *OVERRIDES)]),
     "lr-schedule": (437, [Landmark(191, 201, "def get_lr(", ""), Landmark(245, 247, *OVERRIDES)]),
 }
-SMALL_BATCHES = {"residual", "loss", "linear-attention"}
+BATCHES = {**dict.fromkeys(("residual", "loss", "linear-attention"), (13535, 32, 16)), "attention": (13535, 64, 8)}
+"""Iterations, micro-batch and accumulation at gpt-345m of tasks that differ from the scale."""
 
 
 @pytest.fixture(scope="module")
@@ -118,9 +119,10 @@ def test_every_scale_trains_then_evaluates(task: Task) -> None:
 def test_training_tokens_at_gpt_345m(task: Task, variant: str) -> None:
     settings = task.scales["gpt-345m"].settings
     shape = tuple(int(settings[name]) for name in ("MAX_ITERS", "BATCH_SIZE", "GRAD_ACCUM"))
-    assert shape == ((13535, 32, 16) if variant in SMALL_BATCHES else (12030, 96, 6))
+    assert shape == BATCHES.get(variant, (12030, 96, 6))
     tokens = shape[0] * shape[1] * shape[2] * int(settings["BLOCK_SIZE"])
     assert tokens == pytest.approx(7.1e9, rel=0.01)
+    assert float(settings["LEARNING_RATE"]) == 3e-4
     assert settings["COMPILE"] == ("0" if variant == "linear-attention" else "1")
 
 
@@ -142,6 +144,10 @@ def test_the_proxy_of_gpt_345m(task: Task, variant: str) -> None:
 def test_description_names_exactly_the_editable_lines(task: Task) -> None:
     named = re.findall(r"^- Lines? (\d+)(?:–(\d+))?,", task.description, flags=re.MULTILINE)
     assert tuple((int(first), int(last or first)) for first, last in named) == task.editable
+
+
+def test_one_task_asks_how_the_cost_grows(task: Task, variant: str) -> None:
+    assert task.cost_growth == ("sub-quadratic" if variant == "linear-attention" else None)
 
 
 @pytest.mark.parametrize("word", ["Research question", "Interfaces to keep", "What is fixed", "How it is evaluated"])

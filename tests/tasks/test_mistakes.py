@@ -69,6 +69,7 @@ MISTAKES = {
     "array for a built-in scale": Mistake("scales.gpt-345m", "must be a table", new="[[scales.gpt-345m]]\n"),
     "array for all scales": Mistake("scales", "must be a table, not an array", "[[scales.smoke.stages]]", "[[scales]]"),
     "number for a truth": Mistake("allow_create", "must be true or false", "[budget]", "allow_create = 1\n[budget]"),
+    "unknown growth": Mistake("cost_growth", "must be 'sub-quadratic'", "[budget]", 'cost_growth = "linear"\n[budget]'),
     # limits
     "id": Mistake("id", "1 to 64 of a-z, 0-9 and `-`", "my-task", "My_Task"),
     "long id": Mistake("id", "1 to 64", "my-task", "a" * 65),

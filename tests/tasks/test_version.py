@@ -89,6 +89,7 @@ def test_a_task_stored_before_caps_and_baselines_is_the_same_one_today() -> None
         ("tests = 3", "tests = 4"),
         ("[budget]", "allow_create = true\n[budget]"),
         ("[budget]", "max_file_bytes = 5000\n[budget]"),
+        ("[budget]", 'cost_growth = "sub-quadratic"\n[budget]'),
         ('label = "gpt-smoke"', 'label = "gpt-tiny"'),
         ('label = "gpt-smoke"', 'label = "gpt-smoke"\ntimeout_s = 60'),
         ('label = "gpt-smoke"', 'label = "gpt-smoke"\nbaseline_s = 1800\nmax_slowdown = 2'),

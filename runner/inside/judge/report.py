@@ -11,6 +11,7 @@ from runner.inside.digits import METRIC_DIGITS, rounded
 from runner.inside.faults import SetupFault
 from runner.inside.judge.certificate import Certificate
 from runner.inside.judge.checkpoint import Checkpoint
+from runner.inside.judge.cost_growth import CostGrowth
 from runner.inside.judge.finding import AuditFinding
 
 EXACT = 15
@@ -27,6 +28,8 @@ class EvaluationReport:
     details: Mapping[str, float | int] = field(default_factory=dict)
     """How much was scored, and how long it took."""
     certificate: Certificate | None = None
+    cost_growth: CostGrowth | None = None
+    """None where the task does not ask."""
     read: bool = True
     """Whether the checkpoint was looked at beyond its header, so that it has a digest."""
 
@@ -63,6 +66,8 @@ def write_report(report: EvaluationReport, out_dir: Path) -> None:
         ],
         "details": _rounded(report.details, EXACT),
     }
+    if report.cost_growth is not None and not report.rejected:
+        content["cost_growth"] = _told(report.cost_growth)
     if report.certificate is not None and not report.rejected:
         content["certificate"] = _rounded(asdict(report.certificate), METRIC_DIGITS)
     partial = out_dir / "metrics.json.partial"
@@ -71,6 +76,19 @@ def write_report(report: EvaluationReport, out_dir: Path) -> None:
         partial.replace(out_dir / "metrics.json")
     except OSError as error:
         raise SetupFault("OUT_DIR", f"{out_dir} cannot be written: {error.strerror}") from None
+
+
+def _told(growth: CostGrowth) -> dict[str, object]:
+    return {
+        "lengths": list(growth.lengths),
+        "operations": [rounded(count, METRIC_DIGITS) for count in growth.operations],
+        "beside_softmax": None if growth.beside_softmax is None else rounded(growth.beside_softmax, 3),
+        "exponent": None if growth.exponent is None else rounded(growth.exponent, 3),
+        "device": growth.device,
+        "trained": growth.trained,
+        "subquadratic": growth.subquadratic,
+        "why_not": growth.why_not,
+    }
 
 
 def _rounded(values: Mapping[str, float | None], digits: int) -> dict[str, float | None]:

@@ -33,11 +33,20 @@ class FindingEntry(TypedDict, total=False):
     figure: float
 
 
+class CostEntry(TypedDict):
+    """How the model's cost grows with the length of its input, as it stands in the report."""
+
+    rise: float | None
+    subquadratic: bool | None
+    """None where it could not be counted."""
+
+
 class Said(TypedDict, total=False):
     """What a child tells its parent."""
 
     finding: FindingEntry | None
     parameters: int
+    cost: CostEntry
 
 
 class Child:

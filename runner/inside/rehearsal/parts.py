@@ -16,11 +16,14 @@ import torch
 
 from runner.inside.findings import FindingKind, Part
 from runner.inside.judge.checkpoint import open_checkpoint
+from runner.inside.judge.cost_growth import growth_of
 from runner.inside.judge.reduction import reduced
 from runner.inside.model_worker.logprobs import distributions, next_tokens
 from runner.inside.model_worker.model import ModelError, build_model, load_model
+from runner.inside.model_worker.operations import OperationCount
 from runner.inside.model_worker.parameter_count import count_script
-from runner.inside.rehearsal.child import FindingEntry, Said, blamed
+from runner.inside.names import COST_LENGTHS
+from runner.inside.rehearsal.child import CostEntry, FindingEntry, Said, blamed
 from runner.inside.settings import ModelSettings, read_model_settings
 
 ROUNDING = 1e-4
@@ -71,6 +74,28 @@ def lengths(script: Path) -> Said:
             traceback.print_exc()
             return {"finding": {**blamed(error, Part.LENGTHS, script), "length": length}}
     return {}
+
+
+def cost(script: Path) -> Said:
+    """How the work of an untrained model grows with the length of its input, counted as an evaluation does. A script
+    that cannot be counted is told so by the part that finds why it does not run.
+    """
+    settings = replace(read_model_settings(os.environ), block_size=COST_LENGTHS[-1])
+    counts: list[float] = []
+    try:
+        model = build_model(script, settings).eval()
+        rng = np.random.default_rng()
+        for length in COST_LENGTHS:
+            tokens = torch.from_numpy(rng.integers(settings.vocab_size, size=(1, length)))
+            last = torch.tensor([(0, length - 1)])
+            with torch.no_grad(), torch.compiler.set_stance("force_eager"), OperationCount() as count:
+                distributions(model, tokens, last, settings)
+            counts.append(count.operations)
+    except Exception:
+        traceback.print_exc()
+        return {"cost": CostEntry(rise=None, subquadratic=None)}
+    growth = growth_of(counts, settings, trained=False)
+    return {"cost": CostEntry(rise=growth.beside_softmax, subquadratic=growth.subquadratic)}
 
 
 def training(script: Path, printed: Path) -> Said:
