@@ -59,7 +59,7 @@ def test_row(test: Test) -> dict[str, Any]:
 
 def read_test(row: Row[Any], runs: tuple[Run, ...]) -> Test:
     """From a row of `tests` and the runs that belong to it."""
-    fields = {name: value for name, value in row._mapping.items() if name not in ("number", "runner")}
+    fields = {name: value for name, value in row._mapping.items() if name != "number"}
     return Test(**{**fields, "status": Status(row.status), "devices": tuple(row.devices), "runs": runs})
 
 

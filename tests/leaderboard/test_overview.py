@@ -56,8 +56,8 @@ def test_what_lacks_something_its_task_asks_for_is_nobodys_best(
     add(1, session_id="b", agent="baseline:template", metrics={LOSS: 1.1}, unmet=NOT_SUBQUADRATIC)
     (one,) = overviews(connection)
     assert (one.best, one.baseline) == (None, None)
-    add(1, session_id="c", agent="honest", metrics={LOSS: 2.2}, submit=True)
-    add(1, session_id="d", agent="baseline:x", metrics={LOSS: 2.4})
+    add(1, session_id="c", agent="honest", metrics={LOSS: 2.2}, code={"a": "honest"}, submit=True)
+    add(1, session_id="d", agent="baseline:x", metrics={LOSS: 2.4}, code={"a": "x"})
     (one,) = overviews(connection)
     assert one.best is not None
     assert one.baseline is not None

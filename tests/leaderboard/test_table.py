@@ -44,7 +44,9 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
         "board": table.board.id,
         "task_version": "v1",
         "runner_class": "unknown",
-        **dict.fromkeys(("runner", "image", "training_data", "heldout_data", "reserve_data")),
+        **dict.fromkeys(("runner", "image", "reserve_data")),
+        "training_data": "a" * 64,
+        "heldout_data": "b" * 64,
     }
     assert json.loads(json.dumps(asdict(table))) == {
         "task_id": "task",
@@ -52,7 +54,7 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
             "task_id": "task",
             "task_version": "v1",
             "scale": "gpt-345m",
-            "data": None,
+            "data": table.board.data,
             "runner_class": "unknown",
         },
         "columns": [
