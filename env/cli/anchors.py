@@ -38,7 +38,9 @@ def freeze(
     task: TaskName = None,
     every: Every = False,
     scale: ScaleName = "smoke",
-    seeds: Annotated[str, typer.Option(help="The seeds that every baseline was run at.")] = "42,43,44",
+    seeds: Annotated[
+        str | None, typer.Option(help="As `42,43`. Unless given, all that every baseline was run at in a folder.")
+    ] = None,
     tasks: TaskFolders = None,
     data_set: Annotated[TextData, with_help(DATA_SET)] = TextData.FINEWEB10B,
     state: States = None,
@@ -46,7 +48,7 @@ def freeze(
     """Write anchors from what `baseline run` has left in one or several state folders, each with data of its own."""
     folders = state or [Path(".ringfence")]
     try:
-        numbers = seeds_in(seeds)
+        numbers = None if seeds is None else seeds_in(seeds)
         found = chosen(find(tuple(tasks or ()), data_set), task, scale, every=every)
     except CannotStart as error:
         fail(str(error))

@@ -62,11 +62,14 @@ def anchors(
     task: Task,
     scale: str,
     measurements: Sequence[Measurements],
-    seeds: Sequence[int],
+    seeds: Sequence[int] | None,
     day: date,
 ) -> ScaleAnchors:
-    """The anchors of one scale of the task, from its baselines at these seeds on each data. Raises NotMeasured."""
+    """The anchors of one scale of the task, from its baselines at these seeds on each data; without `seeds` at all that
+    every baseline was run at there. Raises NotMeasured.
+    """
     metrics = [anchor(one) for one in measured(task, measurements, seeds)]
+    used = {seed for one in measurements for seed in _seeds(task, one, seeds)}
     machine = measurements[-1].results[-1].machine
     gpus = machine.get("gpus", "none")
     return ScaleAnchors(
@@ -74,7 +77,7 @@ def anchors(
         question=task.question(scale),
         relative=all(one.unedited is not None for one in measurements),
         data=[one.data for one in measurements],
-        seeds=list(seeds),
+        seeds=sorted(used),
         provenance=ProvenanceTable(
             date=day,
             ringfence=own_version(),
@@ -86,7 +89,7 @@ def anchors(
     )
 
 
-def measured(task: Task, measurements: Sequence[Measurements], seeds: Sequence[int]) -> list[Measured]:
+def measured(task: Task, measurements: Sequence[Measurements], seeds: Sequence[int] | None = None) -> list[Measured]:
     """By metric and stage, in the order of the leaderboard's columns. Raises NotMeasured unless every baseline has
     every value.
     """
@@ -102,7 +105,7 @@ def measured(task: Task, measurements: Sequence[Measurements], seeds: Sequence[i
         for name in names:
             if name == TEMPLATE and here is not None:
                 continue
-            for seed in seeds:
+            for seed in _seeds(task, one, seeds):
                 for column, value in _metrics(one, name, seed).items():
                     metric = split_column(column)[0]
                     if here is not None and metric not in here.metrics:
@@ -114,7 +117,7 @@ def measured(task: Task, measurements: Sequence[Measurements], seeds: Sequence[i
             assert here is not None
             own = [relative(metric, each[metric], here.metrics[metric]) for each in here.by_seed.values()]
             found[column].setdefault(TEMPLATE, []).extend(own)
-    wanted = len(measurements) * len(seeds)
+    wanted = sum(len(_seeds(task, one, seeds)) for one in measurements)
     for column, values in found.items():
         for name, each in values.items():
             if name != TEMPLATE and len(each) != wanted:
@@ -125,6 +128,17 @@ def measured(task: Task, measurements: Sequence[Measurements], seeds: Sequence[i
         Measured(*split_column(column), {name: tuple(values[name]) for name in names if name in values}, means_of)
         for column, values in found.items()
     ]
+
+
+def _seeds(task: Task, one: Measurements, wanted: Sequence[int] | None) -> Sequence[int]:
+    """Those wanted, or all that every baseline of the task was run at on this data. Raises NotMeasured for none."""
+    if wanted is not None:
+        return wanted
+    by_name = [{each.seed for each in one.results if each.name == baseline.name} for baseline in task.baselines]
+    common = set.intersection(*by_name) if by_name else {each.seed for each in one.results}
+    if not common:
+        raise NotMeasured(f"there is no seed at which every baseline was run on data {one.data[:12]}")
+    return sorted(common)
 
 
 def _unedited_answers(task: Task, measurements: Sequence[Measurements]) -> bool:
