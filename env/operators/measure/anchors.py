@@ -10,6 +10,7 @@ from statistics import fmean, stdev
 from typing import Literal
 
 from env.api.distribution import own_version
+from env.lifecycle.plan import on_gpus
 from env.lifecycle.unedited import Unedited, relative
 from env.operators.measure.play import TEMPLATE, BaselineOutcome
 from leaderboard.baseline_results import BaselineResult
@@ -71,7 +72,7 @@ def anchors(
     metrics = [anchor(one) for one in measured(task, measurements, seeds)]
     used = {seed for one in measurements for seed in _seeds(task, one, seeds)}
     machine = measurements[-1].results[-1].machine
-    gpus = machine.get("gpus", "none")
+    gpus = machine.get("gpus", "none") if on_gpus(task.scales[scale]) else "none"
     return ScaleAnchors(
         task_version=task.version,
         question=task.question(scale),
