@@ -10,7 +10,7 @@ import httpx
 
 from env.cli.errors import fail
 from env.service.access import Access
-from env.service.service import BadSecret, read_secret
+from env.service.settings import BadSecret, read_secret
 from env.store.outage import NotOwner
 
 

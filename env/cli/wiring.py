@@ -17,7 +17,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from env.cli.options import Options, RunnerName
 from env.document.baselines import check_baselines
-from env.service.service import BadSecret, Service, ServiceSettings, build
+from env.service.service import Service, build
+from env.service.settings import BadSecret, ServiceSettings
 from env.store.engine import sqlite_file
 from env.store.lease import Lease, take_lease
 from env.store.outage import NotOwner

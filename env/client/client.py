@@ -6,16 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from env.api.catalogue import (
-    Board,
-    Boards,
-    Leaderboard,
-    ProbePredictions,
-    PublishedFigures,
-    TaskBrief,
-    Tasks,
-    TaskWhole,
-)
+from env.api.boards import Board, Boards, Leaderboard, ProbePredictions, PublishedFigures
+from env.api.catalogue import TaskBrief, Tasks, TaskWhole
 from env.api.results import ResultView
 from env.api.sessions import Opened
 from env.client.session import ClientSession

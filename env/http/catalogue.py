@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from env.api.arguments import schemas
-from env.api.catalogue import Boards, Leaderboard, ProbePredictions, PublishedFigures, Tasks, TaskWhole, Tools
+from env.api.boards import Boards, Leaderboard, ProbePredictions, PublishedFigures
+from env.api.catalogue import Tasks, TaskWhole, Tools
 from env.api.refusal import Refused
 from env.api.results import CurveView, ResultView
 from env.http import reads

@@ -17,8 +17,9 @@ from env.lifecycle.question import cost_growth_note
 from env.lifecycle.record import data_digests, result_of
 from env.lifecycle.reference import Reference
 from env.lifecycle.references import References
+from env.store.budget import gpu_hours_used, probes_left, tests_left
 from env.store.keys import name_of
-from env.store.model import Run, Session, Status, Test, gpu_hours_used, probes_left, tests_left
+from env.store.model import Run, Session, Status, Test
 from env.store.outage import until_committed
 from env.store.store import Store
 from env.store.unfinished import Unfinished, give_up

@@ -11,10 +11,10 @@ from typing import Any
 
 from env.api.distribution import own_version
 from env.lifecycle.compute import compute
-from env.lifecycle.feedback import flat_metrics
 from env.lifecycle.plan import exam_data_set, plan
 from env.lifecycle.question import cost_growth_of, unmet
 from env.lifecycle.reference import Reference
+from env.lifecycle.results import flat_metrics
 from env.lifecycle.selfreport import expected_steps, first_val_loss, last_step, last_val_loss, uniform_loss
 from env.store.model import Run, Session, Test
 from leaderboard.model import Result

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from env.api.results import Labels, StoredResult
 from env.api.sessions import (
     Budget,
     ClosedView,
@@ -24,20 +23,19 @@ from env.api.sessions import (
     TestView,
     TrajectoryView,
 )
-from env.lifecycle.feedback import stage_metrics
 from env.lifecycle.progress import Progress
+from env.lifecycle.results import stage_metrics
 from env.service.comparisons import comparison_view
 from env.service.live import LiveSession
 from env.service.workspace import Workspace
+from env.store.budget import gpu_hours_used, probes_left, tests_left
 from env.store.confirmations import Confirmation
 from env.store.keys import is_probe
-from env.store.model import Run, Session, Step, Test, gpu_hours_used, probes_left, tests_left
+from env.store.model import Run, Session, Step, Test
 from leaderboard.board import RunnerClass
 from leaderboard.column_types import time_text
 from leaderboard.comparison import Comparison
-from leaderboard.model import RecordedResult
-from leaderboard.naming import MORE_COMPUTE, metric_column
-from leaderboard.table import iso
+from leaderboard.naming import metric_column
 from runner.metrics import TrainMetrics
 
 # --- sessions -----------------------------------------------------------------------------------------------------
@@ -202,59 +200,15 @@ def _stage_views(runs: Iterable[Run]) -> Iterator[StageView]:
             status=stage[-1].status.value,
             reason=stage[-1].reason,
             elapsed_s=round(sum(run.elapsed_s for run in stage), 3),
-            metrics=_all_finite(stage_metrics(stage)),
+            metrics=all_finite(stage_metrics(stage)),
         )
 
 
 # --- tasks and results --------------------------------------------------------------------------------------------
 
 
-def result_view(entry: RecordedResult, *, with_code: bool) -> StoredResult:
-    result = entry.result
-    return StoredResult(
-        run_key=result.run_key,
-        timestamp=iso(result.finished_at),
-        task_id=result.task_id,
-        task_version=result.task_version,
-        agent=result.agent,
-        session_id=result.session_id,
-        test=result.test,
-        is_final=entry.is_final,
-        status=result.status,
-        scale=result.scale,
-        seed=result.seed,
-        score=entry.score,
-        delta_noise=entry.delta_noise,
-        parameters=result.parameters,
-        compute=result.compute,
-        certified=result.certified,
-        certified_error=result.certified_error,
-        confirms=result.confirms,
-        comparison=comparison_view(entry.comparison),
-        board=result.board.id,
-        runner_class=result.origin.runner_class.value,
-        mark=result.origin.runner_class.mark,
-        runner=result.origin.runner,
-        image=result.origin.image,
-        training_data=result.origin.training_data,
-        heldout_data=result.origin.heldout_data,
-        reserve_data=result.origin.reserve_data,
-        labels=Labels(
-            template_unmodified=result.template_unmodified,
-            duplicate_of=entry.duplicate_of,
-            auto_submitted=entry.auto_submitted,
-            more_compute=result.compute is not None and result.compute > MORE_COMPUTE,
-            unmet=result.unmet,
-        ),
-        metrics=_all_finite(result.metrics),
-        elapsed=_all_finite(result.elapsed),
-        record=dict(result.record),
-        code_sha256=result.code_sha256,
-        code=dict(result.code) if with_code else None,
-    )
-
-
-def _all_finite(values: Mapping[str, float]) -> dict[str, float | None]:
+def all_finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """By name, with None for what JSON has no number for."""
     return {name: _finite(value) for name, value in values.items()}
 
 

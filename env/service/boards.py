@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import cast
 
-from env.api import catalogue as answers
+from env.api import boards as answers
 from env.api.refusal import Kind, Refusal
 from env.api.results import CURVE_SOURCE, CurveView
+from env.service.board_views import board_facts, counted_boards, published_row
 from env.service.catalogue import Catalogue
 from env.service.comparisons import comparison_view, noise_view
 from env.service.here import Here
@@ -25,7 +26,7 @@ from leaderboard.entries import Noise
 from leaderboard.export import to_csv
 from leaderboard.model import Result
 from leaderboard.predictions import ProbeWorth
-from leaderboard.published import MARK, PublishedFigure, published
+from leaderboard.published import published
 from leaderboard.table import (
     BoardSummary,
     Overview,
@@ -34,7 +35,6 @@ from leaderboard.table import (
     Table,
     TableQuery,
     UnknownBoard,
-    iso,
 )
 from tasks.model import Task
 
@@ -89,24 +89,7 @@ class LeaderboardReader:
         )
 
     def _of_task(self, task_id: str, found: Sequence[BoardSummary], submitted: Mapping[str, int]) -> answers.Board:
-        here = self._boards_here(task_id)
-        return answers.Board(
-            task_id=task_id,
-            rows=sum(one.rows for one in found),
-            sessions=sum(one.sessions for one in found),
-            submissions=sum(submitted.get(one.board.id, 0) for one in found),
-            last=iso(max(one.last for one in found)),
-            boards=tuple(
-                answers.CountedBoard(
-                    **board_facts(one.board, here).to_dict(),
-                    rows=one.rows,
-                    sessions=one.sessions,
-                    submissions=submitted.get(one.board.id, 0),
-                    last=iso(one.last),
-                )
-                for one in found
-            ),
-        )
+        return counted_boards(task_id, found, submitted, self._boards_here(task_id))
 
     def table(self, task_id: str, query: TableQuery) -> Table:
         """The results on one board of a task: the one that the query names, or the one shown by default. Raises
@@ -153,14 +136,14 @@ class LeaderboardReader:
             offset=table.offset,
             noise=None if top is None else noise_view(top.entries.noise),
             comparison=None if top is None else comparison_view(top.comparison),
-            published=tuple(map(_published, published().of(task_id, query.scale))),
+            published=tuple(map(published_row, published().of(task_id, query.scale))),
         )
 
     def published(self) -> answers.PublishedFigures:
         """What others have published."""
         found = published()
         return answers.PublishedFigures(
-            source=answers.Publication(**found.source.model_dump()), figures=tuple(map(_published, found.figures))
+            source=answers.Publication(**found.source.model_dump()), figures=tuple(map(published_row, found.figures))
         )
 
     def _leader(self, board: BoardKey | None) -> overview.Leader | None:
@@ -256,20 +239,3 @@ class LeaderboardReader:
         label, points = next(((label, series) for label, series in reversed(found) if series), ("", []))
         step, train, val = zip(*points, strict=True) if points else ((), (), ())
         return entry.result, label, Curve(step, train, val)
-
-
-def board_facts(board: BoardKey, here: Collection[BoardKey]) -> answers.BoardFacts:
-    """A board as the API's answers name it; `here` are those of this service's own results."""
-    return answers.BoardFacts(
-        id=board.id,
-        task_version=board.task_version,
-        scale=board.scale,
-        data=board.data,
-        runner_class=board.runner_class.value,
-        mark=board.runner_class.mark,
-        here=board in here,
-    )
-
-
-def _published(figure: PublishedFigure) -> answers.PublishedRow:
-    return answers.PublishedRow(**vars(figure), mark=MARK)

@@ -15,8 +15,9 @@ from env.service.confirming import Confirming
 from env.service.live import LiveSession, LiveSessions
 from env.service.repeats import KEPT
 from env.service.served import TICK_S, ServedTime
+from env.store.budget import tests_left
 from env.store.kept_answers import forget_answers
-from env.store.model import Ending, Step, Submission, tests_left
+from env.store.model import Ending, Step, Submission
 from env.store.outage import OUTAGES, Loop
 from env.store.silence import Idle, silent
 from env.store.store import Store

@@ -16,7 +16,8 @@ from env.lifecycle.rehearsals import Rehearsal, Rehearsals
 from env.service.call import Call
 from env.service.live import LiveSession, LiveSessions
 from env.service.steps import Steps
-from env.store.model import Session, probes_left, tests_left
+from env.store.budget import probes_left, tests_left
+from env.store.model import Session
 from env.store.store import Store
 from runner.inside.findings import BEFORE_A_TEST
 from tasks.model import Scale

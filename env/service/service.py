@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from sqlalchemy import Engine
 
@@ -18,10 +17,11 @@ from env.lifecycle.rehearsals import Rehearsals
 from env.lifecycle.turns import Turns
 from env.service.access import Access
 from env.service.boards import LeaderboardReader
+from env.service.buying import Buying
 from env.service.cancelling import Cancelling
 from env.service.catalogue import Catalogue
 from env.service.checks import Checks
-from env.service.closing import DEFAULT_PATIENCE, Closing, SessionPatience
+from env.service.closing import Closing
 from env.service.confirming import Confirming
 from env.service.foresight import Foresight
 from env.service.here import Here
@@ -29,10 +29,11 @@ from env.service.live import LiveSessions
 from env.service.long_reads import LongReads
 from env.service.measuring import Measuring
 from env.service.opening import Opening
-from env.service.rates import DEFAULT_RATES, RateLimits
+from env.service.rates import RateLimits
 from env.service.readings import ReadingSettings, make_readings
 from env.service.scoring import Scoring
 from env.service.served import ServedTime
+from env.service.settings import ServiceSettings, read_secret
 from env.service.steps import Steps
 from env.service.tools import SessionTools
 from env.service.views import Views
@@ -47,40 +48,6 @@ from runner.pool import Host
 from runner.protocol import Runner
 from tasks.anchors import ScaleAnchors
 from tasks.model import Scale, Task
-
-SECRET_BYTES = 32
-"""Of what session tokens are derived from."""
-
-
-class BadSecret(Exception):
-    """The file with the service's secret holds none; the message says what to do."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServiceSettings:
-    """What a service is started with, besides its tasks and what runs them."""
-
-    db: str
-    """SQLAlchemy URL, e.g. `sqlite:///.ringfence/ringfence.db`."""
-    state_dir: Path
-    """Where the service keeps its secret."""
-    data_dir: Path | None = None
-    """The data folder that runs read; None where nothing is really trained."""
-    keys: Sequence[str] = ()
-    """Operators' keys; empty means anyone who reaches the service may open a session."""
-    default_scale: str | None = None
-    """Of sessions that name none."""
-    patience: SessionPatience = DEFAULT_PATIENCE
-    """With sessions that nobody ends."""
-    rates: RateLimits = DEFAULT_RATES
-    foresight: bool = False
-    """Edited models are built, and asked about short inputs, before a test is spent on them."""
-    apart: bool = False
-    """Evaluations have the host to themselves: nobody else's code runs beside a scorer."""
-    confirmations: int = 0
-    """How many further seeds every submission at a scale that takes no GPUs is run again at."""
-    only_own_sessions: bool = False
-    """Whether to take up and close nothing but the sessions that are opened from now on in this process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +172,7 @@ def build(
         take_up=own.add,
     )
     foresight = Foresight(store, live, steps, rehearsals, enabled=settings.foresight)
+    buying = Buying(store, lifecycle, foresight, lacks, clock)
     checks = Checks(store, live, steps, rehearsals, foresight, access, lambda: lifecycle.trouble)
     cancelling = Cancelling(store, live, steps, lifecycle, access)
     closing = Closing(store, live, clock, settings.patience, cancelling.stop_all, served or ServedTime(), confirming)
@@ -237,7 +205,7 @@ def build(
             lacks=lacks,
             default_scale=settings.default_scale,
         ),
-        tools=SessionTools(store, live, steps, lifecycle, cancelling, foresight, lacks, clock, confirming),
+        tools=SessionTools(store, live, steps, lifecycle, cancelling, buying, clock, confirming),
         cancelling=cancelling,
         checks=checks,
         views=views,
@@ -252,21 +220,3 @@ def build(
         is_operator=access.is_operator,
         rates=settings.rates,
     )
-
-
-def read_secret(folder: Path) -> bytes:
-    """What session tokens are derived from: made once, readable by the service's user only."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "secret"
-    if not file.exists():
-        fresh = folder / f"secret.{secrets.token_hex(4)}"
-        fresh.touch(mode=0o600)
-        fresh.write_bytes(secrets.token_bytes(SECRET_BYTES))
-        fresh.rename(file)
-    secret = file.read_bytes()
-    if len(secret) < SECRET_BYTES:
-        raise BadSecret(
-            f"{file} holds {len(secret)} bytes, and {SECRET_BYTES} are needed: anybody could forge the tokens of "
-            "sessions. Bring it back from a backup; or delete it, which ends what open sessions can do."
-        )
-    return secret

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
@@ -17,42 +17,27 @@ from env.api.arguments import (
     UndoArguments,
     ViewArguments,
 )
-from env.api.base import Body
 from env.api.refusal import Kind, Refusal
 from env.api.sessions import TestView
-from env.api.tools import Edited, Probed, QueuedProbe, QueuedTest, Started, Submitted, SubmittedTest, TurnedDown
+from env.api.tools import Edited, Probed, Started, Submitted, SubmittedTest, TurnedDown
 from env.document import current_file, ranges_text, view
 from env.lifecycle import feedback
 from env.lifecycle.loop import Lifecycle
+from env.service.buying import Buying
 from env.service.call import Call
 from env.service.cancelling import Cancelling
-from env.service.checks import lint
 from env.service.comparisons import comparison_view
 from env.service.confirming import Confirming
 from env.service.edits import carry_out
-from env.service.foresight import Foresight
 from env.service.live import LiveSession, LiveSessions
-from env.service.refusals import cannot_run, no_proxy, no_results, no_scale, nothing_runs, probes_spent, tests_spent
+from env.service.refusals import no_results
 from env.service.steps import Effect, Steps
-from env.store.keys import key_of_probe
-from env.store.model import (
-    MAX_INFRA_FAILURES,
-    Session,
-    Status,
-    Submission,
-    Test,
-    failed_by_us,
-    gpu_hours_used,
-    probes_left,
-    tests_left,
-)
+from env.store.model import Submission, Test
 from env.store.outage import OUTAGES
 from env.store.store import Store
-from env.store.unfinished import unfinished
 from leaderboard import writing as leaderboard
 from leaderboard.comparing import comparison_of
 from leaderboard.comparison import headline
-from tasks.model import Scale
 
 RESULT_OVER_HTTP = "GET /v1/sessions/{session}/tests/{n}?wait=60"
 PROBE_OVER_HTTP = "GET /v1/sessions/{session}/probes/{n}?wait=60"
@@ -69,8 +54,7 @@ class SessionTools:
         steps: Steps,
         lifecycle: Lifecycle,
         cancelling: Cancelling,
-        foresight: Foresight,
-        lacks: Callable[[Scale], str | None],
+        buying: Buying,
         clock: Callable[[], datetime],
         confirming: Confirming,
     ) -> None:
@@ -79,8 +63,7 @@ class SessionTools:
         self._steps = steps
         self._lifecycle = lifecycle
         self._cancelling = cancelling
-        self._foresight = foresight
-        self._lacks = lacks
+        self._buying = buying
         self._clock = clock
         self._confirming = confirming
 
@@ -125,81 +108,15 @@ class SessionTools:
 
     def test(self, call: Call[TestArguments], result_call: str = RESULT_OVER_HTTP) -> Started | TurnedDown:
         """`result_call` tells the agent how to ask for the result; it may name the `{session}` and the test's `{n}`."""
-        answer = self._steps.take(call, Started, lambda live: self._bought(live, result_call, probe=False))
+        answer = self._steps.take(call, Started, lambda live: self._buying.buy(live, result_call, probe=False))
         self._lifecycle.wake()
         return answer
 
     def probe(self, call: Call[ProbeArguments], result_call: str = PROBE_OVER_HTTP) -> Probed | TurnedDown:
         """As `test`, at the proxy of the session's scale and of a budget of its own."""
-        answer = self._steps.take(call, Probed, lambda live: self._bought(live, result_call, probe=True))
+        answer = self._steps.take(call, Probed, lambda live: self._buying.buy(live, result_call, probe=True))
         self._lifecycle.wake()
         return answer
-
-    def _bought(self, live: LiveSession, result_call: str, *, probe: bool) -> Effect:
-        session, workspace = live.session, live.workspace
-        if (why := self._lifecycle.trouble) is not None:
-            raise nothing_runs(why)
-        with self._store.read() as conn:
-            earlier = self._store.tests(conn, session.id)
-            waiting = sum(one.status is Status.QUEUED and one.confirms is None for one in unfinished(conn))
-        left = self._check_testable(session, earlier, probe=probe) - 1
-        lint(live)
-        self._foresight.refuse(live, probe=probe)
-        number = sum(test.is_probe == probe for test in earlier) + 1
-        test = Test(
-            session_id=session.id,
-            n=key_of_probe(number) if probe else number,
-            status=Status.QUEUED,
-            files=workspace.texts,
-            created_at=self._clock(),
-        )
-        status = test.status.value
-        adds: Mapping[str, Body] = {"test": QueuedTest(n=number, status=status, tests_remaining=left)}
-        if probe:
-            adds = {"probe": QueuedProbe(n=number, status=status, probes_remaining=left)}
-        return Effect(
-            observation=feedback.queued(test, left, result_call.format(session=session.id, n=number), waiting),
-            document=workspace.document(None),
-            test=test.n,
-            write=lambda conn: self._store.add_test(conn, test),
-            adds=adds,
-        )
-
-    def _check_testable(self, session: Session, earlier: list[Test], *, probe: bool) -> int:
-        """How many tests, or probes, are left, at least one; or the refusal that says why this one can't be had."""
-        if session.scale is None:
-            raise no_scale()
-        scale = session.proxy if probe else session.size
-        if scale is None:
-            raise no_proxy(session)
-        left = (probes_left if probe else tests_left)(session, earlier)
-        if (lack := self._lacks(scale)) is not None:
-            raise cannot_run(scale.name, lack)
-        if failed_by_us(earlier) >= MAX_INFRA_FAILURES:
-            raise Refusal(
-                Kind.EXHAUSTED,
-                "refunds_exhausted",
-                f"{MAX_INFRA_FAILURES} tests of this session failed for reasons of the service, which is the most that "
-                "are refunded: it can test no more. You may submit a result it has, or open another session.",
-            )
-        hours = session.task.budget.gpu_hours
-        if hours is not None and (hours_used := gpu_hours_used(earlier)) >= hours:
-            raise Refusal(
-                Kind.EXHAUSTED,
-                "gpu_budget_exhausted",
-                f"GPU budget exhausted ({hours_used:.2f} of {hours:g} GPU hours used). You MUST call submit(n=N) to "
-                "choose which test result to submit.",
-            )
-        if left <= 0:
-            raise probes_spent(session) if probe else tests_spent(session.task.budget.tests, left)
-        running = next((test for test in earlier if not test.status.final), None)
-        if running is not None:
-            raise Refusal(
-                Kind.CONFLICT,
-                "probe_running" if running.is_probe else "test_running",
-                f"{running.name} is {running.status.value}. Wait for its result, or cancel it first.",
-            )
-        return left
 
     def submit(self, call: Call[SubmitArguments]) -> Submitted | TurnedDown:
         def act(live: LiveSession) -> Effect:

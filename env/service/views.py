@@ -11,10 +11,11 @@ from env.api.sessions import ProgressView, SessionView, TestView, TrajectoryView
 from env.lifecycle.loop import Lifecycle
 from env.lifecycle.progress import Progress
 from env.service.access import Access
-from env.service.answers import progress_view, result_view, session_view, test_view, trajectory_view
+from env.service.answers import progress_view, session_view, test_view, trajectory_view
 from env.service.history import STEPS_PER_PAGE, History, HistoryPage
 from env.service.live import LiveSession, LiveSessions
 from env.service.refusals import unknown_result, unknown_test
+from env.service.stored_results import result_view
 from env.store.confirmations import confirmations
 from env.store.keys import key_of_probe
 from env.store.model import Status

@@ -10,19 +10,9 @@ from typing import Any, cast
 from sqlalchemy import Connection, Engine, and_, func, insert, select, update
 from sqlalchemy.pool import StaticPool
 
+from env.store.budget import Spent
 from env.store.engine import READING
-from env.store.model import (
-    Ending,
-    Run,
-    Series,
-    Session,
-    Spent,
-    Status,
-    Step,
-    Submission,
-    Test,
-    Totals,
-)
+from env.store.model import Ending, Run, Series, Session, Status, Step, Submission, Test, Totals
 from env.store.rows import (
     read_run,
     read_session,

@@ -18,7 +18,8 @@ from env.api.arguments import TestArguments as NoArguments
 from env.api.tools import Submitted
 from env.service.call import Call
 from env.service.opening import Wanted
-from env.service.service import Service, ServiceSettings, build
+from env.service.service import Service, build
+from env.service.settings import ServiceSettings
 from env.store.confirmations import confirmations
 from env.store.store import Store
 from env.store.unfinished import in_turn, unfinished

@@ -15,7 +15,8 @@ from env.lifecycle.unedited import SEEDS
 from env.operators.measure.anchors import Measured, anchor
 from env.operators.measure.play import BaselineTest, play, running
 from env.service import measuring
-from env.service.service import Service, ServiceSettings, build
+from env.service.service import Service, build
+from env.service.settings import ServiceSettings
 from leaderboard.table import TableQuery
 from runner.fake.runner import FakeRunner
 from runner.pool import Host, Pool
