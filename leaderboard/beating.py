@@ -40,10 +40,9 @@ def to_beat(connection: Connection, board: BoardKey) -> ToBeat | None:
     metric = found.metric or ranking_column(anchor.metric for anchor in anchors)
     if metric is None:
         return None
-    anchored = next((anchor.noise for anchor in anchors if anchor.metric == metric and anchor.noise), None)
     return ToBeat(
         metric=metric,
         baselines=found.baselines,
-        noise=anchored if found.noise is None else found.noise.sd,
+        noise=None if found.noise is None else found.noise.sd,
         formula=formula,
     )

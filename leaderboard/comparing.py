@@ -15,8 +15,9 @@ from leaderboard.columns import METRIC, columns_at
 from leaderboard.comparison import Comparison, compare
 from leaderboard.entries import Entry, EntryRow, Noise, entries, noise_of_baselines
 from leaderboard.naming import AFTER_BASELINES, BASELINE_PREFIX, COUNTS
+from leaderboard.stored_scores import formula_of
 from leaderboard.table import COMPARED_COLUMNS, Cell
-from leaderboard.tables import result_values, results
+from leaderboard.tables import boards, result_values, results
 
 _AT_ONCE = 500  # hashes per statement: far below every database's limit on parameters
 _OF_A_SEED = 20
@@ -34,7 +35,7 @@ class BoardEntries:
     baselines: Sequence[Entry]
     """The best first."""
     noise: Noise | None
-    """Of the board; None where no baseline has several seeds."""
+    """Of the board; where no baseline has several seeds, that of the anchors. None where nobody knows it."""
 
     def comparison(self, code_sha256: str) -> Comparison | None:
         """A code beside the best baseline; None where it has no value, and where there is no baseline."""
@@ -61,8 +62,18 @@ def board_entries(connection: Connection, board: str, codes: Iterable[str] = ())
         metric=metric,
         by_code={one.code_sha256: one for one in found},
         baselines=[one for one in found if one.baseline],
-        noise=noise_of_baselines(found),
+        noise=noise_of_baselines(found) or _anchored_noise(connection, board, metric),
     )
+
+
+def _anchored_noise(connection: Connection, board: str, metric: str) -> Noise | None:
+    """What was measured with the anchors that hold for the board."""
+    found = connection.execute(select(boards).where(boards.c.id == board)).one()
+    formula = formula_of(connection, found.task_version, found.scale, found.data)
+    anchor = next((one for one in formula.anchors if one.metric == metric), None) if formula else None
+    if anchor is None or not anchor.noise or not anchor.noise_df:
+        return None
+    return Noise(sd=anchor.noise, df=anchor.noise_df, entries=0)
 
 
 def boards_of(connection: Connection, run_keys: Sequence[str]) -> Mapping[str, tuple[BoardEntries, str]]:

@@ -89,7 +89,7 @@ class Noise:
     df: int
     """Its degrees of freedom."""
     entries: int
-    """How many codes it was measured on."""
+    """How many codes of the board it was measured on; 0 where it is that of the anchors."""
 
 
 def entries(rows: Iterable[EntryRow]) -> list[Entry]:

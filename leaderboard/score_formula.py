@@ -34,6 +34,8 @@ class Anchor:
     """Among the metrics of its stage; 0 leaves it out."""
     noise: float | None = None
     """Standard deviation over seeds; None where no seeds repeat."""
+    noise_df: int | None = None
+    """How many degrees of freedom the noise was estimated with; None where that is not known."""
 
     def score(self, value: float) -> float | None:
         """The value's score, 0 to 1.

@@ -44,6 +44,8 @@ class AnchorTable(TomlTable):
     noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """Standard deviation of one test over seeds, and over data where it is relative. Relative to the metric itself
     where a perplexity is: 0.1 is a tenth of it."""
+    noise_df: Annotated[int, Field(ge=1)] | None = None
+    """How many degrees of freedom it was estimated with; None in files from before that was noted."""
     baselines: dict[_Name, list[_Finite]] = Field(default_factory=dict)
     """What each baseline reached, in the order of the seeds, for one data after another."""
 
@@ -139,6 +141,7 @@ def _text(scale: str, anchors: ScaleAnchors) -> str:
         lines += [f'better = "{one.better}"']
         lines += [f"{name} = {float(getattr(one, name))!r}" for name in ("floor", "ref", "bound", "weight")]
         lines += [] if one.noise is None else [f"noise = {float(one.noise)!r}"]
+        lines += [] if one.noise_df is None else [f"noise_df = {one.noise_df}"]
         lines += [f"\n[{at}.metrics.baselines]"] if one.baselines else []
         lines += [f'"{name}" = {[float(value) for value in values]}' for name, values in one.baselines.items()]
     return "\n".join(lines) + "\n"

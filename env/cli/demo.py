@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import socket
 import sys
+import termios
 import threading
 import time
+import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -45,10 +48,12 @@ def play(service: Service, listening: socket.socket, stay: bool | None) -> int:
     with _served(service, listening, url):
         worked = _session(console, url)
         board = f"{url}/v1/leaderboards/{TASK}"
-        console.print(f"\nLeaderboard: {board}  ({board}.csv)", markup=False)
-        if stay if stay is not None else sys.stdin.isatty() and sys.stdout.isatty():
-            console.print("Serving until Ctrl-C.")
-            _until_interrupted()
+        console.print(f"\nThe page: {url}/tasks/{TASK}", markup=False)
+        console.print(f"The same as JSON: {board}  ({board}.csv as a table)", markup=False)
+        at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+        if stay if stay is not None else at_terminal:
+            console.print(f"Serving until {'a key is pressed' if sys.stdin.isatty() else 'Ctrl-C'}.")
+            until_key() if sys.stdin.isatty() else _until_interrupted()
     return 0 if worked else 1
 
 
@@ -163,6 +168,19 @@ def _served(service: Service, listening: socket.socket, url: str) -> Iterator[No
     finally:
         server.should_exit = True
         thread.join(10)
+
+
+def until_key() -> None:
+    """Any key of the terminal, without Enter; Ctrl-C as well."""
+    fd = sys.stdin.fileno()
+    before = termios.tcgetattr(fd)
+    try:
+        tty.setcbreak(fd)
+        os.read(fd, 1)
+    except KeyboardInterrupt:
+        print()
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
 def _until_interrupted() -> None:

@@ -154,6 +154,7 @@ def score_formula(task_version: str, scale: str, data: str, metrics: tuple[Ancho
             bound=one.bound,
             weight=one.weight,
             noise=one.noise,
+            noise_df=one.noise_df,
         )
         for one in metrics
     )

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from env.lifecycle.unedited import SEEDS
-from env.operators.measure.anchors import Measured, anchor
+from env.operators.measure.anchors import anchor
 from env.operators.measure.play import BaselineTest, play, running
+from env.operators.measure.spread import Measured
 from env.service import measuring
 from env.service.service import Service, build
 from env.service.settings import ServiceSettings

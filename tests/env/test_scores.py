@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from env.lifecycle.unedited import data_here
-from env.operators.measure.anchors import Measured, anchor
+from env.operators.measure.anchors import anchor
+from env.operators.measure.spread import Measured
 from env.service.scoring import scoring_of
 from tasks.anchors import ProvenanceTable, ScaleAnchors, write_anchors
 from tasks.load import find_tasks, load_task

@@ -6,7 +6,8 @@ from datetime import date
 
 import pytest
 
-from env.operators.measure.anchors import Measured, anchor
+from env.operators.measure.anchors import anchor
+from env.operators.measure.spread import Measured
 from tasks.anchors import ProvenanceTable, ScaleAnchors, load_anchors, write_anchors
 from tasks.errors import TaskError
 from tasks.load import find_tasks, load_task

@@ -6,13 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Literal
 
 from env.api.distribution import own_version
 from env.lifecycle.plan import on_gpus
 from env.lifecycle.unedited import Unedited, relative
 from env.operators.measure.play import TEMPLATE, BaselineOutcome
+from env.operators.measure.spread import Measured, SeedSpread, pooled, spread_of
 from leaderboard.baseline_results import BaselineResult
 from leaderboard.naming import is_ranking, lower_is_better, split_column
 from tasks.anchors import AnchorTable, ProvenanceTable, ScaleAnchors
@@ -32,17 +33,6 @@ class Measurements:
     results: Sequence[BaselineResult]
     unedited: Unedited | None
     """Where anchors are relative, the unedited file on the same data."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What each baseline reached in one metric of one stage: a value for each seed, for one data after another."""
-
-    metric: str
-    stage: str
-    baselines: Mapping[str, tuple[float, ...]]
-    means_of: int | None = None
-    """In relative figures, of how many seeds the unedited file's mean is; its own values are deviations from it."""
 
 
 class NotMeasured(Exception):
@@ -179,7 +169,8 @@ def anchor(measured: Measured) -> AnchorTable:
         ref=means[best],
         bound=bound,
         weight=0.0 if reached or not _tells(measured, best, worst) else 1.0,
-        noise=noise,
+        noise=None if noise is None else noise.deviation,
+        noise_df=None if noise is None else noise.freedom,
         baselines={name: list(values) for name, values in measured.baselines.items()},
     )
 
@@ -197,7 +188,7 @@ def _tells(measured: Measured, best: str, worst: str) -> bool:
     if noise is None:
         return apart > 0
     seeds = min(len(measured.baselines[best]), len(measured.baselines[worst]))
-    return apart > APART * noise * (math.sqrt(2 / seeds) if is_ranking(measured.metric) else 1.0)
+    return apart > APART * noise.deviation * (math.sqrt(2 / seeds) if is_ranking(measured.metric) else 1.0)
 
 
 def _bound(metric: str, best: float | None) -> float:
@@ -213,37 +204,9 @@ def _bound(metric: str, best: float | None) -> float:
     return bound if best is None else min(bound, best)
 
 
-def _noise(measured: Measured, names: Sequence[str]) -> float | None:
-    """The standard deviation of one test, pooled over the baselines of these names: those that others are compared
-    with. None where no seeds repeat.
+def _noise(measured: Measured, names: Sequence[str]) -> SeedSpread | None:
+    """The spread of one test, pooled over the baselines of these names: those that others are compared with. None where
+    no seeds repeat.
     """
     spreads = [spread for name in names if (spread := spread_of(measured, name)) is not None]
-    return pooled(spreads).deviation if spreads else None
-
-
-@dataclass(frozen=True)
-class SeedSpread:
-    """The standard deviation of one test, and how many degrees of freedom it was estimated with."""
-
-    deviation: float
-    freedom: int
-
-
-def pooled(spreads: Sequence[SeedSpread]) -> SeedSpread:
-    """One estimate from several of the same deviation; at least one."""
-    freedom = sum(one.freedom for one in spreads)
-    return SeedSpread(math.sqrt(sum(one.freedom * one.deviation**2 for one in spreads) / freedom), freedom)
-
-
-def spread_of(measured: Measured, name: str) -> SeedSpread | None:
-    """How a baseline's tests spread over seeds, and over data where figures are relative; None for a single test.
-
-    Relative figures of another baseline hold the error of the unedited file's mean already; its own, which are what
-    that mean is of, hold none, though the next test of it will.
-    """
-    values = measured.baselines[name]
-    seeds = measured.means_of
-    if name == TEMPLATE and seeds:
-        freedom = len(values) // seeds * (seeds - 1)
-        return SeedSpread(math.sqrt(sum(value**2 for value in values) / freedom * (1 + 1 / seeds)), freedom)
-    return SeedSpread(stdev(values), len(values) - 1) if len(values) > 1 else None
+    return pooled(spreads) if spreads else None

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from env.lifecycle.unedited import SEEDS, absolute, relative
-from env.operators.measure.anchors import Measured, pooled, spread_of
 from env.operators.measure.play import TEMPLATE
+from env.operators.measure.spread import Measured, pooled, spread_of
 from env.service.scoring import ScaleScoring
 from leaderboard.baseline_results import BaselineResult
 from leaderboard.naming import is_perplexity, is_ranking, metric_column
