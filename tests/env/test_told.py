@@ -42,7 +42,7 @@ def test_what_there_is_to_beat_is_measured_here(serve: Serve) -> None:
     server: Server = serve("--runner", "fake")
     first = server.open(LOSS)
     assert "## What there is to beat" in first.opened["prompt"]
-    assert "\n- none yet\n" in first.opened["prompt"]
+    assert "Nothing is known yet: no baseline has a result on this service" in first.opened["prompt"]
     told = first.post("/test?wait=30").json()["observation"]
     assert "The best baseline itself (template): " in told.split("\n\n")[-1]
 
@@ -58,7 +58,7 @@ def test_what_there_is_to_beat_is_measured_here(serve: Serve) -> None:
     assert list(known.values()) == sorted(known.values())
     assert "Results are ranked by `val_loss_gpt-smoke`, lower is better." in prompt
     assert re.search(r"standard deviation of σ = 0\.\d{4}: less may be luck", prompt)
-    assert "Score of a metric with value x" in prompt
+    assert "There are no scores at this scale." in prompt  # invented figures have none
     assert "A run has 4 GiB of memory for its 2 process(es), and no network." in prompt
 
     first_line = agent.opened["files"][0]["editable"][0][0]
