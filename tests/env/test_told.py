@@ -73,7 +73,8 @@ def test_what_there_is_to_beat_is_measured_here(serve: Serve) -> None:
     )
     assert said is not None, standing
     assert float(said[1].replace("−", "-")) == pytest.approx(value - float(known[best]), abs=2e-4)
-    recorded = agent.client.get(f"/v1/results/{agent.id}-1").json()["comparison"]
+    with server.client() as client:
+        recorded = client.get(f"/v1/results/{agent.id}-1").json()["comparison"]
     assert (recorded["headline"], recorded["verdict"]) == (standing.partition(". ")[2], said[2])
 
 
