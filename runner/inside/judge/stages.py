@@ -21,7 +21,7 @@ from runner.inside.judge.language import (
 )
 from runner.inside.judge.passage_scorer import PassageScorer, PassageSet
 from runner.inside.judge.places import Places, every_place, sampled_places, spread_places
-from runner.inside.judge.telling import told_metric
+from runner.inside.judge.telling import loss_step, told_metric
 from runner.inside.judge.tokenizer import Tokenizer, load_tokenizer
 from runner.inside.settings import EvaluationSettings
 
@@ -72,10 +72,11 @@ def language_modelling(settings: EvaluationSettings, rng: np.random.Generator) -
             for one in measured
         ]
         scorer.score(*sets)
-        return {
-            one.metric: told_metric(one, scorer.mean_losses[one.metric], settings.tokenizer, settings.model.vocab_size)
-            for one in measured
-        }, counts
+        metrics = {}
+        for one in measured:
+            step = loss_step(one, settings.tokenizer)
+            metrics[one.metric] = told_metric(one, scorer.mean_losses[one.metric], step, settings.model.vocab_size)
+        return metrics, counts
 
     return EvaluationStage(score, _exams(settings, tokenizer, measured, rng))
 

@@ -15,19 +15,22 @@ from runner.inside.judge.language import Measurement
 
 BEYOND_GUESSING = 1.0
 """Nats per token by which a loss may be worse than that of a uniform distribution and still be told."""
-SHARE_OF_ERROR = 1 / 4
+SHARE_OF_ERROR = 1 / 3
 """A step between two metrics that are told apart, in standard errors of a metric beside that of another model."""
 
 
-def told_metric(measured: Measurement, loss: float, tokenizer: str, vocab_size: int) -> float:
-    """The metric of a mean loss (nats per scored token) as it is stored and told. What is infinite stays so."""
+def told_metric(measured: Measurement, loss: float, step: float, vocab_size: int) -> float:
+    """The metric of a mean loss (nats per scored token) as it is stored and told, where `step` is that of `loss_step`.
+
+    What is infinite stays so.
+    """
     if not math.isfinite(loss):
         return measured.value(loss)
     capped = min(loss, worst_told(vocab_size))
     value = measured.value(capped)
     # By how much the metric grows with the loss: a perplexity by so much the more, the larger it is.
     slope = (measured.value(capped + 1e-6) - value) / 1e-6
-    return to_step(value, loss_step(measured, tokenizer) * slope)
+    return to_step(value, step * slope)
 
 
 def worst_told(vocab_size: int) -> float:
