@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 
 from runner.inside.judge.finding import FAILED, PASSED, AuditFinding
-from runner.inside.judge.language import Measurement
+from runner.inside.judge.language import Measurement, word_perplexity
 from runner.inside.judge.passages import Passage
 from runner.inside.judge.telling import loss_step, to_step, told_metric, worst_told
+from runner.inside.judge.tokenizer import ByteTokenizer
 
 PAGE = Path(__file__).parents[2] / "docs" / "trust.md"
 
@@ -162,6 +164,8 @@ def test_a_loss_beyond_guessing_is_told_as_one(scale):
             for loss in (worst, worst + 1e-6, worst + 1.2345, 1000.0, 1e30)
         }
         assert len(values) == 1
+        # A forged one below certainty is rejected elsewhere, and no trouble here.
+        assert told_metric(measured, -1e300, step, scale.vocab_size) == (1 if told.words else 0)
         assert told_metric(measured, math.inf, step, scale.vocab_size) == math.inf
 
 
@@ -178,6 +182,11 @@ def test_a_loss_beyond_guessing_is_told_as_one(scale):
 )
 def test_steps_are_one_two_or_five_of_a_decimal_place(value, step, told):
     assert to_step(value, step) == told
+
+
+def test_a_perplexity_beyond_the_largest_float_is_told_as_that():
+    measured = word_perplexity(ByteTokenizer(), ["x" * 500], 16)
+    assert told_metric(measured, 6.0, 0.01, 256) == pytest.approx(sys.float_info.max)
 
 
 def test_an_audits_figure_is_one_of_few():

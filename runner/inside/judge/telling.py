@@ -26,11 +26,11 @@ def told_metric(measured: Measurement, loss: float, step: float, vocab_size: int
     """
     if not math.isfinite(loss):
         return measured.value(loss)
-    capped = min(loss, worst_told(vocab_size))
+    capped = min(max(loss, 0.0), worst_told(vocab_size))
     value = measured.value(capped)
     # By how much the metric grows with the loss: a perplexity by so much the more, the larger it is.
     slope = (measured.value(capped + 1e-6) - value) / 1e-6
-    return to_step(value, step * slope)
+    return to_step(value, step * slope) if slope > 0 else value  # beyond the largest float there are no steps
 
 
 def worst_told(vocab_size: int) -> float:
