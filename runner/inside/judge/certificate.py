@@ -63,7 +63,7 @@ class Scatter:
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """How losses of honest models scatter over text of one kind. Limits never come from the sample they judge."""
+    """How losses of honest models scatter over text of one kind. The sample that is judged never widens a limit."""
 
     beside: Scatter
     """The difference to the reference's loss on the same token."""
