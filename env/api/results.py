@@ -36,7 +36,9 @@ class AuditRecord(Body):
     run: str
     name: str
     passed: bool
-    figure: float | None = Field(description="The worst that was seen, in `unit`; null when it was not finite.")
+    figure: float | None = Field(
+        description="The worst that was seen, in `unit`, as one of a few shares of the limit; null when not finite."
+    )
     limit: float | None
     unit: str
     samples: int

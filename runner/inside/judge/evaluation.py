@@ -85,9 +85,9 @@ def _evaluated(what: str, settings: EvaluationSettings) -> EvaluationReport:
         "audits_s": audited - scored,
         "reference_s": time.monotonic() - audited,
     }
-    details = {**counts, **{name: round(s, 1) for name, s in seconds.items()}}
+    details = {**counts, **{name: float(round(s)) for name, s in seconds.items()}}
     return EvaluationReport(
-        checkpoint, metrics, audits, details, certificate=certificates.get(CERTIFIED), cost_growth=growth
+        checkpoint, metrics, audits, details, certificates.get(CERTIFIED), scorer.mean_losses, cost_growth=growth
     )
 
 
