@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from ringfence.api.distribution import own_version
 from typer.core import TyperGroup
 
-from env.api.distribution import own_version
 from env.cli.backup import backup, restore
 from env.cli.baseline import baseline_app
 from env.cli.data import data_app

@@ -12,10 +12,10 @@ from typing import Annotated
 
 import httpx
 import typer
+from ringfence.api.refusal import Refusal
 from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from env.api.refusal import Refusal
 from env.cli.errors import fail
 from env.cli.options import DB, Options, RunnerName, State, with_help
 from env.lifecycle.loop import utc_now

@@ -9,11 +9,11 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from ringfence.api.distribution import own_version
+from ringfence.api.refusal import Refusal
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from env.api.distribution import own_version
-from env.api.refusal import Refusal
 from env.http.api_page import api_route
 from env.http.bodies import BodyLimit
 from env.http.catalogue import catalogue_router

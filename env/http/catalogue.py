@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
+from ringfence.api.arguments import schemas
+from ringfence.api.catalogue import Boards, Leaderboard, Tasks, TaskWhole, Tools
+from ringfence.api.refusal import Refused
+from ringfence.api.results import CurveView, ResultView
 from starlette.responses import Response
 
-from env.api.arguments import schemas
-from env.api.catalogue import Boards, Leaderboard, Tasks, TaskWhole, Tools
-from env.api.refusal import Refused
-from env.api.results import CurveView, ResultView
 from env.http import reads
 from env.http.headers import bearer
 from env.http.responses import JSON, answers_with, download, json_response

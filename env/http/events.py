@@ -8,8 +8,9 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from operator import is_not
 
-from env.api.sessions import AttemptStarted
-from env.api.tools import TestTicket
+from ringfence.api.sessions import AttemptStarted
+from ringfence.api.tools import TestTicket
+
 from env.http import reads
 from env.http.encoding import event
 from env.http.responses import AGAIN_S

@@ -8,9 +8,9 @@ from functools import wraps
 from typing import Any
 
 from fastapi import APIRouter, Request
+from ringfence.api.refusal import Kind, Refusal
 from starlette.responses import Response
 
-from env.api.refusal import Kind, Refusal
 from env.http import reads
 from env.http.headers import bearer
 from env.http.responses import STATUS

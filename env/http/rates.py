@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 
+from ringfence.api.refusal import Kind, Refusal
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from env.api.refusal import Kind, Refusal
 from env.http.headers import header
 from env.http.responses import refusal_response
 from env.service.access import bearer_of, sha256

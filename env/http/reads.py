@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from env.api.refusal import Kind, Refusal
-from env.api.sessions import TrajectoryView
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.sessions import TrajectoryView
+
 from env.http.encoding import event, json_bytes, json_pieces
 from env.http.session_page import session_page
 from env.service.history import HistoryPage

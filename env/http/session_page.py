@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from env.api.sessions import StepView, TestView
+from ringfence.api.sessions import StepView, TestView
+
 from env.service.history import FileChange, SessionHistory, StepHistory, TestHistory
 from leaderboard.model import RecordedResult
 from leaderboard.naming import MORE_COMPUTE

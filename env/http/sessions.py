@@ -6,10 +6,8 @@ import contextlib
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
-from starlette.responses import Response, StreamingResponse
-
-from env.api import sessions as schema
-from env.api.arguments import (
+from ringfence.api import sessions as schema
+from ringfence.api.arguments import (
     CancelArguments,
     CheckArguments,
     EditArguments,
@@ -18,8 +16,10 @@ from env.api.arguments import (
     UndoArguments,
     ViewArguments,
 )
-from env.api.refusal import Refused
-from env.api.tools import Checked, CheckUnderWay, Edited, LastCheck, Started, Submitted
+from ringfence.api.refusal import Refused
+from ringfence.api.tools import Checked, CheckUnderWay, Edited, LastCheck, Started, Submitted
+from starlette.responses import Response, StreamingResponse
+
 from env.http import reads
 from env.http.events import HEADERS, Listening, events_of
 from env.http.headers import bearer, idempotency_key

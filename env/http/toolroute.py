@@ -6,10 +6,10 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.routing import APIRoute
+from ringfence.api.arguments import TOOLS
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from env.api.arguments import TOOLS
 from env.http.headers import header
 
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
-from env.api.sessions import TestView
+from ringfence.api.sessions import TestView
+
 from env.lifecycle.rejection import rejection
 from env.store.model import MAX_INFRA_FAILURES, Run, Status, Test
 from leaderboard.naming import elapsed_column, metric_column

@@ -9,7 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from env.api.distribution import own_version
+from ringfence.api.distribution import own_version
+
 from env.lifecycle.compute import compute
 from env.lifecycle.feedback import flat_metrics
 from env.lifecycle.plan import exam_data_set, plan

@@ -12,7 +12,8 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from env.api.distribution import own_version
+from ringfence.api.distribution import own_version
+
 from env.lifecycle.attempts import Attempts
 from env.lifecycle.plan import exam_data_set, plan
 from env.lifecycle.progress import Progress

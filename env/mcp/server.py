@@ -22,12 +22,12 @@ from mcp_types import (
     Tool,
     ToolAnnotations,
 )
+from ringfence.api.arguments import Arguments, description, parameters
+from ringfence.api.distribution import own_version
+from ringfence.api.refusal import Refusal
+from ringfence.api.sessions import Point, ProgressView
+from ringfence.api.tools import LastTest
 
-from env.api.arguments import Arguments, description, parameters
-from env.api.distribution import own_version
-from env.api.refusal import Refusal
-from env.api.sessions import Point, ProgressView
-from env.api.tools import LastTest
 from env.mcp.clients import accepting, takes_streams, with_plain_arguments
 from env.mcp.toolbox import ALL, IN_SESSION, Answer, Caller, Toolbox
 from env.service.access import LOOPBACK, bearer_of

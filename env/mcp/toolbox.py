@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
-
-from env.api.arguments import (
+from ringfence.api.arguments import (
     MAX_STATUS_WAIT_S,
     TOOLS,
     Arguments,
@@ -25,9 +24,10 @@ from env.api.arguments import (
     ViewArguments,
     mistakes,
 )
-from env.api.refusal import Kind, Refusal, Refused
-from env.api.sessions import ProgressView
-from env.api.tools import Edited, LastCheck, LastTest, SessionOpened, TaskList, TurnedDown
+from ringfence.api.refusal import Kind, Refusal, Refused
+from ringfence.api.sessions import ProgressView
+from ringfence.api.tools import Edited, LastCheck, LastTest, SessionOpened, TaskList, TurnedDown
+
 from env.lifecycle import feedback
 from env.service.access import Access
 from env.service.call import A, Call

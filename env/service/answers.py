@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
-from env.api.results import Labels, StoredResult
-from env.api.sessions import (
+from ringfence.api.results import Labels, StoredResult
+from ringfence.api.sessions import (
     Budget,
     ClosedView,
     File,
@@ -22,6 +22,7 @@ from env.api.sessions import (
     TestView,
     TrajectoryView,
 )
+
 from env.lifecycle.feedback import stage_metrics
 from env.lifecycle.progress import Progress
 from env.service.live import LiveSession

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
-from env.api import catalogue as answers
-from env.api.refusal import Kind, Refusal
-from env.api.results import CURVE_SOURCE, CurveView
+from ringfence.api import catalogue as answers
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.results import CURVE_SOURCE, CurveView
+
 from env.service.catalogue import Catalogue, score_formula
 from env.service.refusals import unknown_result, unknown_task
 from env.store.snapshots import Snapshots

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 
-from env.api.arguments import CancelArguments
-from env.api.refusal import Kind, Refusal
+from ringfence.api.arguments import CancelArguments
+from ringfence.api.refusal import Kind, Refusal
+
 from env.lifecycle import feedback
 from env.lifecycle.loop import Lifecycle
 from env.service.access import Access

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from env.api.catalogue import (
+from ringfence.api.catalogue import (
     Anchors,
     MetricAnchor,
     Provenance,
@@ -15,6 +15,7 @@ from env.api.catalogue import (
     Tasks,
     TaskWhole,
 )
+
 from env.service.refusals import unknown_task
 from leaderboard.naming import metric_column
 from leaderboard.score_formula import Anchor, ScoreFormula

@@ -7,9 +7,10 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from env.api.arguments import Arguments, CheckArguments
-from env.api.refusal import Kind, Refusal
-from env.api.tools import Checked, CheckResult, CheckUnderWay, LastCheck, TurnedDown
+from ringfence.api.arguments import Arguments, CheckArguments
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.tools import Checked, CheckResult, CheckUnderWay, LastCheck, TurnedDown
+
 from env.fence import FenceViolation, check_source
 from env.lifecycle import feedback
 from env.lifecycle.attempts import Ended

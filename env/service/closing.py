@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from env.api.refusal import Kind, Refusal
+from ringfence.api.refusal import Kind, Refusal
+
 from env.lifecycle import feedback
 from env.service.live import LiveSession, LiveSessions
 from env.service.repeats import KEPT

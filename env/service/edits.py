@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from env.api.arguments import EditArguments
-from env.api.refusal import Kind, Refusal
+from ringfence.api.arguments import EditArguments
+from ringfence.api.refusal import Kind, Refusal
+
 from env.document import OPERATIONS, Document, Op, Seen, apply
 from env.document import operation as operation_named
 from env.service.live import LiveSession

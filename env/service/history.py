@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ringfence.api.sessions import ProgressView, SessionView, StepView, TestView
 from sqlalchemy import Connection
 
-from env.api.sessions import ProgressView, SessionView, StepView, TestView
 from env.lifecycle.progress import Progress
 from env.service.answers import step_view, test_view
 from env.service.prompt import prompt

@@ -7,7 +7,8 @@ import pickle
 from dataclasses import dataclass
 from itertools import count
 
-from env.api.refusal import Refusal
+from ringfence.api.refusal import Refusal
+
 from env.service.reader_process import Answer, Begin, Drop, More, Outcome, ReaderProcess
 from env.service.readings import P, Read, Readings, ReadingSettings
 from env.store.lease import Lease

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from env.api.arguments import schemas
-from env.api.refusal import Kind, Refusal
-from env.api.sessions import Opened
+from ringfence.api.arguments import schemas
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.sessions import Opened
+
 from env.service.access import Access, sha256
 from env.service.answers import budget, files
 from env.service.live import LiveSessions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from env.api.refusal import Kind, Refusal
+from ringfence.api.refusal import Kind, Refusal
 
 
 def unknown_session(session_id: str) -> Refusal:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from ringfence.api.refusal import Kind, Refusal
 from sqlalchemy import Connection
 
-from env.api.refusal import Kind, Refusal
 from env.service.access import sha256
 from env.store.kept_answers import keep_answer, kept_answer
 

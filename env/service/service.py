@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from ringfence.api.catalogue import Ready
 from sqlalchemy import Engine
 
-from env.api.catalogue import Ready
 from env.lifecycle.loop import Lifecycle, everybodys, utc_now
 from env.lifecycle.rehearsals import Rehearsals
 from env.lifecycle.turns import Turns

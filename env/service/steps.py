@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
+from ringfence.api.arguments import Arguments
+from ringfence.api.base import Body
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.tools import Edited, TurnedDown
 from sqlalchemy import Connection
 
-from env.api.arguments import Arguments
-from env.api.base import Body
-from env.api.refusal import Kind, Refusal
-from env.api.tools import Edited, TurnedDown
 from env.document import Document, EditRefused
 from env.fence import FenceViolation
 from env.service.access import Access

@@ -6,18 +6,18 @@ import contextlib
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import Connection
-
-from env.api.arguments import (
+from ringfence.api.arguments import (
     EditArguments,
     SubmitArguments,
     TestArguments,
     UndoArguments,
     ViewArguments,
 )
-from env.api.refusal import Kind, Refusal
-from env.api.sessions import TestView
-from env.api.tools import Edited, QueuedTest, Started, Submitted, SubmittedTest, TurnedDown
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.sessions import TestView
+from ringfence.api.tools import Edited, QueuedTest, Started, Submitted, SubmittedTest, TurnedDown
+from sqlalchemy import Connection
+
 from env.document import current_file, ranges_text, view
 from env.lifecycle import feedback
 from env.lifecycle.loop import Lifecycle

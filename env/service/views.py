@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from env.api.refusal import Kind, Refusal
-from env.api.results import StoredResult
-from env.api.sessions import ProgressView, SessionView, TestView, TrajectoryView
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.results import StoredResult
+from ringfence.api.sessions import ProgressView, SessionView, TestView, TrajectoryView
+
 from env.lifecycle.loop import Lifecycle
 from env.lifecycle.progress import Progress
 from env.service.access import Access

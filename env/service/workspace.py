@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
-from env.api.refusal import Kind, Refusal
+from ringfence.api.refusal import Kind, Refusal
+
 from env.document import Document
 from env.store.model import Editables
 from tasks.model import Task

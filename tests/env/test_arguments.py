@@ -8,8 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 from pydantic import ValidationError
-
-from env.api.arguments import (
+from ringfence.api.arguments import (
     TOOLS,
     ListTasksArguments,
     OpenArguments,

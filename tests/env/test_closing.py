@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ringfence.api.arguments import EditArguments, SubmitArguments, ViewArguments
+from ringfence.api.arguments import TestArguments as NoArguments
+from ringfence.api.refusal import Kind
+from ringfence.api.tools import Edited, Submitted, TurnedDown
 
-from env.api.arguments import EditArguments, SubmitArguments, ViewArguments
-from env.api.arguments import TestArguments as NoArguments
-from env.api.refusal import Kind
-from env.api.tools import Edited, Submitted, TurnedDown
 from env.service.call import A, Call
 from env.service.opening import Wanted
 from env.service.served import LATE_S, ServedTime

@@ -8,7 +8,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from env.api.arguments import TestArguments as NoArguments
+from ringfence.api.arguments import TestArguments as NoArguments
+
 from env.lifecycle.plan import owner
 from env.service.call import Call
 from env.service.opening import Wanted

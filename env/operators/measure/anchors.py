@@ -9,7 +9,8 @@ from datetime import date
 from statistics import fmean, stdev
 from typing import Literal
 
-from env.api.distribution import own_version
+from ringfence.api.distribution import own_version
+
 from env.operators.measure.play import BaselineOutcome
 from leaderboard.naming import lower_is_better
 from tasks.anchors import AnchorTable, ProvenanceTable, ScaleAnchors

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from ringfence.api.arguments import TestArguments as NoArguments
 
-from env.api.arguments import TestArguments as NoArguments
 from env.service.call import Call
 from env.service.opening import Wanted
 from env.service.service import Service, ServiceSettings, build

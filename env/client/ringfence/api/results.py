@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ConfigDict, Field
 
-from env.api.base import Body, DeltaNoise, Score
+from ringfence.api.base import Body, DeltaNoise, Score
 
 Record = TypeVar("Record")
 

@@ -1,4 +1,4 @@
-"""`inspect eval env/inspect/task.py -T task=… -T url=…`: a session on a running service, played by a model."""
+"""`inspect eval ringfence/pretrain -T url=…`: a session on a running service, played by a model."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ import os
 from inspect_ai import Task, task
 from inspect_ai.dataset import Sample
 
-from env.client import Client
-from env.inspect.scorer import submitted_result
-from env.inspect.sessions import Sessions
-from env.inspect.work import open_session, work
+from ringfence.client import Client
+from ringfence.inspect.scorer import submitted_result
+from ringfence.inspect.sessions import Sessions
+from ringfence.inspect.work import open_session, work
 
 MESSAGES = 200
 """Enough for every test of a task with a good deal of editing; `--message-limit` sets another limit."""
 
 
 @task
-def ringfence(
-    task: str, url: str = "http://127.0.0.1:8080", scale: str | None = None, agent: str | None = None
-) -> Task:
+def pretrain(task: str, url: str = "http://127.0.0.1:8080", scale: str | None = None, agent: str | None = None) -> Task:
     """One sample; `--epochs N` plays N sessions. An operator key is read from RINGFENCE_KEY.
 
     Args:

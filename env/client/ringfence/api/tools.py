@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from env.api.base import Body, Lines
-from env.api.catalogue import TaskBrief
-from env.api.refusal import Kind, Refused
-from env.api.sessions import Budget, TestView
+from ringfence.api.base import Body, Lines
+from ringfence.api.catalogue import TaskBrief
+from ringfence.api.refusal import Kind, Refused
+from ringfence.api.sessions import Budget, TestView
 
 
 class Edited(Body):

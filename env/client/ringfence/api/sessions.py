@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import Field
 
-from env.api.arguments import OpenArguments, Tool
-from env.api.base import Body, Lines
+from ringfence.api.arguments import OpenArguments, Tool
+from ringfence.api.base import Body, Lines
 
 
 class OpenSession(OpenArguments):

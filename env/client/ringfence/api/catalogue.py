@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from env.api.arguments import Tool
-from env.api.base import Body, DeltaNoise, Lines, Score
+from ringfence.api.arguments import Tool
+from ringfence.api.base import Body, DeltaNoise, Lines, Score
 
 
 class TaskBrief(Body):
