@@ -15,11 +15,11 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from ringfence.client import Client, ClientSession, Leaderboard, Point, RefusedError, TestTicket, TestView
 
 from env.http.server import Server
 from env.service.service import Service
 from leaderboard.naming import is_elapsed_column
+from ringfence.client import Client, ClientSession, Leaderboard, Point, RefusedError, TestTicket, TestView
 
 TASK = "llm-pretrain-normalization"
 RMSNORM = '''\

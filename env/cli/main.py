@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from ringfence.api.distribution import own_version
 from typer.core import TyperGroup
 
 from env.cli.backup import backup, restore
@@ -27,6 +26,7 @@ from env.cli.serve import listen, serve
 from env.cli.sessions import sessions_app
 from env.cli.task import task_app
 from env.cli.wiring import CannotStart, load, wire
+from ringfence.api.distribution import own_version
 
 
 class _Commands(TyperGroup):

@@ -12,7 +12,6 @@ from typing import Annotated
 
 import httpx
 import typer
-from ringfence.api.refusal import Refusal
 from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -30,6 +29,7 @@ from env.store.listing import SessionLine, session_lines
 from env.store.outage import NotOwner
 from env.store.store import Store
 from env.store.trajectory import each_step, last_seq
+from ringfence.api.refusal import Refusal
 
 sessions_app = typer.Typer(help="Sessions: list them, look at one, close one.", no_args_is_help=True)
 _Db = Annotated[str | None, with_help(DB, "As for serve, like --state.")]

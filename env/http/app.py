@@ -9,8 +9,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from ringfence.api.distribution import own_version
-from ringfence.api.refusal import Refusal
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
@@ -30,6 +28,8 @@ from env.http.texts import NoNul
 from env.service.repeats import MAX_KEY_CHARS
 from env.service.service import Service
 from env.store.outage import OUTAGES
+from ringfence.api.distribution import own_version
+from ringfence.api.refusal import Refusal
 
 _ABOUT = """\
 Open a session on a task, edit the file inside its editable ranges, test it, and submit one result.

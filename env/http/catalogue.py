@@ -6,10 +6,6 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from ringfence.api.arguments import schemas
-from ringfence.api.catalogue import Boards, Leaderboard, Tasks, TaskWhole, Tools
-from ringfence.api.refusal import Refused
-from ringfence.api.results import CurveView, ResultView
 from starlette.responses import Response
 
 from env.http import reads
@@ -17,6 +13,10 @@ from env.http.headers import bearer
 from env.http.responses import JSON, answers_with, download, json_response
 from env.service.service import Service
 from leaderboard.table import MAX_LIMIT, MAX_OFFSET, TableQuery
+from ringfence.api.arguments import schemas
+from ringfence.api.catalogue import Boards, Leaderboard, Tasks, TaskWhole, Tools
+from ringfence.api.refusal import Refused
+from ringfence.api.results import CurveView, ResultView
 
 PAGE = 100
 """Rows of a table whose query sets no limit."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ringfence.api.refusal import Kind, Refusal
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from env.http.headers import header
 from env.http.responses import refusal_response
 from env.service.access import LOOPBACK
+from ringfence.api.refusal import Kind, Refusal
 
 
 class LoopbackNames:

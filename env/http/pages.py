@@ -8,7 +8,6 @@ from functools import wraps
 from typing import Any
 
 from fastapi import APIRouter, Request
-from ringfence.api.refusal import Kind, Refusal
 from starlette.responses import Response
 
 from env.http import reads
@@ -20,6 +19,7 @@ from leaderboard.pages.assets import PREFIX, assets, version
 from leaderboard.pages.home import TaskEntry
 from leaderboard.pages.notices import error_page, locked_page
 from leaderboard.table import QueryError
+from ringfence.api.refusal import Kind, Refusal
 
 # Nothing but what this service itself serves, and no script in a page's text: what agents wrote stays text.
 _POLICY = (

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 
-from ringfence.api.refusal import Kind, Refusal
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from env.http.headers import header
 from env.http.responses import refusal_response
 from env.service.access import bearer_of, sha256
 from env.service.rates import Allowances, RateLimits
+from ringfence.api.refusal import Kind, Refusal
 
 _FREE = ("/healthz", "/readyz")
 """What monitors ask, who may share an address with whoever calls too often."""

@@ -9,11 +9,6 @@ from typing import Any
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic_core import PydanticSerializationError
-from ringfence.api.arguments import TOOLS, mistakes
-from ringfence.api.base import Body
-from ringfence.api.refusal import Kind, Refusal, Refused
-from ringfence.api.sessions import OpenSession
-from ringfence.api.tools import Edited, TurnedDown
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -22,6 +17,11 @@ from env.http.encoding import json_bytes
 from env.service.long_reads import LongReads, Pieces
 from env.service.readings import P, Read
 from env.service.refusals import no_database
+from ringfence.api.arguments import TOOLS, mistakes
+from ringfence.api.base import Body
+from ringfence.api.refusal import Kind, Refusal, Refused
+from ringfence.api.sessions import OpenSession
+from ringfence.api.tools import Edited, TurnedDown
 
 STATUS = {
     Kind.MALFORMED: 400,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ringfence.api.refusal import Kind, Refusal
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from env.http.responses import refusal_response
+from ringfence.api.refusal import Kind, Refusal
 
 
 class NoNul:

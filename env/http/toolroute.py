@@ -6,11 +6,11 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.routing import APIRoute
-from ringfence.api.arguments import TOOLS
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from env.http.headers import header
+from ringfence.api.arguments import TOOLS
 
 
 class ToolRoute(APIRoute):

@@ -6,11 +6,10 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
-from ringfence.api.sessions import TestView
-
 from env.lifecycle.rejection import rejection
 from env.store.model import MAX_INFRA_FAILURES, Run, Status, Test
 from leaderboard.naming import elapsed_column, metric_column
+from ringfence.api.sessions import TestView
 
 LAST_STEPS = 5
 _PASSED = "[check] Passed"

@@ -9,8 +9,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ringfence.api.distribution import own_version
-
 from env.lifecycle.compute import compute
 from env.lifecycle.feedback import flat_metrics
 from env.lifecycle.plan import exam_data_set, plan
@@ -18,6 +16,7 @@ from env.lifecycle.reference import Reference
 from env.lifecycle.selfreport import expected_steps, first_val_loss, last_step, last_val_loss, uniform_loss
 from env.store.model import Run, Session, Test
 from leaderboard.model import Result
+from ringfence.api.distribution import own_version
 from runner.data.digests import folder_digest
 from runner.data.exam import RESERVE
 from tasks.model import Scale

@@ -22,11 +22,6 @@ from mcp_types import (
     Tool,
     ToolAnnotations,
 )
-from ringfence.api.arguments import Arguments, description, parameters
-from ringfence.api.distribution import own_version
-from ringfence.api.refusal import Refusal
-from ringfence.api.sessions import Point, ProgressView
-from ringfence.api.tools import LastTest
 
 from env.mcp.clients import accepting, takes_streams, with_plain_arguments
 from env.mcp.toolbox import ALL, IN_SESSION, Answer, Caller, Toolbox
@@ -34,6 +29,11 @@ from env.service.access import LOOPBACK, bearer_of
 from env.service.refusals import no_database
 from env.service.service import Service
 from env.store.outage import OUTAGES
+from ringfence.api.arguments import Arguments, description, parameters
+from ringfence.api.distribution import own_version
+from ringfence.api.refusal import Refusal
+from ringfence.api.sessions import Point, ProgressView
+from ringfence.api.tools import LastTest
 
 _INSTRUCTIONS = """\
 Ringfence: improve an LLM-pretraining script inside its editable line ranges. open_session gives the task and a token;

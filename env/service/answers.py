@@ -7,6 +7,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
+from env.lifecycle.feedback import stage_metrics
+from env.lifecycle.progress import Progress
+from env.service.live import LiveSession
+from env.service.workspace import Workspace
+from env.store.model import Run, Session, Step, Test, tests_left
+from leaderboard.column_types import time_text
+from leaderboard.model import RecordedResult
+from leaderboard.naming import MORE_COMPUTE, metric_column
+from leaderboard.table import iso
 from ringfence.api.results import Labels, StoredResult
 from ringfence.api.sessions import (
     Budget,
@@ -22,16 +31,6 @@ from ringfence.api.sessions import (
     TestView,
     TrajectoryView,
 )
-
-from env.lifecycle.feedback import stage_metrics
-from env.lifecycle.progress import Progress
-from env.service.live import LiveSession
-from env.service.workspace import Workspace
-from env.store.model import Run, Session, Step, Test, tests_left
-from leaderboard.column_types import time_text
-from leaderboard.model import RecordedResult
-from leaderboard.naming import MORE_COMPUTE, metric_column
-from leaderboard.table import iso
 from runner.metrics import TrainMetrics
 
 # --- sessions -----------------------------------------------------------------------------------------------------

@@ -6,10 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
-from ringfence.api import catalogue as answers
-from ringfence.api.refusal import Kind, Refusal
-from ringfence.api.results import CURVE_SOURCE, CurveView
-
 from env.service.catalogue import Catalogue, score_formula
 from env.service.refusals import unknown_result, unknown_task
 from env.store.snapshots import Snapshots
@@ -18,6 +14,9 @@ from leaderboard import overview, reading, stored_scores
 from leaderboard.curve import Curve
 from leaderboard.export import to_csv
 from leaderboard.table import Overview, QueryError, Standing, Table, TableQuery, iso
+from ringfence.api import catalogue as answers
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.results import CURVE_SOURCE, CurveView
 from tasks.anchors import ScaleAnchors
 from tasks.model import Task
 

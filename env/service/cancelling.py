@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 
-from ringfence.api.arguments import CancelArguments
-from ringfence.api.refusal import Kind, Refusal
-
 from env.lifecycle import feedback
 from env.lifecycle.loop import Lifecycle
 from env.service.access import Access
@@ -16,6 +13,8 @@ from env.service.refusals import unknown_test
 from env.service.steps import Effect, Steps
 from env.store.outage import OUTAGES
 from env.store.store import Store
+from ringfence.api.arguments import CancelArguments
+from ringfence.api.refusal import Kind, Refusal
 
 
 class Cancelling:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from env.service.refusals import unknown_task
+from leaderboard.naming import metric_column
+from leaderboard.score_formula import Anchor, ScoreFormula
 from ringfence.api.catalogue import (
     Anchors,
     MetricAnchor,
@@ -15,10 +18,6 @@ from ringfence.api.catalogue import (
     Tasks,
     TaskWhole,
 )
-
-from env.service.refusals import unknown_task
-from leaderboard.naming import metric_column
-from leaderboard.score_formula import Anchor, ScoreFormula
 from tasks.anchors import ScaleAnchors
 from tasks.model import Scale, Task
 

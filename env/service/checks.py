@@ -7,10 +7,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ringfence.api.arguments import Arguments, CheckArguments
-from ringfence.api.refusal import Kind, Refusal
-from ringfence.api.tools import Checked, CheckResult, CheckUnderWay, LastCheck, TurnedDown
-
 from env.fence import FenceViolation, check_source
 from env.lifecycle import feedback
 from env.lifecycle.attempts import Ended
@@ -25,6 +21,9 @@ from env.store.model import Status
 from env.store.outage import until_committed
 from env.store.store import Store
 from env.store.trajectory import last_step
+from ringfence.api.arguments import Arguments, CheckArguments
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.tools import Checked, CheckResult, CheckUnderWay, LastCheck, TurnedDown
 
 log = logging.getLogger("ringfence.service")
 

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ringfence.api.refusal import Kind, Refusal
-
 from env.lifecycle import feedback
 from env.service.live import LiveSession, LiveSessions
 from env.service.repeats import KEPT
@@ -23,6 +21,7 @@ from env.store.store import Store
 from env.store.unfinished import stop_unfinished
 from leaderboard import writing as leaderboard
 from leaderboard.overview import best_of_session
+from ringfence.api.refusal import Kind, Refusal
 
 log = logging.getLogger("ringfence.service")
 

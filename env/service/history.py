@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ringfence.api.sessions import ProgressView, SessionView, StepView, TestView
 from sqlalchemy import Connection
 
 from env.lifecycle.progress import Progress
@@ -19,6 +18,7 @@ from env.store.snapshots import Snapshots
 from env.store.store import Store
 from leaderboard import reading
 from leaderboard.model import RecordedResult
+from ringfence.api.sessions import ProgressView, SessionView, StepView, TestView
 
 STEPS_PER_PAGE = 25
 

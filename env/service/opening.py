@@ -9,10 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ringfence.api.arguments import schemas
-from ringfence.api.refusal import Kind, Refusal
-from ringfence.api.sessions import Opened
-
 from env.service.access import Access, sha256
 from env.service.answers import budget, files
 from env.service.live import LiveSessions
@@ -22,6 +18,9 @@ from env.service.repeats import Remembered, Repeats
 from env.store.model import Session
 from env.store.store import Store
 from leaderboard.naming import BASELINE_PREFIX, baseline_agent, is_baseline
+from ringfence.api.arguments import schemas
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.sessions import Opened
 from tasks.model import Task
 
 _AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/@+-]{0,99}")
@@ -107,13 +106,22 @@ class Opening:
                 session_id = session.id
                 self._store.add_session(conn, session)
                 self._repeats.remember(conn, scope, wanted.key, call, Remembered({"session_id": session_id}))
+        return self._opened(session_id)
+
+    def opened(self, bearer: str | None, session_id: str) -> Opened:
+        """What opening the session was answered, once more. Raises Refusal."""
+        self._access.require_agent(bearer, self._live.get(session_id).session)
+        return self._opened(session_id)
+
+    def _opened(self, session_id: str) -> Opened:
         live = self._live.get(session_id)
+        session = live.session
         return Opened(
             session_id=session_id,
             token=self._access.token(session_id),
             task=session.task.id,
             scale=session.scale,
-            prompt=prompt(session.task, session.scale) + (PUBLIC_METADATA if metadata else ""),
+            prompt=prompt(session.task, session.scale) + (PUBLIC_METADATA if session.metadata else ""),
             tools=schemas(),
             budget=budget(session, []),
             files=files(live.opened),

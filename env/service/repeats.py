@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from ringfence.api.refusal import Kind, Refusal
 from sqlalchemy import Connection
 
 from env.service.access import sha256
 from env.store.kept_answers import keep_answer, kept_answer
+from ringfence.api.refusal import Kind, Refusal
 
 MAX_KEY_CHARS = 200
 KEPT = timedelta(days=1)

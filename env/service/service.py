@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ringfence.api.catalogue import Ready
 from sqlalchemy import Engine
 
 from env.lifecycle.loop import Lifecycle, everybodys, utc_now
@@ -36,6 +35,7 @@ from env.store.snapshots import Snapshots
 from env.store.store import Store
 from env.telemetry.metrics import Metrics
 from env.telemetry.watch import Telemetry
+from ringfence.api.catalogue import Ready
 from runner.pool import Host
 from runner.protocol import Runner
 from tasks.anchors import ScaleAnchors

@@ -7,10 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from ringfence.api.arguments import Arguments
-from ringfence.api.base import Body
-from ringfence.api.refusal import Kind, Refusal
-from ringfence.api.tools import Edited, TurnedDown
 from sqlalchemy import Connection
 
 from env.document import Document, EditRefused
@@ -23,6 +19,10 @@ from env.service.workspace import Workspace
 from env.store.kept_answers import observation_of
 from env.store.model import Step
 from env.store.store import Store
+from ringfence.api.arguments import Arguments
+from ringfence.api.base import Body
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.tools import Edited, TurnedDown
 
 E = TypeVar("E", bound=Edited)
 MAX_STORED_BYTES = 256 << 20

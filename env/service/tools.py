@@ -6,16 +6,6 @@ import contextlib
 from collections.abc import Callable
 from datetime import datetime
 
-from ringfence.api.arguments import (
-    EditArguments,
-    SubmitArguments,
-    TestArguments,
-    UndoArguments,
-    ViewArguments,
-)
-from ringfence.api.refusal import Kind, Refusal
-from ringfence.api.sessions import TestView
-from ringfence.api.tools import Edited, QueuedTest, Started, Submitted, SubmittedTest, TurnedDown
 from sqlalchemy import Connection
 
 from env.document import current_file, ranges_text, view
@@ -32,6 +22,16 @@ from env.store.model import MAX_INFRA_FAILURES, Session, Status, Submission, Tes
 from env.store.outage import OUTAGES
 from env.store.store import Store
 from leaderboard import writing as leaderboard
+from ringfence.api.arguments import (
+    EditArguments,
+    SubmitArguments,
+    TestArguments,
+    UndoArguments,
+    ViewArguments,
+)
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.sessions import TestView
+from ringfence.api.tools import Edited, QueuedTest, Started, Submitted, SubmittedTest, TurnedDown
 
 RESULT_OVER_HTTP = "GET /v1/sessions/{session}/tests/{n}?wait=60"
 

@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ringfence.api.refusal import Kind, Refusal
-from ringfence.api.results import StoredResult
-from ringfence.api.sessions import ProgressView, SessionView, TestView, TrajectoryView
-
 from env.lifecycle.loop import Lifecycle
 from env.lifecycle.progress import Progress
 from env.service.access import Access
@@ -19,6 +15,9 @@ from env.service.refusals import unknown_result, unknown_test
 from env.store.snapshots import Snapshots
 from env.store.store import Store
 from leaderboard import reading as leaderboard
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.results import StoredResult
+from ringfence.api.sessions import ProgressView, SessionView, TestView, TrajectoryView
 from runner.metrics import TrainMetrics
 
 MANY_POINTS = 500

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from inspect_ai.tool import ToolDef
+
 from ringfence.client import Client
 from ringfence.inspect.tools import tools_of
-
 from tests.support.service import TASK, Serve, Server
 
 ROOT = Path(__file__).parents[2]

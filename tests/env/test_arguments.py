@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 from pydantic import ValidationError
+
 from ringfence.api.arguments import (
     TOOLS,
     ListTasksArguments,

@@ -10,10 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ringfence.api.arguments import EditArguments, SubmitArguments, ViewArguments
-from ringfence.api.arguments import TestArguments as NoArguments
-from ringfence.api.refusal import Kind
-from ringfence.api.tools import Edited, Submitted, TurnedDown
 
 from env.service.call import A, Call
 from env.service.opening import Wanted
@@ -24,6 +20,10 @@ from env.store.trajectory import each_step
 from env.store.unfinished import unfinished
 from leaderboard import reading
 from leaderboard.table import TableQuery
+from ringfence.api.arguments import EditArguments, SubmitArguments, ViewArguments
+from ringfence.api.arguments import TestArguments as NoArguments
+from ringfence.api.refusal import Kind
+from ringfence.api.tools import Edited, Submitted, TurnedDown
 from runner.fake.runner import FakeRunner
 from runner.pool import Host, Pool
 from tasks.load import load_tasks

@@ -9,10 +9,9 @@ from datetime import date
 from statistics import fmean, stdev
 from typing import Literal
 
-from ringfence.api.distribution import own_version
-
 from env.operators.measure.play import BaselineOutcome
 from leaderboard.naming import lower_is_better
+from ringfence.api.distribution import own_version
 from tasks.anchors import AnchorTable, ProvenanceTable, ScaleAnchors
 from tasks.model import Task
 

@@ -31,6 +31,16 @@ class Client(Connected):
         opened = Opened.model_validate(self._transport.post("/v1/sessions", body))
         return ClientSession(Transport(self._url, opened.token, self._patience_s), opened)
 
+    def resume(self, session_id: str, token: str) -> ClientSession:
+        """A session that was opened before, here or elsewhere: as it stands, with the prompt it was opened with."""
+        transport = Transport(self._url, token, self._patience_s)
+        try:
+            opened = Opened.model_validate(transport.get(f"/v1/sessions/{quote(session_id, safe='')}/opening"))
+        except BaseException:
+            transport.close()
+            raise
+        return ClientSession(transport, opened)
+
     def tasks(self) -> tuple[TaskBrief, ...]:
         return Tasks.model_validate(self._transport.get("/v1/tasks")).tasks
 

@@ -43,6 +43,11 @@ class ClientSession(Connected):
         return self.opened.session_id
 
     @property
+    def token(self) -> str:
+        """With the id, all that it takes to go on with the session elsewhere: `Client.resume`."""
+        return self.opened.token
+
+    @property
     def prompt(self) -> str:
         """The task, the rules, the file: all that an agent has to know."""
         return self.opened.prompt
