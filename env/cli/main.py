@@ -15,6 +15,7 @@ from env.cli.baseline import baseline_app
 from env.cli.data import data_app
 from env.cli.doctor import doctor
 from env.cli.errors import fail
+from env.cli.export import export_app
 from env.cli.options import (
     Options,
     RunnerName,
@@ -52,6 +53,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(reference_app, name="reference")
 app.add_typer(sessions_app, name="sessions")
+app.add_typer(export_app, name="export")
 app.command()(doctor)
 app.command()(backup)
 app.command()(restore)

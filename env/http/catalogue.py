@@ -14,7 +14,7 @@ from env.http.responses import JSON, answers_with, download, json_response
 from env.service.service import Service
 from leaderboard.table import MAX_LIMIT, MAX_OFFSET, TableQuery
 from ringfence.api.arguments import schemas
-from ringfence.api.catalogue import Boards, Leaderboard, Tasks, TaskWhole, Tools
+from ringfence.api.catalogue import Boards, Leaderboard, TaskPrompt, Tasks, TaskWhole, Tools
 from ringfence.api.refusal import Refused
 from ringfence.api.results import CurveView, ResultView
 
@@ -43,6 +43,11 @@ def catalogue_router(service: Service) -> APIRouter:
     async def read_task(task_id: _TaskId) -> Response:
         """A task with its file, ranges, scales and budget."""
         return json_response(service.catalogue.whole(task_id))
+
+    @router.get("/tasks/{task_id}/prompt", response_model=TaskPrompt)
+    async def read_prompt(task_id: _TaskId, scale: _Text = None) -> Response:
+        """What an agent is told whose session is opened on the task at a scale, or at the service's default."""
+        return json_response(service.opening.prompt(task_id, scale))
 
     @router.get("/tools", response_model=Tools)
     async def list_tools() -> Response:

@@ -9,6 +9,7 @@ from leaderboard.naming import metric_column
 from leaderboard.score_formula import Anchor, ScoreFormula
 from ringfence.api.catalogue import (
     Anchors,
+    BaselineDetails,
     MetricAnchor,
     Provenance,
     ScaleDetails,
@@ -19,7 +20,7 @@ from ringfence.api.catalogue import (
     TaskWhole,
 )
 from tasks.anchors import ScaleAnchors
-from tasks.model import Scale, Task
+from tasks.model import Baseline, Scale, Task
 
 
 class Catalogue:
@@ -58,6 +59,7 @@ class Catalogue:
             anchors={
                 scale: _anchors_view(task, anchors.get(scale)) for scale in dict.fromkeys((*task.scales, *anchors))
             },
+            baselines=tuple(_baseline_details(baseline) for baseline in task.baselines),
         )
 
     def scoring_note(self, task_id: str, scale: str | None) -> str:
@@ -96,6 +98,15 @@ def score_formula(scale: str, anchors: ScaleAnchors) -> ScoreFormula:
             )
             for one in anchors.metrics
         ),
+    )
+
+
+def _baseline_details(baseline: Baseline) -> BaselineDetails:
+    return BaselineDetails(
+        name=baseline.name,
+        title=baseline.title,
+        source=baseline.source,
+        edits=tuple(dict(edit) for edit in baseline.edits),
     )
 
 

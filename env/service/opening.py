@@ -19,6 +19,7 @@ from env.store.model import Session
 from env.store.store import Store
 from leaderboard.naming import BASELINE_PREFIX, baseline_agent, is_baseline
 from ringfence.api.arguments import schemas
+from ringfence.api.catalogue import TaskPrompt
 from ringfence.api.refusal import Kind, Refusal
 from ringfence.api.sessions import Opened
 from tasks.model import Task
@@ -126,6 +127,14 @@ class Opening:
             budget=budget(session, []),
             files=files(live.opened),
         )
+
+    def prompt(self, task_id: str, scale: str | None) -> TaskPrompt:
+        """What an agent is told whose session is opened on the task at a scale. Raises Refusal."""
+        task = self._tasks.get(task_id)
+        if task is None:
+            raise unknown_task(task_id, self._tasks)
+        chosen = self._scale(task, scale)
+        return TaskPrompt(task=task.id, scale=chosen, prompt=prompt(task, chosen))
 
     def open_baseline(self, task: Task, name: str, scale: str, seed: int) -> tuple[str, str]:
         """Opens a session that plays a baseline, for the operator's own process; no transport leads here.

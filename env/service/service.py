@@ -61,6 +61,8 @@ class ServiceSettings:
     """The data folder that runs read; None where nothing is really trained."""
     keys: Sequence[str] = ()
     """Operators' keys; empty means anyone who reaches the service may open a session."""
+    agent_keys: Sequence[str] = ()
+    """Keys that open sessions and can do nothing else."""
     default_scale: str | None = None
     """Of sessions that name none."""
     patience: SessionPatience = DEFAULT_PATIENCE
@@ -146,7 +148,7 @@ def build(
     reads = LongReads(reading, readings, lease, apart=snapshots.apart)
     for scale, each in (item for of_task in anchors.values() for item in of_task.items()):
         boards.adopt(scale, each)
-    access = Access(read_secret(settings.state_dir), settings.keys)
+    access = Access(read_secret(settings.state_dir), settings.keys, settings.agent_keys)
     live = LiveSessions(store)
     lease.guard(engine, live.drop_all)
     metrics = Metrics(store, host)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from ringfence.api.catalogue import Board, Boards, Leaderboard, TaskBrief, Tasks, TaskWhole
+from ringfence.api.catalogue import Board, Boards, Leaderboard, TaskBrief, TaskPrompt, Tasks, TaskWhole
 from ringfence.api.results import ResultView
 from ringfence.api.sessions import Opened
 from ringfence.client.session import ClientSession
@@ -46,6 +46,12 @@ class Client(Connected):
 
     def task(self, task_id: str) -> TaskWhole:
         return TaskWhole.model_validate(self._transport.get(f"/v1/tasks/{quote(task_id, safe='')}"))
+
+    def prompt(self, task_id: str, scale: str | None = None) -> TaskPrompt:
+        """What an agent is told whose session is opened on the task; without `scale` at the service's default."""
+        return TaskPrompt.model_validate(
+            self._transport.get(f"/v1/tasks/{quote(task_id, safe='')}/prompt", scale=scale)
+        )
 
     def leaderboards(self) -> tuple[Board, ...]:
         """The tasks that have results."""
