@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import httpx
 
-from ringfence.api.catalogue import Leaderboard, TaskBrief, Tasks, TaskWhole
+from ringfence.api.catalogue import Leaderboard, TaskBrief, TaskPrompt, Tasks, TaskWhole
 from ringfence.api.results import ResultView
 from ringfence.api.sessions import Opened, SessionView, TestView, TrajectoryView
 from ringfence.api.tools import ANSWERS, Checked, CheckResult, Edited, Started, Submitted
@@ -22,8 +22,11 @@ from ringfence.client.transport import Retries, accepted, connected, given, json
 class AsyncTransport:
     """HTTP with one bearer secret. Calls are repeated while the service is away, as by the synchronous client."""
 
-    def __init__(self, url: str, bearer: str | None, patience_s: float) -> None:
-        self._http = connected(httpx.AsyncClient, url, bearer)
+    def __init__(self, url: str, bearer: str | None, patience_s: float, http: httpx.AsyncClient | None = None) -> None:
+        """`http`: somebody else's connections, to be used with this secret and not to be closed."""
+        self._http = http or connected(httpx.AsyncClient, url, None)
+        self._owned = http is None
+        self._headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
         self._url = url
         self._patience_s = patience_s
 
@@ -36,13 +39,19 @@ class AsyncTransport:
         return await self._ask("POST", path, **json_body(body, key))
 
     async def close(self) -> None:
-        await self._http.aclose()
+        if self._owned:
+            await self._http.aclose()
+
+    def with_bearer(self, bearer: str) -> AsyncTransport:
+        """The same connections with another secret."""
+        return AsyncTransport(self._url, bearer, self._patience_s, self._http)
 
     async def _ask(self, method: str, path: str, **options: Any) -> Any:
+        headers = self._headers | options.pop("headers", {})
         retries = Retries(self._url, self._patience_s)
         while True:
             try:
-                return accepted(await self._http.request(method, path, **options))
+                return accepted(await self._http.request(method, path, headers=headers, **options))
             except (httpx.HTTPError, httpx.InvalidURL, RefusedError) as error:
                 await asyncio.sleep(retries.pause_s(passing(error, self._url)))
 
@@ -65,8 +74,10 @@ class AsyncConnected:
 
 
 class AsyncClientSession(AsyncConnected):
-    """A session as its agent uses it. Every call raises RefusedError when the service turns it down, and ServiceError
-    when it cannot be reached."""
+    """A session as its agent uses it, by its client's connections.
+
+    Every call raises RefusedError when the service turns it down, and ServiceError when it cannot be reached.
+    """
 
     def __init__(self, transport: AsyncTransport, opened: Opened) -> None:
         super().__init__(transport)
@@ -146,8 +157,6 @@ class AsyncClient(AsyncConnected):
     def __init__(self, url: str, key: str | None = None, patience_s: float = 60.0) -> None:
         """`key`: an operator's, where the service has any. `patience_s`: how long a call is repeated while the service
         cannot be reached."""
-        self._url = url
-        self._patience_s = patience_s
         super().__init__(AsyncTransport(url, key, patience_s))
 
     async def open(
@@ -156,16 +165,12 @@ class AsyncClient(AsyncConnected):
         """A new session. `agent` is shown on the leaderboard; without `scale` it is the service's default."""
         body = {"task": task, "agent": agent, "scale": scale, "metadata": dict(metadata or {})}
         opened = Opened.model_validate(await self._transport.post("/v1/sessions", body))
-        return AsyncClientSession(self._with(opened.token), opened)
+        return AsyncClientSession(self._transport.with_bearer(opened.token), opened)
 
     async def resume(self, session_id: str, token: str) -> AsyncClientSession:
         """A session that was opened before, here or elsewhere: as it stands, with the prompt it was opened with."""
-        transport = self._with(token)
-        try:
-            body = await transport.get(f"/v1/sessions/{quote(session_id, safe='')}/opening")
-        except BaseException:
-            await transport.close()
-            raise
+        transport = self._transport.with_bearer(token)
+        body = await transport.get(f"/v1/sessions/{quote(session_id, safe='')}/opening")
         return AsyncClientSession(transport, Opened.model_validate(body))
 
     async def tasks(self) -> tuple[TaskBrief, ...]:
@@ -173,6 +178,11 @@ class AsyncClient(AsyncConnected):
 
     async def task(self, task_id: str) -> TaskWhole:
         return TaskWhole.model_validate(await self._transport.get(f"/v1/tasks/{quote(task_id, safe='')}"))
+
+    async def prompt(self, task_id: str, scale: str | None = None) -> TaskPrompt:
+        """What an agent is told whose session is opened on the task; without `scale` at the service's default."""
+        path = f"/v1/tasks/{quote(task_id, safe='')}/prompt"
+        return TaskPrompt.model_validate(await self._transport.get(path, scale=scale))
 
     async def leaderboard(self, task_id: str, **query: Any) -> Leaderboard:
         """Submitted results, best first. `query`: `scale`, `status`, `agent`, `final`, `sort`, `limit`, `offset`."""
@@ -182,6 +192,3 @@ class AsyncClient(AsyncConnected):
     async def result(self, session_id: str, n: int) -> ResultView:
         """What the leaderboard's row of a finished test stands for: metrics, audits, code, and where it ran."""
         return ResultView.model_validate(await self._transport.get(f"/v1/results/{session_id}-{n}"))
-
-    def _with(self, token: str) -> AsyncTransport:
-        return AsyncTransport(self._url, token, self._patience_s)

@@ -111,7 +111,9 @@ def connected(kind: type[Http], url: str, bearer: str | None) -> Http:
     headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
     try:
         through_proxies = not _on_this_host(url)
-        return kind(base_url=url, headers=headers, timeout=MAX_SILENCE_S, trust_env=through_proxies)
+        # As many calls at once as there are sessions: the service says when it is too many.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+        return kind(base_url=url, headers=headers, timeout=MAX_SILENCE_S, trust_env=through_proxies, limits=limits)
     except (ImportError, ValueError, httpx.InvalidURL) as error:
         raise ServiceError(f"{url!r} cannot be reached by the proxies in the environment: {error}") from error
 

@@ -1,0 +1,124 @@
+"""The taskset of verifiers, with the real package in an environment of its own, on a live service."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.environments import ROOT, make_environment
+from tests.support.processes import plain_environment, run_to_end
+from tests.support.service import TASK, Serve
+from tests.support.waiting import threads
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+Calls = list[tuple[str, dict[str, Any]]]
+PLAY: Calls = [
+    ("edit", {"op": "str_replace", "old_str": "1e-5)", "new_str": "1e-6)"}),
+    ("edit", {"op": "replace", "start_line": 1, "end_line": 2, "content": "import os\n"}),
+    ("check", {}),
+    ("test", {}),
+    ("submit", {"n": 1}),
+]
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the client and verifiers, and nothing of the service."""
+    return make_environment(tmp_path_factory.mktemp("environment") / "verifiers", f"{ROOT}[verifiers]")
+
+
+@contextmanager
+def model(calls: Calls, before: Callable[[int], object] = int) -> Iterator[str]:
+    """The URL of a model that makes these calls, one after another, and then says that it is done.
+
+    `before` is called with the number of calls that a conversation has seen.
+    """
+
+    class Scripted(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            number = sum(message["role"] == "tool" for message in body["messages"])
+            before(number)
+            message: dict[str, Any] = {"role": "assistant", "content": "Done." if number >= len(calls) else None}
+            if number < len(calls):
+                name, arguments = calls[number]
+                function = {"name": name, "arguments": json.dumps(arguments)}
+                message["tool_calls"] = [{"id": f"call-{number}", "type": "function", "function": function}]
+            told = {
+                "id": "x",
+                "object": "chat.completion",
+                "created": 0,
+                "model": "scripted",
+                "choices": [
+                    {
+                        "index": 0,
+                        "message": message,
+                        "finish_reason": "tool_calls" if number < len(calls) else "stop",
+                    }
+                ],
+                "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+            }
+            sent = json.dumps(told).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(sent)))
+            self.end_headers()
+            self.wfile.write(sent)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Listening(ThreadingHTTPServer):
+        request_queue_size = 128
+        daemon_threads = True
+
+    with Listening(("127.0.0.1", 0), Scripted) as server, threads(1) as pool:
+        running = pool.submit(server.serve_forever, 0.05)
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/v1"
+        finally:
+            server.shutdown()
+            running.result(10)
+
+
+def evaluated(python: Path, folder: Path, service: str, model_url: str, *options: str) -> list[dict[str, Any]]:
+    """The traces of an evaluation."""
+    command = [
+        str(python.with_name("vf-eval")),
+        "ringfence",
+        *("--env.taskset.url", service, "--env.taskset.tasks", json.dumps([TASK])),
+        *("--env.agent.harness.id", "scripted_harness"),
+        *("--env.agent.runtime.type", "subprocess"),
+        *("--model", "scripted", "--client.base-url", model_url, "--client.api-key-var", "MODEL_KEY"),
+        *("--output-dir", str(folder), "--no-push", "--no-rich"),
+        *options,
+    ]
+    environment = plain_environment() | {
+        "PYTHONPATH": str(Path(__file__).parent),
+        "MODEL_KEY": "x",
+        "HOME": str(folder),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+    }
+    folder.mkdir(exist_ok=True)
+    ended = run_to_end(command, 350, environment, cwd=folder)
+    [file] = folder.rglob("traces.jsonl")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_64_rollouts_at_once_are_played_and_none_is_lost(python: Path, serve: Serve, tmp_path: Path) -> None:
+    service = serve("--runner", "fake", "--slots", "16")
+    with model(PLAY) as url:
+        traces = evaluated(python, tmp_path / "runs", service.url, url, "-r", "64", "-c", "64")
+    with service.client() as client:
+        rows = client.get(f"/v1/leaderboards/{TASK}", params={"limit": 100}).json()["rows"]
+    assert len(rows) == 64
+    print(json.dumps(traces[0])[:3000])
+    assert len(traces) == 64
