@@ -20,11 +20,15 @@ EDIT = ["edit", {"op": "str_replace", "old_str": "1e-5)", "new_str": "1e-6)"}]
 
 
 def evaluated(url: str, logs: Path, task: str, *samples: list[Any], **environment: str) -> list[dict[str, Any]]:
-    """What came of each sample, in which the model made these calls, one after another."""
+    """What came of each sample, in which the model made these calls, one after another; in a folder of a user's."""
+    folder = logs / "user"
+    (folder / "tasks").mkdir(parents=True)
+    for name in ("env.py", "runner.py", "tasks/__init__.py"):
+        (folder / name).write_text(f"raise SystemExit('{name} is a user's own')\n")
     command = [sys.executable, str(ROOT / "tests" / "agents" / "inspect_eval.py"), url, str(logs), task]
     ended = subprocess.run(
         [*command, json.dumps(samples)],
-        cwd=ROOT,
+        cwd=folder,
         env=os.environ | environment,
         capture_output=True,
         text=True,
@@ -34,7 +38,7 @@ def evaluated(url: str, logs: Path, task: str, *samples: list[Any], **environmen
     log = json.loads(ended.stdout.splitlines()[-1])
     assert (log["status"], log["error"]) == ("success", None), log
     told: list[dict[str, Any]] = log["samples"]
-    assert [sample["error"] for sample in told] == [None] * len(samples)
+    assert [sample["error"] for sample in told] == [None] * len(told)
     return told
 
 
@@ -51,7 +55,23 @@ def test_an_agent_edits_checks_tests_and_submits(shared: Server, tmp_path: Path)
     [score] = sample["scores"].values()
     assert score["value"]["submitted"] == 1
     assert score["metadata"]["status"] == "succeeded"
+    assert score["value"]["score"] == row["score"]
     assert score["metadata"]["metrics"]["val_loss_gpt-smoke"] == row["val_loss_gpt-smoke"]
+    assert score["metadata"]["difference"]["delta_noise"] == row["delta_noise"]
+    assert {audit["passed"] for audit in score["metadata"]["audits"]} == {True}
+
+
+def test_all_tasks_are_played_in_one_evaluation(shared: Server, tmp_path: Path) -> None:
+    with shared.client() as client:
+        known = [task["id"] for task in client.get("/v1/tasks").json()["tasks"]]
+    played = evaluated(shared.url, tmp_path, "", [["test", {}], ["submit", {"n": 1}]] * len(known))
+    assert [sample["id"] for sample in played] == known
+    values = [sample["scores"]["submitted_result"]["value"] for sample in played]
+    with shared.client() as client:
+        boards = [client.get(f"/v1/leaderboards/{task}", params={"agent": "inspect"}).json()["rows"] for task in known]
+    assert [value["score"] for value in values] == [rows[0]["score"] for rows in boards]
+    assert {value["submitted"] for value in values} == {1}
+    assert {sample["input"].split()[2] for sample in played} == set(known)
 
 
 def test_each_epoch_has_a_session_of_its_own_and_is_scored_by_what_it_submitted(shared: Server, tmp_path: Path) -> None:
@@ -71,8 +91,9 @@ def test_each_epoch_has_a_session_of_its_own_and_is_scored_by_what_it_submitted(
     assert "Additional properties are not allowed" in told[1][0]  # Inspect holds calls against the schema itself
     assert told[1][1].startswith("ERROR: No test results yet.")
     assert ["user", "Go on with the tools."] in [[role, text[:21]] for role, text in played[1]["messages"]]
-    scores = [sample["scores"]["submitted_result"]["value"]["submitted"] for sample in played]
-    assert scores == [1, 0]
+    scores = [sample["scores"]["submitted_result"]["value"] for sample in played]
+    assert [score["submitted"] for score in scores] == [1, 0]
+    assert scores[1]["score"] == 0
 
 
 def test_an_operators_key_comes_from_the_environment(serve: Serve, tmp_path: Path) -> None:

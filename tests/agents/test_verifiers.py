@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,10 +23,10 @@ Calls = list[tuple[str, dict[str, Any]]]
 PLAY: Calls = [
     ("edit", {"op": "str_replace", "old_str": "1e-5)", "new_str": "1e-6)"}),
     ("edit", {"op": "replace", "start_line": 1, "end_line": 2, "content": "import os\n"}),
-    ("check", {}),
     ("test", {}),
     ("submit", {"n": 1}),
 ]
+SUBMIT = len(PLAY) - 1
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +36,18 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def model(calls: Calls, before: Callable[[int], object] = int) -> Iterator[str]:
-    """The URL of a model that makes these calls, one after another, and then says that it is done.
-
-    `before` is called with the number of calls that a conversation has seen.
+def model(calls: Calls, stops: Callable[[int], bool]) -> Iterator[str]:
+    """The URL of a model that makes these calls, one after another, and then says that it is done; or as soon as
+    `stops` of the number of calls in the conversation says so.
     """
 
     class Scripted(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             number = sum(message["role"] == "tool" for message in body["messages"])
-            before(number)
-            message: dict[str, Any] = {"role": "assistant", "content": "Done." if number >= len(calls) else None}
-            if number < len(calls):
+            goes_on = number < len(calls) and not stops(number)
+            message: dict[str, Any] = {"role": "assistant", "content": None if goes_on else "Done."}
+            if goes_on:
                 name, arguments = calls[number]
                 function = {"name": name, "arguments": json.dumps(arguments)}
                 message["tool_calls"] = [{"id": f"call-{number}", "type": "function", "function": function}]
@@ -60,7 +60,7 @@ def model(calls: Calls, before: Callable[[int], object] = int) -> Iterator[str]:
                     {
                         "index": 0,
                         "message": message,
-                        "finish_reason": "tool_calls" if number < len(calls) else "stop",
+                        "finish_reason": "tool_calls" if goes_on else "stop",
                     }
                 ],
                 "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
@@ -106,19 +106,49 @@ def evaluated(python: Path, folder: Path, service: str, model_url: str, *options
         "HOME": str(folder),
         "XDG_CACHE_HOME": str(folder / "cache"),
     }
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # three imports of verifiers: the first one takes longest
     folder.mkdir(exist_ok=True)
     ended = run_to_end(command, 350, environment, cwd=folder)
     [file] = folder.rglob("traces.jsonl")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    return [json.loads(line) for line in file.read_text().splitlines()]
+    return [trace for line in file.read_text().splitlines() for trace in json.loads(line)["traces"]]
 
 
 def test_64_rollouts_at_once_are_played_and_none_is_lost(python: Path, serve: Serve, tmp_path: Path) -> None:
+    """Every eighth agent stops before it submits: that is worth nothing, and no error."""
     service = serve("--runner", "fake", "--slots", "16")
-    with model(PLAY) as url:
+    arrived = itertools.count(1)
+    with model(PLAY, lambda number: number == SUBMIT and next(arrived) % 8 == 0) as url:
         traces = evaluated(python, tmp_path / "runs", service.url, url, "-r", "64", "-c", "64")
     with service.client() as client:
         rows = client.get(f"/v1/leaderboards/{TASK}", params={"limit": 100}).json()["rows"]
-    assert len(rows) == 64
-    print(json.dumps(traces[0])[:3000])
-    assert len(traces) == 64
+    scores = {row["session_id"]: row["score"] for row in rows}
+    assert (len(traces), len(scores)) == (64, 56)
+    for trace in traces:
+        session = trace["info"]["session_id"]
+        assert trace["errors"] == []
+        # What the service says, and nothing else.
+        assert trace["rewards"]["submitted_score"]["score"] == scores.get(session, 0)
+        assert trace["metrics"]["submitted"] == (session in scores)
+    [trace] = [trace for trace in traces if trace["info"]["session_id"] == rows[0]["session_id"]]
+    assert trace["metrics"]["val_loss_gpt-smoke"] == rows[0]["val_loss_gpt-smoke"]
+    assert trace["metrics"]["delta_noise"] == rows[0]["delta_noise"]
+    assert {audit["passed"] for audit in trace["info"]["audits"]} == {True}
+    told = json.dumps(trace, ensure_ascii=False)
+    assert "OK: Replaced old_str at line 30" in told
+    assert "ERROR: Lines 1..2 exceed the editable range." in told  # a refusal is what the tool answers
+
+
+def test_what_the_service_fails_at_is_an_error_and_no_reward(python: Path, serve: Serve, tmp_path: Path) -> None:
+    service = serve("--runner", "fake")
+
+    def down(number: int) -> bool:
+        if number == SUBMIT:
+            service.kill()
+        return False
+
+    with model(PLAY, down) as url:
+        [trace] = evaluated(python, tmp_path / "runs", service.url, url, "--env.taskset.patience-s", "1")
+    assert [error["type"] for error in trace["errors"]] == ["TaskError"]
+    assert "could not be reached" in trace["errors"][0]["message"]
+    assert [one for one in trace["rewards"].values() if one is not None] == []

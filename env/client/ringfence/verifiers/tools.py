@@ -6,9 +6,10 @@ import inspect
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import verifiers.v1 as vf
+from pydantic import Field
 
 from ringfence.api.arguments import TOOLS, Arguments, TestStatusArguments, description
 from ringfence.api.sessions import TestView
@@ -42,7 +43,7 @@ class RingfenceTools(vf.Toolset[RingfenceToolsConfig, RolloutState]):
         self._sessions: OrderedDict[str, AsyncClientSession] = OrderedDict()
 
     def register(self, mcp: MCPServer) -> None:
-        tools = {**TOOLS, "test_status": TestStatusArguments}
+        tools: dict[str, type[Arguments]] = {**TOOLS, "test_status": TestStatusArguments}
         for name, arguments in tools.items():
             mcp.add_tool(self._with_state(self._tool(name, arguments)), name=name, description=description(arguments))
 
@@ -60,7 +61,7 @@ class RingfenceTools(vf.Toolset[RingfenceToolsConfig, RolloutState]):
                 inspect.Parameter(
                     key,
                     inspect.Parameter.KEYWORD_ONLY,
-                    annotation=field.annotation,
+                    annotation=Annotated[field.annotation, *field.metadata, Field(description=field.description)],
                     default=inspect.Parameter.empty if field.is_required() else None,
                 )
                 for key, field in arguments.model_fields.items()
