@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import re
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,13 +15,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.environments import ROOT, make_environment
+from tests.support.environments import ROOT, build_wheel, make_environment
 from tests.support.processes import plain_environment, run_to_end
 from tests.support.service import TASK, Serve
 from tests.support.waiting import threads
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
+TEXT = (ROOT / "docs" / "trainers.md").read_text(encoding="utf-8")
 Calls = list[tuple[str, dict[str, Any]]]
 PLAY: Calls = [
     ("edit", {"op": "str_replace", "old_str": "1e-5)", "new_str": "1e-6)"}),
@@ -27,12 +31,19 @@ PLAY: Calls = [
     ("submit", {"n": 1}),
 ]
 SUBMIT = len(PLAY) - 1
+GUIDE = {
+    language: re.findall(rf"^```{language}\n(.*?)\n```$", TEXT, re.MULTILINE | re.DOTALL)
+    for language in ("bash", "toml")
+}
 
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with the client and verifiers, and nothing of the service."""
-    return make_environment(tmp_path_factory.mktemp("environment") / "verifiers", f"{ROOT}[verifiers]")
+    """An environment with the client and verifiers, as the guide says, and nothing of the service."""
+    install, _ = GUIDE["bash"]
+    [package] = re.findall(r"^pip install '(ringfence\[.*\])'$", install)
+    folder = tmp_path_factory.mktemp("environment")
+    return make_environment(folder / "verifiers", package.replace("ringfence", str(build_wheel(folder / "wheel"))))
 
 
 @contextmanager
@@ -90,25 +101,27 @@ def model(calls: Calls, stops: Callable[[int], bool]) -> Iterator[str]:
 
 def evaluated(python: Path, folder: Path, service: str, model_url: str, *options: str) -> list[dict[str, Any]]:
     """The traces of an evaluation."""
-    command = [
-        str(python.with_name("vf-eval")),
-        "ringfence",
-        *("--env.taskset.url", service, "--env.taskset.tasks", json.dumps([TASK])),
-        *("--env.agent.harness.id", "scripted_harness"),
-        *("--env.agent.runtime.type", "subprocess"),
-        *("--model", "scripted", "--client.base-url", model_url, "--client.api-key-var", "MODEL_KEY"),
-        *("--output-dir", str(folder), "--no-push", "--no-rich"),
-        *options,
-    ]
+    _, command = GUIDE["bash"]
+    for there, here in (
+        ("null", "scripted_harness"),
+        ("http://localhost:8080", service),
+        ("llm-pretrain-normalization", TASK),
+    ):
+        assert there in command
+        command = command.replace(there, here)
+    command = f"{command.rstrip()} --output-dir . {shlex.join(options)}"
     environment = plain_environment() | {
+        "PATH": f"{python.parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(Path(__file__).parent),
+        "MODEL": "scripted",
+        "MODEL_URL": model_url,
         "MODEL_KEY": "x",
         "HOME": str(folder),
         "XDG_CACHE_HOME": str(folder / "cache"),
     }
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # three imports of verifiers: the first one takes longest
     folder.mkdir(exist_ok=True)
-    ended = run_to_end(command, 350, environment, cwd=folder)
+    ended = run_to_end(["bash", "-euo", "pipefail", "-c", command], 350, environment, cwd=folder)
     [file] = folder.rglob("traces.jsonl")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return [trace for line in file.read_text().splitlines() for trace in json.loads(line)["traces"]]
@@ -119,7 +132,7 @@ def test_64_rollouts_at_once_are_played_and_none_is_lost(python: Path, serve: Se
     service = serve("--runner", "fake", "--slots", "16")
     arrived = itertools.count(1)
     with model(PLAY, lambda number: number == SUBMIT and next(arrived) % 8 == 0) as url:
-        traces = evaluated(python, tmp_path / "runs", service.url, url, "-r", "64", "-c", "64")
+        traces = evaluated(python, tmp_path / "runs", service.url, url)
     with service.client() as client:
         rows = client.get(f"/v1/leaderboards/{TASK}", params={"limit": 100}).json()["rows"]
     scores = {row["session_id"]: row["score"] for row in rows}
@@ -148,7 +161,18 @@ def test_what_the_service_fails_at_is_an_error_and_no_reward(python: Path, serve
         return False
 
     with model(PLAY, down) as url:
-        [trace] = evaluated(python, tmp_path / "runs", service.url, url, "--env.taskset.patience-s", "1")
+        [trace] = evaluated(python, tmp_path / "runs", service.url, url, "-r", "1", "--env.taskset.patience-s", "1")
     assert [error["type"] for error in trace["errors"]] == ["TaskError"]
     assert "could not be reached" in trace["errors"][0]["message"]
     assert [one for one in trace["rewards"].values() if one is not None] == []
+
+
+def test_a_trainers_table_is_taken(python: Path, tmp_path: Path) -> None:
+    [table] = GUIDE["toml"]
+    file = tmp_path / "trainer.toml"
+    file.write_text(table)
+    read = "import sys, tomllib, verifiers.v1 as vf; from verifiers.v1.configs.cli.eval import EvalConfig\n"
+    read += "taskset = EvalConfig.model_validate(tomllib.load(open(sys.argv[1], 'rb'))).env.taskset\n"
+    read += "print(type(taskset).__name__, taskset.instances, taskset.agent)"
+    told = run_to_end([str(python), "-c", read, str(file)], cwd=tmp_path)
+    assert told.stdout.split() == ["RingfenceConfig", "4", "my-policy"], told.stderr
