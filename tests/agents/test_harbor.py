@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -217,6 +218,45 @@ def test_rf_plays_a_session(box: Box) -> None:
     box.environment["RINGFENCE_SESSION"] += ".other"
     del box.environment["RINGFENCE_TASK"]
     assert box.run("rf", "view").returncode == 3
+
+
+@pytest.mark.docker
+def test_the_solution_is_played_and_verified_in_containers(
+    exported: Path, shared: Server, engine_url: str | None, host_image: str, tmp_path: Path
+) -> None:
+    """As Harbor does it: a box for the agent, another one for the verifier, and only the session's file goes over."""
+    task, home, handed_over, logs = exported / NAME, tmp_path / "home", tmp_path / "handed-over", tmp_path / "logs"
+    for folder in (home, handed_over, logs):
+        folder.mkdir()
+    os.chown(home, 1000, 1000)
+    client = {task / "environment" / "client": "/opt/ringfence", task / "environment" / "rf": "/box/rf"}
+
+    def box(user: str, mounts: dict[Path, str], command: str) -> subprocess.CompletedProcess[str]:
+        python = {Path(prefix): prefix for prefix in {"/usr", sys.prefix, sys.base_prefix}}
+        settings = {
+            "PATH": f"/box:{sys.prefix}/bin:/usr/bin:/bin",
+            "PYTHONPATH": "/opt/ringfence",
+            "HOME": "/home/agent",
+            "RINGFENCE_URL": shared.url,
+            "RINGFENCE_TASK": TASK,
+            "RINGFENCE_SCALE": "smoke",
+        }
+        run = ["docker", "run", "--rm", "--network", "host", "--user", user]
+        run += [f"--volume={source}:{target}:ro" for source, target in (python | client).items()]
+        run += [f"--volume={source}:{target}" for source, target in mounts.items()]
+        run += [f"--env={name}={value}" for name, value in settings.items()]
+        environment = dict(os.environ) if engine_url is None else dict(os.environ) | {"DOCKER_HOST": engine_url}
+        return run_to_end([*run, host_image, command], env=environment)
+
+    solved = box("1000", {home: "/home/agent", task / "solution": "/solution"}, "/solution/solve.sh")
+    assert solved.returncode == 0, solved.stdout + solved.stderr
+    mounts = {handed_over: "/home/agent/.ringfence", logs: "/logs/verifier", task / "tests": "/tests"}
+    unheard = box("0", mounts, "/tests/test.sh")
+    assert (unheard.returncode, list(logs.iterdir())) == (1, [])
+    shutil.copy(home / ".ringfence" / "session.json", handed_over)
+    verified = box("0", mounts, "/tests/test.sh")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert json.loads((logs / "reward.json").read_text())["reward"] > 0
 
 
 def test_an_export_says_why_it_cannot_be(shared: Server, exported: Path, tmp_path: Path) -> None:
