@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -46,6 +47,24 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_environment(folder / "verifiers", package.replace("ringfence", str(build_wheel(folder / "wheel"))))
 
 
+def completion(kind: str, **choice: Any) -> dict[str, Any]:
+    """A body in the form of OpenAI's chat completions."""
+    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+    choices = [{"index": 0, **choice}]
+    return {"id": "x", "object": kind, "created": 0, "model": "scripted", "choices": choices, "usage": usage}
+
+
+def whole(message: dict[str, Any], reason: str) -> bytes:
+    return json.dumps(completion("chat.completion", message=message, finish_reason=reason)).encode()
+
+
+def streamed(message: dict[str, Any], reason: str) -> bytes:
+    delta = {**message, "tool_calls": [{"index": 0, **call} for call in message.get("tool_calls", [])]}
+    chunks = [completion("chat.completion.chunk", delta=delta, finish_reason=None)]
+    chunks.append(completion("chat.completion.chunk", delta={}, finish_reason=reason))
+    return "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks).encode() + b"data: [DONE]\n\n"
+
+
 @contextmanager
 def model(calls: Calls, stops: Callable[[int], bool]) -> Iterator[str]:
     """The URL of a model that makes these calls, one after another, and then says that it is done; or as soon as
@@ -62,23 +81,10 @@ def model(calls: Calls, stops: Callable[[int], bool]) -> Iterator[str]:
                 name, arguments = calls[number]
                 function = {"name": name, "arguments": json.dumps(arguments)}
                 message["tool_calls"] = [{"id": f"call-{number}", "type": "function", "function": function}]
-            told = {
-                "id": "x",
-                "object": "chat.completion",
-                "created": 0,
-                "model": "scripted",
-                "choices": [
-                    {
-                        "index": 0,
-                        "message": message,
-                        "finish_reason": "tool_calls" if goes_on else "stop",
-                    }
-                ],
-                "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
-            }
-            sent = json.dumps(told).encode()
+            reason = "tool_calls" if goes_on else "stop"
+            sent = streamed(message, reason) if body.get("stream") else whole(message, reason)
             self.send_response(200)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", "text/event-stream" if body.get("stream") else "application/json")
             self.send_header("Content-Length", str(len(sent)))
             self.end_headers()
             self.wfile.write(sent)
@@ -99,11 +105,13 @@ def model(calls: Calls, stops: Callable[[int], bool]) -> Iterator[str]:
             running.result(10)
 
 
-def evaluated(python: Path, folder: Path, service: str, model_url: str, *options: str) -> list[dict[str, Any]]:
-    """The traces of an evaluation."""
+def evaluated(
+    python: Path, folder: Path, service: str, model_url: str, *options: str, harness: str = "scripted_harness"
+) -> list[dict[str, Any]]:
+    """The traces of an evaluation by the guide's command; a harness of ours runs in the evaluation's own process."""
     _, command = GUIDE["bash"]
     for there, here in (
-        ("null", "scripted_harness"),
+        ("null", harness),
         ("http://localhost:8080", service),
         ("llm-pretrain-normalization", TASK),
     ):
@@ -111,7 +119,7 @@ def evaluated(python: Path, folder: Path, service: str, model_url: str, *options
         command = command.replace(there, here)
     command = f"{command.rstrip()} --output-dir . {shlex.join(options)}"
     environment = plain_environment() | {
-        "PATH": f"{python.parent}:{os.environ['PATH']}",
+        "PATH": f"{python.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(Path(__file__).parent),
         "MODEL": "scripted",
         "MODEL_URL": model_url,
@@ -165,6 +173,15 @@ def test_what_the_service_fails_at_is_an_error_and_no_reward(python: Path, serve
     assert [error["type"] for error in trace["errors"]] == ["TaskError"]
     assert "could not be reached" in trace["errors"][0]["message"]
     assert [one for one in trace["rewards"].values() if one is not None] == []
+
+
+def test_the_guides_command_plays_rollouts_as_it_stands(python: Path, serve: Serve, tmp_path: Path) -> None:
+    """With the harness that it names, whose program asks for streams."""
+    service = serve("--runner", "fake")
+    with model(PLAY, lambda _: False) as url:
+        traces = evaluated(python, tmp_path / "runs", service.url, url, "-r", "2", harness="null")
+    assert [trace["errors"] for trace in traces] == [[], []]
+    assert all(trace["rewards"]["submitted_score"]["score"] > 0 for trace in traces)
 
 
 def test_a_trainers_table_is_taken(python: Path, tmp_path: Path) -> None:

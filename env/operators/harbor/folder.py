@@ -32,7 +32,7 @@ FROM ${{BASE}}
 RUN pip install --no-cache-dir {requirements}
 COPY client /opt/ringfence
 COPY rf /usr/local/bin/rf
-RUN chmod 755 /usr/local/bin/rf && useradd --create-home agent
+RUN chmod 755 /usr/local/bin/rf && /usr/sbin/useradd --create-home agent
 ENV PYTHONPATH=/opt/ringfence
 WORKDIR /home/agent
 """
