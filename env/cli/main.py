@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from env.api.distribution import own_version
 from env.cli.backup import backup, restore
 from env.cli.baseline import baseline_app
 from env.cli.confirm import confirm
@@ -28,6 +27,7 @@ from env.cli.serve import listen, serve
 from env.cli.sessions import sessions_app
 from env.cli.task import task_app
 from env.cli.wiring import CannotStart, load, wire
+from ringfence.api.distribution import own_version
 
 
 class _Commands(TyperGroup):

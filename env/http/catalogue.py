@@ -8,16 +8,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from env.api.arguments import schemas
-from env.api.boards import Boards, Leaderboard, ProbePredictions, PublishedFigures
-from env.api.catalogue import Tasks, TaskWhole, Tools
-from env.api.refusal import Refused
-from env.api.results import CurveView, ResultView
 from env.http import reads
 from env.http.headers import bearer
 from env.http.responses import JSON, answers_with, download, json_response
 from env.service.service import Service
 from leaderboard.table import MAX_LIMIT, MAX_OFFSET, TableQuery
+from ringfence.api.arguments import schemas
+from ringfence.api.boards import Boards, Leaderboard, ProbePredictions, PublishedFigures
+from ringfence.api.catalogue import Tasks, TaskWhole, Tools
+from ringfence.api.refusal import Refused
+from ringfence.api.results import CurveView, ResultView
 
 PAGE = 100
 """Rows of a table whose query sets no limit."""

@@ -8,18 +8,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from env.api import sessions as schema
-from env.api.arguments import (
-    CancelArguments,
-    CheckArguments,
-    EditArguments,
-    SubmitArguments,
-    TestArguments,
-    UndoArguments,
-    ViewArguments,
-)
-from env.api.refusal import Refused
-from env.api.tools import Checked, CheckUnderWay, Edited, LastCheck, Started, Submitted
 from env.http import reads
 from env.http.events import HEADERS, Listening, events_of
 from env.http.headers import bearer, idempotency_key
@@ -29,6 +17,18 @@ from env.service.call import A, Call
 from env.service.opening import Wanted
 from env.service.service import Service
 from env.store.outage import OUTAGES
+from ringfence.api import sessions as schema
+from ringfence.api.arguments import (
+    CancelArguments,
+    CheckArguments,
+    EditArguments,
+    SubmitArguments,
+    TestArguments,
+    UndoArguments,
+    ViewArguments,
+)
+from ringfence.api.refusal import Refused
+from ringfence.api.tools import Checked, CheckUnderWay, Edited, LastCheck, Started, Submitted
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Refused} for status in (400, 401, 403, 404, 409, 413, 422, 429)

@@ -8,8 +8,8 @@ import re
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 
-from env.api.refusal import Kind, Refusal
 from env.store.model import Session
+from ringfence.api.refusal import Kind, Refusal
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 """This host's own names. Without keys a service listens there only, and answers to no other name."""

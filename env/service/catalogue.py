@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from env.api.catalogue import (
+from env.service.refusals import unknown_task
+from env.service.scoring import ScaleScoring, Scoring
+from ringfence.api.catalogue import (
     Anchors,
     MetricAnchor,
     Provenance,
@@ -16,8 +18,6 @@ from env.api.catalogue import (
     TaskWhole,
     UneditedHere,
 )
-from env.service.refusals import unknown_task
-from env.service.scoring import ScaleScoring, Scoring
 from tasks.model import Scale, Task
 
 

@@ -9,9 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from env.api.arguments import schemas
-from env.api.refusal import Kind, Refusal
-from env.api.sessions import Opened
 from env.service.access import Access, sha256
 from env.service.answers import budget, files
 from env.service.here import Here
@@ -23,6 +20,9 @@ from env.store.model import Session
 from env.store.store import Store
 from leaderboard.beating import to_beat
 from leaderboard.naming import BASELINE_PREFIX, baseline_agent, is_baseline
+from ringfence.api.arguments import schemas
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.sessions import Opened
 from tasks.model import Scale, Task
 
 _AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/@+-]{0,99}")

@@ -12,7 +12,7 @@ from typing import Any
 from inspect_ai import eval as inspect_eval
 from inspect_ai.model import ChatMessage, ChatMessageTool, ModelOutput, ModelUsage, get_model
 
-TASK_FILE = "env/inspect/task.py"  # from the repository's root: Inspect takes no absolute path
+TASK_FILE = "env/client/ringfence/inspect/task.py"  # from the repository's root: Inspect takes no absolute path
 
 
 def output(call: Any) -> ModelOutput:

@@ -13,8 +13,8 @@ import httpx
 import pydantic
 import pytest
 
-from env.client import Client, Point, RefusedError, ServiceError, TestTicket, TestView
-from env.client.transport import Transport
+from ringfence.client import Client, Point, RefusedError, ServiceError, TestTicket, TestView
+from ringfence.client.transport import Transport
 from tests.support.service import TASK, Serve, Server
 from tests.support.waiting import threads
 

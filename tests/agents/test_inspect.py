@@ -11,8 +11,8 @@ from typing import Any
 
 from inspect_ai.tool import ToolDef
 
-from env.client import Client
-from env.inspect.tools import tools_of
+from ringfence.client import Client
+from ringfence.inspect.tools import tools_of
 from tests.support.service import TASK, Serve, Server
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from typing import TypeVar
 from anyio import to_thread
 from inspect_ai.solver import TaskState
 
-from env.client import Client, ClientSession
+from ringfence.client import Client, ClientSession
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import httpx
 
-from env.client.errors import RefusedError, ServiceError
+from ringfence.client.errors import RefusedError, ServiceError
 
 _PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 MAX_SILENCE_S = 90.0

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from env.api.arguments import Tool
-from env.api.base import Body, Lines
+from ringfence.api.arguments import Tool
+from ringfence.api.base import Body, Lines
 
 
 class TaskBrief(Body):

@@ -7,8 +7,8 @@ import math
 from inspect_ai.scorer import Score, Scorer, Target, mean, scorer
 from inspect_ai.solver import TaskState
 
-from env.client import Client, ResultView
-from env.inspect.sessions import Sessions, aside
+from ringfence.client import Client, ResultView
+from ringfence.inspect.sessions import Sessions, aside
 
 
 @scorer(metrics=[{"*": [mean()]}])

@@ -1,4 +1,4 @@
-"""`inspect eval env/inspect/task.py -T task=… -T url=…`: a session on a running service, played by a model."""
+"""`inspect eval env/client/ringfence/inspect/task.py -T task=… -T url=…`: a session on a running service, played by a model."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import os
 from inspect_ai import Task, task
 from inspect_ai.dataset import Sample
 
-from env.client import Client
-from env.inspect.scorer import submitted_result
-from env.inspect.sessions import Sessions
-from env.inspect.work import open_session, work
+from ringfence.client import Client
+from ringfence.inspect.scorer import submitted_result
+from ringfence.inspect.sessions import Sessions
+from ringfence.inspect.work import open_session, work
 
 MESSAGES = 200
 """Enough for every test of a task with a good deal of editing; `--message-limit` sets another limit."""

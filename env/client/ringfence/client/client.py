@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from env.api.boards import Board, Boards, Leaderboard, ProbePredictions, PublishedFigures
-from env.api.catalogue import TaskBrief, Tasks, TaskWhole
-from env.api.results import ResultView
-from env.api.sessions import Opened
-from env.client.session import ClientSession
-from env.client.transport import Connected, Transport
+from ringfence.api.boards import Board, Boards, Leaderboard, ProbePredictions, PublishedFigures
+from ringfence.api.catalogue import TaskBrief, Tasks, TaskWhole
+from ringfence.api.results import ResultView
+from ringfence.api.sessions import Opened
+from ringfence.client.session import ClientSession
+from ringfence.client.transport import Connected, Transport
 
 
 class Client(Connected):
