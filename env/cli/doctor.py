@@ -14,6 +14,7 @@ from rich.console import Console
 
 from env.cli.options import (
     DATA,
+    DATA_SET,
     DB,
     DEFAULT_IMAGE,
     GPUS,
@@ -33,6 +34,7 @@ from env.cli.wiring import CannotStart, load, make_runner, usable_gpus
 from env.operators.doctor.examination import Setup, examine
 from env.operators.doctor.finding import Finding, Level, problem
 from runner.protocol import Runner, RunnerError
+from tasks.data_sets import TextData
 
 _STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}
 
@@ -44,6 +46,7 @@ def doctor(
     runner: Annotated[RunnerName, with_help(RUNNER)] = RunnerName.DOCKER,
     tasks: TaskFolders = None,
     data: Annotated[Path | None, with_help(DATA)] = None,
+    data_set: Annotated[TextData, with_help(DATA_SET)] = TextData.FINEWEB10B,
     state: State = Path(".ringfence"),
     scale: Annotated[str | None, with_help(SCALE)] = "smoke",
     gpus: Annotated[str | None, with_help(GPUS)] = None,
@@ -58,6 +61,7 @@ def doctor(
         tasks=tuple(tasks or ()),
         db=db,
         data=data,
+        data_set=data_set,
         scale=scale,
         image=image,
         sandbox=sandbox,
@@ -71,10 +75,10 @@ def doctor(
 
     findings: list[Finding] = []
     try:
-        found_tasks = load(options.tasks)
+        found_tasks = load(options.tasks, data_set)
     except CannotStart as error:
         findings.append(problem("tasks", str(error), "mend them: ringfence task check FOLDER"))
-        found_tasks = load(())
+        found_tasks = load((), data_set)
     setup = Setup(
         state=state,
         data=options.data_folder,

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from env.cli.backup import backup, restore
 from env.cli.baseline import baseline_app
+from env.cli.confirm import confirm
 from env.cli.data import data_app
 from env.cli.doctor import doctor
 from env.cli.errors import fail
@@ -54,6 +55,7 @@ app.add_typer(baseline_app, name="baseline")
 app.add_typer(reference_app, name="reference")
 app.add_typer(sessions_app, name="sessions")
 app.add_typer(export_app, name="export")
+app.command()(confirm)
 app.command()(doctor)
 app.command()(backup)
 app.command()(restore)

@@ -14,6 +14,7 @@ import typer
 from env.cli.errors import fail
 from env.cli.options import (
     DATA,
+    DATA_SET,
     DB,
     DEFAULT_IMAGE,
     GPUS,
@@ -34,6 +35,7 @@ from env.service.access import LOOPBACK
 from env.service.closing import SessionPatience
 from env.service.rates import DEFAULT_RATES, RateLimits
 from env.telemetry.logs import LogFormat, configure
+from tasks.data_sets import TextData
 
 _KEY = re.compile(r"[!-~]+")
 
@@ -45,6 +47,7 @@ def serve(
     runner: Annotated[RunnerName, RUNNER] = RunnerName.DOCKER,
     tasks: TaskFolders = None,
     data: Annotated[Path | None, DATA] = None,
+    data_set: Annotated[TextData, DATA_SET] = TextData.FINEWEB10B,
     state: State = Path(".ringfence"),
     scale: Annotated[str | None, SCALE] = "smoke",
     slots: Annotated[
@@ -62,6 +65,15 @@ def serve(
             "--agent-key", envvar="RINGFENCE_AGENT_KEYS", help="Key that only opens sessions; may be repeated."
         ),
     ] = None,
+    confirm: Annotated[
+        int,
+        typer.Option(
+            envvar="RINGFENCE_CONFIRM",
+            min=0,
+            max=100,
+            help="Run every submission again at so many further seeds, at scales that take no GPUs.",
+        ),
+    ] = 0,
     session_hours: Annotated[
         float,
         typer.Option(
@@ -114,6 +126,13 @@ def serve(
             help="docker: let other tests' code run beside an evaluation; by default it is frozen, or waits.",
         ),
     ] = False,
+    foresight: Annotated[
+        bool,
+        typer.Option(
+            envvar="RINGFENCE_FORESIGHT",
+            help="Before a test is spent, see whether the edited model can be built and takes short inputs.",
+        ),
+    ] = True,
     root_path: Annotated[
         str,
         typer.Option(envvar="RINGFENCE_ROOT_PATH", help="Prefix of its addresses at a proxy: /ringfence."),
@@ -147,6 +166,7 @@ def serve(
         tasks=tuple(tasks or ()),
         db=db,
         data=data,
+        data_set=data_set,
         scale=scale,
         slots=slots,
         gpus=gpus,
@@ -162,6 +182,8 @@ def serve(
             on_loopback=limit_loopback,
         ),
         neighbours=neighbours,
+        confirmations=confirm,
+        foresight=foresight,
     )
     try:
         service = wire(options)

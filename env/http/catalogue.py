@@ -14,7 +14,8 @@ from env.http.responses import JSON, answers_with, download, json_response
 from env.service.service import Service
 from leaderboard.table import MAX_LIMIT, MAX_OFFSET, TableQuery
 from ringfence.api.arguments import schemas
-from ringfence.api.catalogue import Boards, Leaderboard, TaskPrompt, Tasks, TaskWhole, Tools
+from ringfence.api.boards import Boards, Leaderboard, ProbePredictions, PublishedFigures
+from ringfence.api.catalogue import TaskPrompt, Tasks, TaskWhole, Tools
 from ringfence.api.refusal import Refused
 from ringfence.api.results import CurveView, ResultView
 
@@ -49,6 +50,11 @@ def catalogue_router(service: Service) -> APIRouter:
         """What an agent is told whose session is opened on the task at a scale, or at the service's default."""
         return json_response(service.opening.prompt(task_id, scale))
 
+    @router.get("/tasks/{task_id}/probes", response_model=ProbePredictions)
+    async def read_predictions(task_id: _TaskId) -> Response:
+        """How well probes predicted tests: how many pairs of codes had the same order in both."""
+        return await download(service.reads, JSON, reads.predictions, task_id)
+
     @router.get("/tools", response_model=Tools)
     async def list_tools() -> Response:
         """The tools, in OpenAI function-calling form."""
@@ -66,9 +72,14 @@ def catalogue_router(service: Service) -> APIRouter:
 
     @router.get("/leaderboards/{task_id}", response_model=Leaderboard)
     async def read_leaderboard(task_id: _TaskId, query: Annotated[TableQuery, Depends(_query)]) -> Response:
-        """A task's results, best first; submitted ones only unless `final=false`."""
+        """The results on one board of a task, best first; submitted ones only unless `final=false`."""
         query = replace(query, limit=query.limit or PAGE)
         return await download(service.reads, JSON, reads.leaderboard, task_id, query)
+
+    @router.get("/published", response_model=PublishedFigures)
+    async def read_published() -> Response:
+        """Figures that others have published for tasks of the same names; they are never ranked."""
+        return json_response(service.boards.published())
 
     @router.get("/results/{run_key}", response_model=ResultView)
     async def read_result(run_key: _RunKey, request: Request) -> Response:
@@ -87,6 +98,14 @@ def catalogue_router(service: Service) -> APIRouter:
 
 
 def _query(
+    board: Annotated[
+        str | None,
+        Query(
+            pattern=r"^[^\x00]*$",
+            description="The id of a board, as in GET /v1/leaderboards. By default that of this service's own results, "
+            "or if it has none the latest from sandboxes.",
+        ),
+    ] = None,
     scale: _Text = None,
     status: _Text = None,
     agent: _Text = None,
@@ -95,4 +114,13 @@ def _query(
     limit: Annotated[int | None, Query(ge=1, le=MAX_LIMIT, description="100 by default; all rows as CSV.")] = None,
     offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
 ) -> TableQuery:
-    return TableQuery(scale=scale, status=status, agent=agent, final=final, sort=sort, limit=limit, offset=offset)
+    return TableQuery(
+        board=board,
+        scale=scale,
+        status=status,
+        agent=agent,
+        final=final,
+        sort=sort,
+        limit=limit,
+        offset=offset,
+    )

@@ -91,8 +91,11 @@ def _parser() -> argparse.ArgumentParser:
     undo.add_argument("n", type=int, nargs="?", default=1)
     command("check", lambda session, _: session.check().observation, "rehearse the file: free, in seconds")
     test = command("test", _test, "spend a test on the file as it is")
-    status = command("status", _status, "how the last test stands: its progress, or its result")
-    for one, seconds in ((test, 60.0), (status, 0.0)):
+    probe = command(
+        "probe", _probe, "spend a probe on it, a test at the proxy of the session's scale, where it has one"
+    )
+    status = command("status", _status, "how the last test or probe stands: its progress, or its result")
+    for one, seconds in ((test, 60.0), (probe, 60.0), (status, 0.0)):
         help_text = f"how long to wait for the result, {seconds:g} s by default; the test goes on all the same"
         one.add_argument("--wait", type=float, default=seconds, metavar="S", help=help_text)
     submit = command("submit", lambda session, asked: session.submit(asked.n).observation, "make test N the answer")
@@ -120,24 +123,31 @@ def _view(session: ClientSession, asked: argparse.Namespace) -> str:
 
 
 def _test(session: ClientSession, asked: argparse.Namespace) -> str:
-    return _waited(session, session.test(wait=False).n, asked.wait)
+    return _waited(session.read_test, session.test(wait=False).n, asked.wait)
+
+
+def _probe(session: ClientSession, asked: argparse.Namespace) -> str:
+    return _waited(session.read_probe, session.probe(wait=False).n, asked.wait)
 
 
 def _status(session: ClientSession, asked: argparse.Namespace) -> str:
-    tests = session.state().tests
-    return _waited(session, tests[-1].n, asked.wait) if tests else "No test was started yet."
+    state = session.state()
+    last = max((*state.tests, *state.probes), key=lambda one: one.created_at, default=None)
+    if last is None:
+        return "No test was started yet."
+    return _waited(session.read_probe if last.kind == "probe" else session.read_test, last.n, asked.wait)
 
 
 def _call(session: ClientSession, asked: argparse.Namespace) -> str:
     return session.call(asked.tool, **_object(asked.arguments)).observation
 
 
-def _waited(session: ClientSession, n: int, wait_s: float) -> str:
-    """The result of test `n`, or how far it is after so many seconds."""
+def _waited(read: Callable[[int, float], TestView], n: int, wait_s: float) -> str:
+    """The result of test or probe `n`, or how far it is after so many seconds."""
     last = time.monotonic() + wait_s
-    seen = session.read_test(n)
+    seen = read(n, 0)
     while seen.ended_at is None and (left := last - time.monotonic()) > 0:
-        seen = session.read_test(n, min(left, HOLD_S))
+        seen = read(n, min(left, HOLD_S))
     return _progress(seen) if seen.observation is None else seen.observation
 
 
@@ -145,7 +155,9 @@ def _progress(seen: TestView) -> str:
     now = seen.progress
     told = "" if now.total_steps is None else f", step {now.step} of {now.total_steps}"
     left = "" if now.eta_s is None else f", about {now.eta_s:.0f} s left of this stage"
-    return f"[Test #{seen.n}] {seen.status}{told}{left}. `rf status --wait 60` waits for its result."
+    return (
+        f"[{seen.kind.capitalize()} #{seen.n}] {seen.status}{told}{left}. `rf status --wait 60` waits for its result."
+    )
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -56,7 +56,8 @@ The tools are a command, `rf`. It works in one session, which its first call ope
 | `rf undo [N]` | `undo` |
 | `rf check` | `check` |
 | `rf test` | `test`; waits a minute for the result, and the test goes on after that |
-| `rf status [--wait SECONDS]` | how the last test stands, or its result |
+| `rf probe` | `probe`, where there are probes; waits in the same way |
+| `rf status [--wait SECONDS]` | how the last test or probe stands, or its result |
 | `rf submit N` | `submit`: without it nothing counts |
 """
 

@@ -13,7 +13,8 @@ import pytest
 
 from env.service.call import Call
 from env.service.opening import Wanted
-from env.service.service import Service, ServiceSettings, build
+from env.service.service import Service, build
+from env.service.settings import ServiceSettings
 from env.store.model import Status
 from ringfence.api.arguments import TestArguments as NoArguments
 from runner.fake.runner import FakeRunner

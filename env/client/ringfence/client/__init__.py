@@ -1,6 +1,6 @@
 """Python clients of the HTTP API: `from ringfence.client import Client`, or `AsyncClient`."""
 
-from ringfence.api.catalogue import Leaderboard, Row
+from ringfence.api.boards import Leaderboard, Row
 from ringfence.api.results import ResultView
 from ringfence.api.sessions import AttemptStarted, Point, TestView
 from ringfence.api.tools import TestTicket

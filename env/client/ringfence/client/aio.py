@@ -10,13 +10,14 @@ from urllib.parse import quote
 
 import httpx
 
-from ringfence.api.catalogue import Leaderboard, TaskBrief, TaskPrompt, Tasks, TaskWhole
+from ringfence.api.boards import Leaderboard
+from ringfence.api.catalogue import TaskBrief, TaskPrompt, Tasks, TaskWhole
 from ringfence.api.results import ResultView
 from ringfence.api.sessions import Opened, SessionView, TestView, TrajectoryView
-from ringfence.api.tools import ANSWERS, Checked, CheckResult, Edited, Started, Submitted
+from ringfence.api.tools import ANSWERS, Checked, CheckResult, Edited, Probed, Started, Submitted
 from ringfence.client.errors import RefusedError
 from ringfence.client.session import HOLD_S
-from ringfence.client.transport import Retries, accepted, connected, given, json_body, passing
+from ringfence.client.transport import Retries, accepted, connected, given, json_body
 
 
 class AsyncTransport:
@@ -53,7 +54,7 @@ class AsyncTransport:
             try:
                 return accepted(await self._http.request(method, path, headers=headers, **options))
             except (httpx.HTTPError, httpx.InvalidURL, RefusedError) as error:
-                await asyncio.sleep(retries.pause_s(passing(error, self._url)))
+                await asyncio.sleep(retries.pause_s(retries.reason(error)))
 
 
 class AsyncConnected:
@@ -110,31 +111,55 @@ class AsyncClientSession(AsyncConnected):
         n = Started.model_validate(await self._post("test", {})).test.n
         return await (self.result(n) if wait else self.read_test(n))
 
+    async def probe(self, wait: bool = True) -> TestView:
+        """Spends a probe on the file as it is, where the session's scale has a proxy; else as `test`."""
+        n = Probed.model_validate(await self._post("probe", {})).probe.n
+        return await (self._result(f"probes/{n}") if wait else self.read_probe(n))
+
     async def read_test(self, n: int, hold_s: float = 0) -> TestView:
         """How test `n` stands: as soon as it is over, or after `hold_s` seconds (at most 60)."""
-        return TestView.model_validate(await self._transport.get(f"{self._path}/tests/{n}", wait=hold_s))
+        return await self._read(f"tests/{n}", hold_s)
+
+    async def read_probe(self, n: int, hold_s: float = 0) -> TestView:
+        """The same of probe `n`."""
+        return await self._read(f"probes/{n}", hold_s)
 
     async def result(self, n: int) -> TestView:
         """Test `n`, once it is over."""
-        while (seen := await self.read_test(n, HOLD_S)).ended_at is None:
-            pass
-        return seen
+        return await self._result(f"tests/{n}")
 
     async def cancel(self, n: int) -> TestView:
         """Stops test `n`; one that is over stays as it is."""
+        return await self._cancel(f"tests/{n}")
+
+    async def cancel_probe(self, n: int) -> TestView:
+        """Stops probe `n`; one that is over stays as it is."""
+        return await self._cancel(f"probes/{n}")
+
+    async def _read(self, place: str, hold_s: float = 0) -> TestView:
+        return TestView.model_validate(await self._transport.get(f"{self._path}/{place}", wait=hold_s))
+
+    async def _result(self, place: str) -> TestView:
+        while (seen := await self._read(place, HOLD_S)).ended_at is None:
+            pass
+        return seen
+
+    async def _cancel(self, place: str) -> TestView:
         try:
-            return TestView.model_validate(await self._transport.post(f"{self._path}/tests/{n}/cancel", {}))
+            return TestView.model_validate(await self._transport.post(f"{self._path}/{place}/cancel", {}))
         except RefusedError as refused:
             if refused.code != "test_over":
                 raise
-            return await self.read_test(n)
+            return await self._read(place)
 
     async def submit(self, n: int) -> Submitted:
         """Makes the result of test `n` the final answer, and closes the session."""
         return Submitted.model_validate(await self._post("submit", {"n": n}))
 
     async def call(self, tool: str, /, **arguments: Any) -> Edited:
-        """A tool by its name, for callers that hand on what a model asked for. `test` answers with a Started."""
+        """A tool by its name, for callers that hand on what a model asked for. `test` answers with a Started, and
+        `probe` with a Probed.
+        """
         if tool == "check" and not arguments:
             return await self.check()
         return ANSWERS.get(tool, Edited).model_validate(await self._post(tool, arguments))

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from ringfence.api.catalogue import Board, Boards, Leaderboard, TaskBrief, TaskPrompt, Tasks, TaskWhole
+from ringfence.api.boards import Board, Boards, Leaderboard, ProbePredictions, PublishedFigures
+from ringfence.api.catalogue import TaskBrief, TaskPrompt, Tasks, TaskWhole
 from ringfence.api.results import ResultView
 from ringfence.api.sessions import Opened
 from ringfence.client.session import ClientSession
@@ -53,9 +54,17 @@ class Client(Connected):
             self._transport.get(f"/v1/tasks/{quote(task_id, safe='')}/prompt", scale=scale)
         )
 
+    def probes(self, task_id: str) -> ProbePredictions:
+        """How well probes of a task predicted its tests."""
+        return ProbePredictions.model_validate(self._transport.get(f"/v1/tasks/{quote(task_id, safe='')}/probes"))
+
     def leaderboards(self) -> tuple[Board, ...]:
         """The tasks that have results."""
         return Boards.model_validate(self._transport.get("/v1/leaderboards")).leaderboards
+
+    def published(self) -> PublishedFigures:
+        """Figures that others have published for tasks of the same names; they are never ranked."""
+        return PublishedFigures.model_validate(self._transport.get("/v1/published"))
 
     def leaderboard(self, task_id: str, **query: Any) -> Leaderboard:
         """Submitted results, best first. `query`: `scale`, `status`, `agent`, `final`, `sort`, `limit`, `offset`."""

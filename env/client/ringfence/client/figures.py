@@ -8,8 +8,6 @@ from ringfence.api.results import ResultView
 
 AGENTS_FAILURES = ("failed", "diverged", "rejected", "timed_out", "cancelled")
 """Statuses of results that are final and have no score, for reasons of their agents': worth 0."""
-_DIFFERENCES = ("delta_noise", "delta", "delta_error", "delta_p")
-"""How a result compares with the best baseline; those that the service tells of."""
 
 
 class UnscoredError(Exception):
@@ -29,12 +27,15 @@ def reward(result: ResultView) -> float:
 
 
 def differences(result: ResultView) -> dict[str, float]:
-    """How it compares with the best baseline, as far as the service tells: finite numbers only."""
-    # Of the result itself, or of what it is compared in.
-    told = {name: getattr(result, name, None) for name in _DIFFERENCES}
-    comparison = getattr(result, "comparison", None)
-    if comparison is not None:
-        told |= {"delta": comparison.delta, "delta_error": comparison.error, "delta_p": comparison.p}
+    """How it compares with the best baseline, as far as the service tells: finite numbers only.
+
+    `delta`: the mean of its code's seeds less the baseline's in the metric that ranks, negative where it is better;
+    `delta_error` its standard error, `delta_p` its two-sided p. `delta_noise`: see the leaderboard's column.
+    """
+    told = {"delta_noise": result.delta_noise}
+    if result.comparison is not None:
+        compared = result.comparison
+        told |= {"delta": compared.delta, "delta_error": compared.error, "delta_p": compared.p}
     return _finite(told)
 
 

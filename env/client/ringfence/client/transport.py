@@ -22,6 +22,8 @@ _PASSING = (500, 502, 503, 504)
 all the same is not done twice."""
 _LATER = ("database_unavailable", "cannot_run_now", "too_many_calls")
 """Codes of refusals that say to repeat the call."""
+_UNDER_WAY = "test_being_prepared"
+"""The code of a refusal by a service that works at the call, and comes to an end with it."""
 _SAY_AFTER_S = 3.0
 
 Http = TypeVar("Http", httpx.Client, httpx.AsyncClient)
@@ -59,6 +61,18 @@ class Retries:
             log.warning("%s has not answered for %.0f s (%s); trying for another %.0f s", self._url, waited, why, left)
         self._pauses += 1
         return _PAUSES_S[min(self._pauses, len(_PAUSES_S)) - 1]
+
+    def reason(self, error: Exception) -> object:
+        """Why the call is to be made again. Raises ServiceError or the error itself where that would not help."""
+        if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
+            raise ServiceError(f"{self._url!r} is not the URL of a service: {error}") from error
+        if isinstance(error, httpx.TransportError):
+            return str(error) or type(error).__name__
+        if isinstance(error, RefusedError) and error.code == _UNDER_WAY:
+            self.answered()
+        elif not isinstance(error, RefusedError) or error.code not in _LATER:
+            raise error
+        return error
 
 
 class Transport:
@@ -103,7 +117,7 @@ class Transport:
             try:
                 return accepted(self._http.request(method, path, **options))
             except (httpx.HTTPError, httpx.InvalidURL, RefusedError) as error:
-                retries.pause(passing(error, self._url))
+                retries.pause(retries.reason(error))
 
 
 def connected(kind: type[Http], url: str, bearer: str | None) -> Http:
@@ -144,17 +158,6 @@ def accepted(answer: httpx.Response) -> Any:
     if not {"code", "observation"} <= body.keys():
         raise ServiceError(f"{answer.url} gave no Ringfence answer: status {answer.status_code}")
     raise RefusedError(body["code"], body["observation"], answer.status_code)
-
-
-def passing(error: Exception, url: str) -> object:
-    """Why the call is to be made again. Raises ServiceError or the error itself where that would not help."""
-    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
-        raise ServiceError(f"{url!r} is not the URL of a service: {error}") from error
-    if isinstance(error, RefusedError) and error.code in _LATER:
-        return error
-    if isinstance(error, httpx.TransportError):
-        return str(error) or type(error).__name__
-    raise error
 
 
 def _on_this_host(url: str) -> bool:

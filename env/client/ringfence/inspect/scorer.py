@@ -29,7 +29,7 @@ def submitted_result(client: Client, sessions: Sessions) -> Scorer:
 
 def _score(result: ResultView) -> Score:
     try:
-        score, explanation = reward(result), f"Test #{result.test} {result.status}."
+        score, explanation = reward(result), result.mark or None
     except UnscoredError as unscored:
         score, explanation = math.nan, f"{unscored}."
     return Score(
@@ -42,5 +42,12 @@ def _score(result: ResultView) -> Score:
             "metrics": result.metrics,
             "difference": differences(result),
             "audits": [audit.model_dump() for audit in result.record.audits],
+            "board": result.board,
+            "task_version": result.task_version,
+            "scale": result.scale,
+            "runner_class": result.runner_class,
+            "mark": result.mark,
+            "training_data": result.training_data,
+            "heldout_data": result.heldout_data,
         },
     )

@@ -66,9 +66,10 @@ class RingfenceTask(vf.Task[RingfenceData, RolloutState, vf.TaskConfig]):
         """A test that nobody waits for any more is stopped: others want its place."""
         async with self._client() as client:
             session = await client.resume(trace.state.session_id, trace.state.token)
-            for test in (await session.state()).tests:
-                if test.ended_at is None:
-                    await session.cancel(test.n)
+            state = await session.state()
+            for one in (*state.tests, *state.probes):
+                if one.ended_at is None:
+                    await (session.cancel_probe if one.kind == "probe" else session.cancel)(one.n)
 
     @vf.reward
     async def submitted_score(self, trace: vf.Trace) -> float:

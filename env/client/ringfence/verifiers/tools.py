@@ -16,7 +16,7 @@ from pydantic import Field
 
 from ringfence.api.arguments import TOOLS, Arguments, TestStatusArguments, description
 from ringfence.api.sessions import TestView
-from ringfence.api.tools import Started
+from ringfence.api.tools import Probed, Started
 from ringfence.client import AsyncClient, AsyncClientSession, RefusedError
 from ringfence.verifiers.state import RolloutState
 
@@ -76,22 +76,18 @@ class RingfenceTools(vf.Toolset[RingfenceToolsConfig, RolloutState]):
     async def _answer(self, name: str, asked: dict[str, Any]) -> str:
         session = await self._session()
         if name == "test_status":
-            tests = (await session.state()).tests
-            if not tests:
+            state = await session.state()
+            last = max((*state.tests, *state.probes), key=lambda one: one.created_at, default=None)
+            if last is None:
                 return "No test was started yet."
-            return await self._waited(session, tests[-1].n, float(asked.get("wait_s", self.config.wait_s)))
+            read = session.read_probe if last.kind == "probe" else session.read_test
+            return await _waited(read, last.n, float(asked.get("wait_s", self.config.wait_s)))
         answer = await session.call(name, **asked)
         if isinstance(answer, Started):
-            return await self._waited(session, answer.test.n, self.config.wait_s)
+            return await _waited(session.read_test, answer.test.n, self.config.wait_s)
+        if isinstance(answer, Probed):
+            return await _waited(session.read_probe, answer.probe.n, self.config.wait_s)
         return answer.observation
-
-    async def _waited(self, session: AsyncClientSession, n: int, wait_s: float) -> str:
-        last = time.monotonic() + wait_s
-        seen: TestView = await session.read_test(n)
-        while seen.ended_at is None and (left := last - time.monotonic()) > 0:
-            seen = await session.read_test(n, min(left, HOLD_S))
-        under_way = f"Test #{n} is {seen.status}, at step {seen.progress.step}. Call test_status to wait for it."
-        return under_way if seen.observation is None else seen.observation
 
     async def _session(self) -> AsyncClientSession:
         state = self.state
@@ -104,6 +100,17 @@ class RingfenceTools(vf.Toolset[RingfenceToolsConfig, RolloutState]):
             if len(self._sessions) > _REMEMBERED:
                 self._sessions.popitem(last=False)
         return session
+
+
+async def _waited(read: Callable[[int, float], Awaitable[TestView]], n: int, wait_s: float) -> str:
+    """The result of test or probe `n`, or how far it is after so many seconds."""
+    last = time.monotonic() + wait_s
+    seen = await read(n, 0)
+    while seen.ended_at is None and (left := last - time.monotonic()) > 0:
+        seen = await read(n, min(left, HOLD_S))
+    step = seen.progress.step
+    under_way = f"{seen.kind.capitalize()} #{n} is {seen.status}, at step {step}. Call test_status to wait for it."
+    return under_way if seen.observation is None else seen.observation
 
 
 if __name__ == "__main__":
