@@ -111,31 +111,31 @@ def test_inspect(local: Server, tmp_path: Path) -> None:
     submitted(local, "quick", "scripted/agent")
 
 
-def test_a_shell_and_a_grader_of_its_session(shared: Server, tmp_path: Path) -> None:
+def test_a_shell_and_a_grader_of_its_session(scored: Server, tmp_path: Path) -> None:
     told = ran(
-        ["bash", "-euo", "pipefail", "-c", example("A shell", "bash", shared.url, TASK)], tmp_path, HOME=str(tmp_path)
+        ["bash", "-euo", "pipefail", "-c", example("A shell", "bash", scored.url, TASK)], tmp_path, HOME=str(tmp_path)
     )
     assert "    22: class LayerNorm(nn.Module):" in told
     assert "OK: Replaced lines 247..247" in told
     assert "[check] Passed" in told
     assert "[submit] Finalized test #1 as final." in told
-    grader = example("Anything else", "bash", shared.url, TASK, EVALUATIONS)
+    grader = example("Anything else", "bash", scored.url, TASK, EVALUATIONS)
     ran(["bash", "-euo", "pipefail", "-c", grader], tmp_path, HOME=str(tmp_path))
     rewards = json.loads((tmp_path / "reward.json").read_text())
-    assert rewards["reward"] == submitted(shared, TASK, "rf")["score"]
+    assert rewards["reward"] == submitted(scored, TASK, "rf")["score"]
 
 
-def test_harbor(shared: Server, tmp_path: Path) -> None:
-    export, lint = examples(EVALUATIONS, "Harbor", "bash", shared.url, TASK)
-    assert shared.url in export
+def test_harbor(scored: Server, tmp_path: Path) -> None:
+    export, lint = examples(EVALUATIONS, "Harbor", "bash", scored.url, TASK)
+    assert scored.url in export
     ran(["bash", "-euo", "pipefail", "-c", export], tmp_path)
     harbor = make_environment(tmp_path / "harbor", "harbor==0.25.0", minor=12).parent
     ran(["bash", "-euo", "pipefail", "-c", lint], tmp_path, PATH=f"{harbor}:{os.environ['PATH']}")
 
 
-def test_rollouts_without_a_framework(shared: Server, tmp_path: Path) -> None:
+def test_rollouts_without_a_framework(scored: Server, tmp_path: Path) -> None:
     script = tmp_path / "example.py"
-    script.write_text(example("Without a framework", "python", shared.url, TASK, TRAINERS))
+    script.write_text(example("Without a framework", "python", scored.url, TASK, TRAINERS))
     [rewards] = re.findall(r"^rewards \[(.*)\]$", ran([sys.executable, str(script)], tmp_path), re.MULTILINE)
-    scores = {submitted(shared, TASK, f"policy-{number}")["score"] for number in range(4)}
+    scores = {submitted(scored, TASK, f"policy-{number}")["score"] for number in range(4)}
     assert {float(reward) for reward in rewards.split(", ")} == scores

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from env.operators.harbor.folder import best_baseline
+from ringfence.api.catalogue import Anchors, MetricAnchor
+from ringfence.client import Client
 from tests.support.command import ringfence
 from tests.support.environments import make_environment
 from tests.support.processes import plain_environment, run_to_end
@@ -45,10 +48,10 @@ print(json.dumps(told))
 
 
 @pytest.fixture(scope="module")
-def exported(shared: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(scored: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All tasks of a service at all their scales."""
     out = tmp_path_factory.mktemp("harbor") / "tasks"
-    told = ringfence("export", "harbor", "--url", shared.url, "--out", str(out))
+    told = ringfence("export", "harbor", "--url", scored.url, "--out", str(out))
     assert told.exit_code == 0, told.output
     return out
 
@@ -88,20 +91,20 @@ class Box:
 
 
 @pytest.fixture
-def box(exported: Path, shared: Server, tmp_path: Path) -> Box:
-    return Box(exported / NAME, tmp_path / "box", RINGFENCE_URL=shared.url)
+def box(exported: Path, scored: Server, tmp_path: Path) -> Box:
+    return Box(exported / NAME, tmp_path / "box", RINGFENCE_URL=scored.url)
 
 
 @pytest.mark.slow
 def test_harbor_reads_every_task_and_its_lint_finds_nothing(
-    exported: Path, shared: Server, tmp_path_factory: pytest.TempPathFactory
+    exported: Path, scored: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     python = make_environment(tmp_path_factory.mktemp("environment") / "harbor", "harbor==0.25.0", minor=12)
     folders = sorted(exported.iterdir())
     told = run_to_end([str(python), "-c", READ, *map(str, folders)], cwd=exported)
     assert told.returncode == 0, told.stderr
     tasks = json.loads(told.stdout)
-    with shared.client() as client:
+    with scored.client() as client:
         known = client.get("/v1/tasks").json()["tasks"]
     assert [task["name"] for task in tasks] == sorted(
         f"ringfence/{task['id']}-{scale}" for task in known for scale in task["scales"]
@@ -111,14 +114,14 @@ def test_harbor_reads_every_task_and_its_lint_finds_nothing(
         assert task["all"] == []
     # An agent has the time of all its tests.
     [whole] = [task for task in tasks if task["name"] == f"ringfence/{TASK}-gpt-345m"]
-    with shared.client() as client:
+    with scored.client() as client:
         about = client.get(f"/v1/tasks/{TASK}").json()
     stages = about["scale_details"]["gpt-345m"]["stages"]
     assert whole["agent_s"] > about["budget"]["tests"] * sum(stage["timeout_s"] for stage in stages)
     assert whole["instruction"].startswith(f"# Task: {TASK}")
 
 
-def test_the_best_baseline_is_the_solution_and_is_rewarded_with_its_score(box: Box, shared: Server) -> None:
+def test_the_best_baseline_is_the_solution_and_is_rewarded_with_its_score(box: Box, scored: Server) -> None:
     solved = box.solve()
     assert solved.returncode == 0, solved.stdout + solved.stderr
     assert "[submit] Finalized test #1 as final." in solved.stdout
@@ -126,17 +129,14 @@ def test_the_best_baseline_is_the_solution_and_is_rewarded_with_its_score(box: B
     assert verified.returncode == 0, verified.stderr
     rewards = json.loads(box.reward.read_text())
     session = json.loads(Path(box.environment["RINGFENCE_SESSION"]).read_text())["session_id"]
-    with shared.client() as client:
+    with scored.client() as client:
         result = client.get(f"/v1/results/{session}-1").json()
         baselines = client.get(f"/v1/tasks/{TASK}").json()
     assert rewards["reward"] == result["score"]
     assert rewards["val_loss_gpt-smoke"] == result["metrics"]["val_loss_gpt-smoke"]
     assert rewards["delta_noise"] == result["delta_noise"]
     assert all(isinstance(value, int | float) for value in rewards.values())  # Harbor takes nothing else
-    [loss] = [one for one in baselines["anchors"]["smoke"]["metrics"] if one["metric"] == "val_loss"]
-    methods = [one["name"] for one in baselines["baselines"]]  # measured is the unedited file too
-    best = min(methods, key=lambda name: sum(loss["baselines"][name]))
-    assert f", {best}: " in (box.task / "solution" / "solve.sh").read_text()
+    assert f", {baselines['baselines'][0]['name']}: " in (box.task / "solution" / "solve.sh").read_text()
     assert result["labels"]["template_unmodified"] is False
 
 
@@ -154,7 +154,9 @@ def test_what_is_not_final_is_a_failed_verification_and_no_reward(box: Box) -> N
     assert box.verify().returncode == 0
 
 
-def test_a_service_that_is_away_is_a_failed_verification(exported: Path, serve: Serve, tmp_path: Path) -> None:
+def test_a_service_that_is_away_or_has_no_score_is_a_failed_verification(
+    exported: Path, serve: Serve, tmp_path: Path
+) -> None:
     service = serve("--runner", "fake")
     box = Box(exported / NAME, tmp_path / "box", RINGFENCE_URL=service.url)
     script = box.task / "tests" / "test.sh"
@@ -165,10 +167,15 @@ def test_a_service_that_is_away_is_a_failed_verification(exported: Path, serve: 
     gone = box.run("sh", str(here))
     assert (gone.returncode, box.reward.exists()) == (1, False)
     assert "could not be reached" in gone.stderr
+    service.start()
+    here.write_text(script.read_text().replace(_url_in(script), service.url))
+    unscored = box.run("sh", str(here))  # an invented result: there is nothing to reward it by
+    assert (unscored.returncode, box.reward.exists()) == (1, False)
+    assert "has no score" in unscored.stderr
 
 
-def test_a_session_that_is_another_agents_or_of_another_task_earns_nothing(box: Box, shared: Server) -> None:
-    other = shared.open("llm-pretrain-loss", scale="smoke")
+def test_a_session_that_is_another_agents_or_of_another_task_earns_nothing(box: Box, scored: Server) -> None:
+    other = scored.open("llm-pretrain-loss", scale="smoke")
     other.call("test")
     other.result(1)
     assert other.call("submit", {"n": 1}).status_code == 200
@@ -220,9 +227,24 @@ def test_rf_plays_a_session(box: Box) -> None:
     assert box.run("rf", "view").returncode == 3
 
 
+def test_the_best_baseline_is_the_one_with_the_lowest_loss_that_was_measured(scored: Server) -> None:
+    with Client(scored.url) as client:
+        task = client.task(TASK)
+    first, second, *_ = (baseline.name for baseline in task.baselines)
+    measured = {"template": (1.0, 1.0), first: (2.0, 2.4), second: (2.3, 2.0), "gone": (0.5,)}  # the unedited file too
+    figures = {"floor": 3.0, "ref": 1.0, "bound": 0.0, "weight": 1.0, "noise": 0.1, "baselines": measured}
+    loss = MetricAnchor(metric="val_loss", stage="gpt-smoke", better="lower", **figures)
+    known = task.model_copy(update={"anchors": {"smoke": Anchors(scored=True, reason=None, metrics=(loss,))}})
+    best = best_baseline(known, "smoke")
+    assert best is not None
+    assert best.name == second
+    assert best_baseline(known, "gpt-345m") == task.baselines[0]
+    assert best_baseline(task.model_copy(update={"baselines": ()}), "smoke") is None
+
+
 @pytest.mark.docker
 def test_the_solution_is_played_and_verified_in_containers(
-    exported: Path, shared: Server, engine_url: str | None, host_image: str, tmp_path: Path
+    exported: Path, scored: Server, engine_url: str | None, host_image: str, tmp_path: Path
 ) -> None:
     """As Harbor does it: a box for the agent, another one for the verifier, and only the session's file goes over."""
     task, home, handed_over, logs = exported / NAME, tmp_path / "home", tmp_path / "handed-over", tmp_path / "logs"
@@ -237,7 +259,7 @@ def test_the_solution_is_played_and_verified_in_containers(
             "PATH": f"/box:{sys.prefix}/bin:/usr/bin:/bin",
             "PYTHONPATH": "/opt/ringfence",
             "HOME": "/home/agent",
-            "RINGFENCE_URL": shared.url,
+            "RINGFENCE_URL": scored.url,
             "RINGFENCE_TASK": TASK,
             "RINGFENCE_SCALE": "smoke",
         }
@@ -259,9 +281,9 @@ def test_the_solution_is_played_and_verified_in_containers(
     assert json.loads((logs / "reward.json").read_text())["reward"] > 0
 
 
-def test_an_export_says_why_it_cannot_be(shared: Server, exported: Path, tmp_path: Path) -> None:
+def test_an_export_says_why_it_cannot_be(scored: Server, exported: Path, tmp_path: Path) -> None:
     def told(*arguments: str) -> str:
-        ended = ringfence("export", "harbor", "--url", shared.url, *arguments)
+        ended = ringfence("export", "harbor", "--url", scored.url, *arguments)
         assert ended.exit_code == 1
         return ended.output
 

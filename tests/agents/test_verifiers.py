@@ -18,6 +18,7 @@ import pytest
 
 from tests.support.environments import ROOT, build_wheel, make_environment
 from tests.support.processes import plain_environment, run_to_end
+from tests.support.scores import score_invented
 from tests.support.service import TASK, Serve
 from tests.support.waiting import threads
 
@@ -137,7 +138,7 @@ def evaluated(
 
 def test_64_rollouts_at_once_are_played_and_none_is_lost(python: Path, serve: Serve, tmp_path: Path) -> None:
     """Every eighth agent stops before it submits: that is worth nothing, and no error."""
-    service = serve("--runner", "fake", "--slots", "16")
+    service = score_invented(serve("--runner", "fake", "--slots", "16"))
     arrived = itertools.count(1)
     with model(PLAY, lambda number: number == SUBMIT and next(arrived) % 8 == 0) as url:
         traces = evaluated(python, tmp_path / "runs", service.url, url)
@@ -179,9 +180,12 @@ def test_the_guides_command_plays_rollouts_as_it_stands(python: Path, serve: Ser
     """With the harness that it names, whose program asks for streams."""
     service = serve("--runner", "fake")
     with model(PLAY, lambda _: False) as url:
-        traces = evaluated(python, tmp_path / "runs", service.url, url, "-r", "2", harness="null")
+        traces = evaluated(
+            python, tmp_path / "runs", service.url, url, "-r", "2", "--env.taskset.invented", "true", harness="null"
+        )
     assert [trace["errors"] for trace in traces] == [[], []]
-    assert all(trace["rewards"]["submitted_score"]["score"] > 0 for trace in traces)
+    assert [trace["rewards"]["submitted_score"]["score"] for trace in traces] == [0, 0]  # invented
+    assert [trace["metrics"]["submitted"] for trace in traces] == [1, 1]
 
 
 def test_a_trainers_table_is_taken(python: Path, tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def best_baseline(task: TaskWhole, scale: str) -> BaselineDetails | None:
     """
     by_name = {baseline.name: baseline for baseline in task.baselines}
     anchors = task.anchors.get(scale)
-    for metric in () if anchors is None else anchors.metrics:
+    for metric in () if anchors is None else anchors.metrics:  # none as long as they are not known on the data here
         known = {name: sum(values) / len(values) for name, values in metric.baselines.items() if name in by_name}
         if metric.metric == "val_loss" and known:
             return by_name[(min if metric.better == "lower" else max)(known, key=lambda name: known[name])]

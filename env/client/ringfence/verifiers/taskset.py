@@ -35,6 +35,8 @@ class RingfenceConfig(vf.TasksetConfig):
     """Name on the leaderboard."""
     patience_s: float = 60.0
     """How long a call is repeated while the service cannot be reached."""
+    invented: bool = False
+    """Whether invented results, which have no score, are worth 0 and no error: to try out what lies around them."""
     tools: RingfenceToolsConfig = RingfenceToolsConfig()
 
 
@@ -47,6 +49,7 @@ class RingfenceData(vf.TaskData):
     agent: str
     seed: int
     patience_s: float
+    invented: bool
 
 
 class RingfenceTask(vf.Task[RingfenceData, RolloutState, vf.TaskConfig]):
@@ -84,6 +87,8 @@ class RingfenceTask(vf.Task[RingfenceData, RolloutState, vf.TaskConfig]):
         trace.info["result"] = result.run_key
         trace.info["audits"] = [audit.model_dump() for audit in result.record.audits]
         trace.record_metrics({"submitted": 1.0, **figures(result)})
+        if self.data.invented and result.runner_class == "fake":
+            return 0.0
         return reward(result)
 
     def _client(self) -> AsyncClient:
@@ -113,6 +118,7 @@ class RingfenceTaskset(vf.Taskset[RingfenceTask, RingfenceConfig]):
                         agent=config.agent,
                         seed=seed,
                         patience_s=config.patience_s,
+                        invented=config.invented,
                     )
                     yield RingfenceTask(data, config.task)
 
