@@ -43,7 +43,7 @@ def main(url: str) -> None:
         stopped = stop(session, 3)
         refused = session.post("/submit", json={"n": 1}).json()
         assert refused["code"] == "no_results", refused
-        budget = session.get("").json()["budget"]
+        budget = httpx.get(str(session.base_url).rstrip("/"), headers=headers).json()["budget"]
         assert (budget["probes_remaining"], budget["tests_remaining"]) == (0, 1), budget
     rows = httpx.get(f"{url}/v1/leaderboards/{TASK}", params={"final": "false"}).json()["rows"]
     assert rows == [], rows
