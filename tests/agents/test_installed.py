@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sysconfig
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests.support.environments import build_wheel, make_environment
 from tests.support.processes import plain_environment, run_to_end
-from tests.support.service import Serve, Server
+from tests.support.service import TASK, Serve, Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -61,6 +62,16 @@ def test_the_client_lives_beside_a_users_files(
     alone = run_to_end([str(python.with_name("ringfence")), "serve"], cwd=folder)
     assert alone.returncode == 1
     assert "pip install 'ringfence[service]'" in alone.stderr
+
+
+def test_inspect_knows_the_task_by_its_name(wheel: Path, folder: Path, scored: Server, tmp_path: Path) -> None:
+    python = make_environment(tmp_path / "inspect", f"{wheel}[inspect]", minor=12)
+    command = [str(python), str(Path(__file__).with_name("inspect_eval.py")), scored.url, str(tmp_path / "logs"), TASK]
+    told = run_to_end([*command, json.dumps([[["test", {}], ["submit", {"n": 1}]]])], cwd=folder)
+    assert told.returncode == 0, told.stdout + told.stderr
+    [sample] = json.loads(told.stdout.splitlines()[-1])["samples"]
+    value = sample["scores"]["submitted_result"]["value"]
+    assert (sample["error"], value["submitted"], value["score"] > 0) == (None, 1, True)
 
 
 @pytest.mark.parametrize(("minor", "runner"), [(11, "local"), (13, "fake")])
