@@ -59,6 +59,12 @@ def serve(
     key: Annotated[
         list[str] | None, typer.Option("--key", envvar="RINGFENCE_KEYS", help="Operator key; may be repeated.")
     ] = None,
+    agent_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--agent-key", envvar="RINGFENCE_AGENT_KEYS", help="Key that only opens sessions; may be repeated."
+        ),
+    ] = None,
     confirm: Annotated[
         int,
         typer.Option(
@@ -146,7 +152,7 @@ def serve(
 ) -> None:
     """Run the service."""
     configure(log_format)
-    if any(not _KEY.fullmatch(one) for one in key or ()):
+    if any(not _KEY.fullmatch(one) for one in (*(key or ()), *(agent_key or ()))):
         fail("an operator key must be printable ASCII without spaces, and not empty: it is sent in a header.")
     if not key and host not in LOOPBACK:
         fail(
@@ -165,6 +171,7 @@ def serve(
         slots=slots,
         gpus=gpus,
         keys=tuple(key or ()),
+        agent_keys=tuple(agent_key or ()),
         image=image,
         sandbox=sandbox,
         patience=SessionPatience(abandoned=timedelta(hours=session_hours), spent=timedelta(minutes=submit_minutes)),

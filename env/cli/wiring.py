@@ -92,6 +92,7 @@ def wire(options: Options, *, only_own_sessions: bool = False, lease: Lease | No
                 state_dir=options.state,
                 data_dir=None if options.runner is RunnerName.FAKE else options.data_folder,
                 keys=options.keys,
+                agent_keys=options.agent_keys,
                 default_scale=options.scale,
                 patience=options.patience,
                 rates=options.rates,

@@ -10,9 +10,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from env.api.refusal import Kind
-from env.api.tools import Edited, TurnedDown
 from env.http.responses import answer_response, json_response
+from ringfence.api.refusal import Kind
+from ringfence.api.tools import Edited, TurnedDown
 
 EDIT = {"op": "replace", "start_line": 246, "end_line": 246, "content": "    # é\n"}
 FILE = b"nanoGPT/custom_pretrain.py"
