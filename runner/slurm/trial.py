@@ -1,0 +1,76 @@
+"""What the cluster and its sandboxes give, tried out in a job that is nobody's run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from secrets import token_hex
+
+from runner.folder.run_folder import read_state, write_state
+from runner.protocol import Exit, ExitReason, Phase, Runner, RunnerError, RunSpec, RunState
+from runner.slurm.commands import Slurm
+
+log = logging.getLogger("ringfence.slurm")
+
+_SCRIPT = """
+import importlib.metadata as m, json, platform
+try: torch = m.version("torch")
+except m.PackageNotFoundError: torch = "none"
+print(json.dumps({"python": platform.python_version(), "torch": torch}))
+"""
+_PATIENCE_S = 60.0
+_UNKNOWN = "not known: the trial job waits for its turn"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What was found."""
+
+    about: dict[str, str]
+    """Hardware of the node that it ran on, versions of Python and torch in the sandbox, and of Slurm."""
+    confined: bool = False
+    """Whether Slurm keeps jobs in control groups that limit their memory."""
+    done: bool = True
+    """Whether it has run by now, or once before."""
+
+
+def try_cluster(runner: Runner, kept: Path, slurm: Slurm) -> Trial:
+    """Has a job run in a sandbox. `runner` is one of its own; the result is kept in a file, for times at which all nodes
+    are taken. Raises RunnerError if the job ends badly, and if Slurm refuses it.
+    """
+    for left_over in runner.run_ids():
+        with contextlib.suppress(RunnerError):
+            runner.remove(left_over)
+    name = f"trial-{token_hex(4)}"
+    runner.submit(RunSpec(name, ("python", "-c", _SCRIPT), memory_mb=512, timeout_s=60.0))
+    try:
+        state = _wait(runner, name)
+        if state.phase is not Phase.ENDED:
+            log.warning("the trial job has not run within %g s: %s", _PATIENCE_S, state.queued or "no reason known")
+            known = read_state(kept)
+            nothing = {key: _UNKNOWN for key in ("cpu", "gpus", "python", "torch", "slurm")}
+            return Trial(nothing, done=False) if known is None else Trial(**known)
+        if state.exit != Exit(ExitReason.EXITED, 0):
+            said = runner.log(name, "stderr", 0).decode(errors="replace").strip().splitlines()[-1:]
+            ended = state.exit.in_words() if state.exit is not None else "no end"
+            raise RunnerError(f"a trial job on the cluster came to a bad end: {ended}. {''.join(said)}")
+        node = read_state(kept.parent / ".trial" / name / "node") or {}
+        inside = json.loads(runner.log(name, "stdout", 0))
+    finally:
+        with contextlib.suppress(RunnerError):
+            runner.remove(name)
+    about = {**{key: str(node[key]) for key in ("cpu", "gpus")}, **inside, "slurm": slurm.version()}
+    trial = Trial(about, bool(node["confined"]))
+    write_state(kept, asdict(trial))
+    return trial
+
+
+def _wait(runner: Runner, name: str) -> RunState:
+    patience = time.monotonic() + _PATIENCE_S
+    while (state := runner.poll(name)).phase is not Phase.ENDED and time.monotonic() < patience:
+        time.sleep(0.05)
+    return state
