@@ -26,8 +26,8 @@ def bubblewrap_command(
     """The command that runs a room's own in its sandbox.
 
     `filter_file` holds the compiled list of system calls; into `status_file` bubblewrap writes how the command ended;
-    `etc` is a folder with our files of /etc; `nodes` are the device nodes of the room's GPUs; `root`: whether the job is
-    root's, who hands out user ids. Other users' sandboxes are user namespaces.
+    `etc` is a folder with our files of /etc; `nodes` are the device nodes of the room's GPUs; `root`: whether the job
+    is root's, who hands out user ids. Other users' sandboxes are user namespaces.
     """
     shm_mb = cluster.shm_mb if cluster.shm_mb is not None else (8192 if room.gpus else 1024)
     arguments = [
@@ -84,20 +84,21 @@ def _image(image: Path, etc: Path) -> Iterator[str]:
     for entry in sorted(image.iterdir()):
         target = f"/{entry.name}"
         if entry.is_symlink():
-            yield from ("--symlink", os.readlink(entry), target)
+            yield from ("--symlink", str(entry.readlink()), target)
         elif entry.name == "etc":
             others = sorted(each for each in entry.iterdir() if each.name not in _RUNNER_ETC)
             yield from _binds([Mount(each, f"/etc/{each.name}") for each in others if not each.is_symlink()])
             for each in others:
                 if each.is_symlink():
-                    yield from ("--symlink", os.readlink(each), f"/etc/{each.name}")
+                    yield from ("--symlink", str(each.readlink()), f"/etc/{each.name}")
         elif entry.name not in ("dev", "proc", "run", "sys", "tmp", "ringfence"):
             yield from ("--ro-bind", str(entry), target)
     yield from _binds([Mount(etc / name, f"/etc/{name}") for name in sorted(_RUNNER_ETC)])
 
 
 def _sys(*, gpus: bool) -> Iterator[str]:
-    yield from ("--ro-bind", "/sys", "/sys") if gpus else ("--ro-bind", _OF_CPUS, _OF_CPUS)
+    seen = "/sys" if gpus else _OF_CPUS
+    yield from _binds([Mount(Path(seen), seen)])
 
 
 def _masks(*, gpus: bool) -> Iterator[str]:
@@ -117,6 +118,8 @@ def _masks(*, gpus: bool) -> Iterator[str]:
 
 def _binds(mounts: Iterable[Mount]) -> Iterator[str]:
     for mount in mounts:
+        for parent in reversed(Path(mount.target).parents[:-1]):
+            yield from ("--perms", "0755", "--dir", str(parent))  # for all users, or the run cannot pass
         yield from ("--bind" if mount.writable else "--ro-bind", str(mount.source), mount.target)
 
 

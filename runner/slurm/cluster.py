@@ -48,8 +48,8 @@ class Cluster:
     time_margin_s: int = 300
     """Seconds that jobs ask for beyond the time limit of their runs, to start and to end."""
     lost_after_s: float = 120.0
-    """Seconds after which a run counts as lost that Slurm calls over, or does not know, and that neither shows a sign of
-    life nor wrote down its end: longer than the shared folder takes to show what a node wrote."""
+    """Seconds after which a run counts as lost that Slurm calls over, or does not know, and that shows no sign of life
+    and wrote down no end: longer than the shared folder takes to show what a node wrote."""
     python: str = sys.executable
     """A Python with ringfence installed, by a path that is good on all nodes."""
     node_folder: Path = Path("/tmp")

@@ -22,7 +22,7 @@ from runner.folder.untrusted import create_plain_file, erase
 from runner.hardware import describe_host
 from runner.inside.names import DISMISSED, GONE
 from runner.processes.reap import die_with_parent
-from runner.processes.supervise import Enclosure, supervise
+from runner.processes.supervise import supervise
 from runner.protocol import Exit, ExitReason
 from runner.slurm.cluster import Cluster
 from runner.slurm.enclosures import Site, enclosure

@@ -251,8 +251,8 @@ class SlurmRunner(SandboxRunner):
 
     @cached_property
     def _tried(self) -> Trial:
-        inner = SlurmRunner(self._root / ".trial", self._data_dir, self._cluster)
-        return try_cluster(inner, self._root / ".trial.json", self._slurm)
+        root = self._root.with_name(f".{self._root.name}-trial")
+        return try_cluster(SlurmRunner(root, self._data_dir, self._cluster), root, self._slurm)
 
     def _trial(self) -> Trial:
         with self._trial_lock:

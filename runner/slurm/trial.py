@@ -38,10 +38,11 @@ class Trial:
     """Whether it has run by now, or once before."""
 
 
-def try_cluster(runner: Runner, kept: Path, slurm: Slurm) -> Trial:
-    """Has a job run in a sandbox. `runner` is one of its own; the result is kept in a file, for times at which all nodes
-    are taken. Raises RunnerError if the job ends badly, and if Slurm refuses it.
+def try_cluster(runner: Runner, root: Path, slurm: Slurm) -> Trial:
+    """Has a job run in a sandbox. `runner` is one of its own, with its folders in `root`; the result is kept there,
+    for times at which all nodes are taken. Raises RunnerError if the job ends badly, and if Slurm refuses it.
     """
+    kept = root / ".last"
     for left_over in runner.run_ids():
         with contextlib.suppress(RunnerError):
             runner.remove(left_over)
@@ -52,13 +53,13 @@ def try_cluster(runner: Runner, kept: Path, slurm: Slurm) -> Trial:
         if state.phase is not Phase.ENDED:
             log.warning("the trial job has not run within %g s: %s", _PATIENCE_S, state.queued or "no reason known")
             known = read_state(kept)
-            nothing = {key: _UNKNOWN for key in ("cpu", "gpus", "python", "torch", "slurm")}
+            nothing = dict.fromkeys(("cpu", "gpus", "python", "torch", "slurm"), _UNKNOWN)
             return Trial(nothing, done=False) if known is None else Trial(**known)
         if state.exit != Exit(ExitReason.EXITED, 0):
             said = runner.log(name, "stderr", 0).decode(errors="replace").strip().splitlines()[-1:]
             ended = state.exit.in_words() if state.exit is not None else "no end"
             raise RunnerError(f"a trial job on the cluster came to a bad end: {ended}. {''.join(said)}")
-        node = read_state(kept.parent / ".trial" / name / "node") or {}
+        node = read_state(root / name / "node") or {}
         inside = json.loads(runner.log(name, "stdout", 0))
     finally:
         with contextlib.suppress(RunnerError):
