@@ -16,6 +16,7 @@ from rich.console import Console
 
 from env.cli.errors import errors, fail
 from env.cli.options import (
+    CLUSTER,
     DATA,
     DB,
     DEFAULT_IMAGE,
@@ -68,12 +69,21 @@ def run_baselines(
     state: State = Path(".ringfence"),
     image: Annotated[str, with_help(IMAGE)] = DEFAULT_IMAGE,
     sandbox: Annotated[Path | None, with_help(SANDBOX)] = None,
+    cluster: Annotated[Path | None, with_help(CLUSTER)] = None,
 ) -> None:
     """Play a task's baselines and its unedited file as agents play: edits, a test, a submission; for each seed."""
     # A shell starts background jobs with interrupts ignored, and Python leaves it at that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     options = Options(
-        state=state, runner=runner, tasks=tuple(tasks or ()), db=db, data=data, slots=jobs, image=image, sandbox=sandbox
+        state=state,
+        runner=runner,
+        tasks=tuple(tasks or ()),
+        db=db,
+        data=data,
+        slots=jobs,
+        image=image,
+        sandbox=sandbox,
+        cluster=cluster,
     )
     if write and (runner is RunnerName.FAKE or baseline):
         fail("anchors are of all baselines, really run: --write-anchors takes no --baseline and no --runner fake.")

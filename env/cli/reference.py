@@ -10,6 +10,7 @@ import typer
 
 from env.cli.errors import errors, fail
 from env.cli.options import (
+    CLUSTER,
     DATA,
     DB,
     DEFAULT_IMAGE,
@@ -47,10 +48,18 @@ def make_references(
     state: State = Path(".ringfence"),
     image: Annotated[str, with_help(IMAGE)] = DEFAULT_IMAGE,
     sandbox: Annotated[Path | None, with_help(SANDBOX)] = None,
+    cluster: Annotated[Path | None, with_help(CLUSTER)] = None,
 ) -> None:
     """Train and score the references of a scale that are not there yet. As long as a test of the unedited script."""
     options = Options(
-        state=state, runner=runner, tasks=tuple(tasks or ()), db=db, data=data, image=image, sandbox=sandbox
+        state=state,
+        runner=runner,
+        tasks=tuple(tasks or ()),
+        db=db,
+        data=data,
+        image=image,
+        sandbox=sandbox,
+        cluster=cluster,
     )
     if list_only:
         for one in listed(options.data_folder):

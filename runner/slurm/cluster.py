@@ -70,6 +70,9 @@ class Cluster:
     """/dev/shm in MiB, memory as well; by default 1024, and 8192 for runs with GPUs."""
     output_mb: int = 64
     """Kept of stdout and of stderr each, in MiB; of what goes beyond it only the end."""
+    confined_gpus: bool = False
+    """apptainer, pyxis: the cluster's control groups keep jobs from GPUs that are not theirs (ConstrainDevices=yes).
+    Without it these sandboxes get no GPUs, as they show all that there are."""
     open_network: bool = False
     """pyxis: accept that sandboxes share the node's network, which rows then say. Without it pyxis is refused."""
 
