@@ -27,6 +27,7 @@ from runner.protocol import Exit, ExitReason
 from runner.slurm.cluster import Cluster
 from runner.slurm.enclosures import Site, enclosure
 from runner.slurm.folder import Room, SlurmFolder
+from runner.slurm.node_folder import take_node_folder
 
 _TICK_S = 0.02
 _LIFE_S = 5.0
@@ -54,9 +55,7 @@ def main() -> None:
         return
     write_state(run.path / "node", {**describe_host(), "node": socket.gethostname(), "confined": _confined()})
     rooms = run.rooms()
-    if node.exists():
-        erase(node)  # of an earlier life of this node: nobody but this user can have made it
-    node.mkdir(mode=0o700, parents=True)
+    lock = take_node_folder(node)
     try:
         for room in rooms[1:]:
             place = run.meet / room.run_id.partition(".")[2]
@@ -66,6 +65,7 @@ def main() -> None:
         _hold_all([SlurmFolder(path.with_name(room.run_id), node) for room in rooms], rooms, cluster, stop)
     finally:
         erase(node)
+        os.close(lock)
 
 
 def _confined() -> bool:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
-import json
 import logging
 import os
-import shlex
 import time
 from collections.abc import Mapping
 from functools import cached_property
@@ -20,17 +17,14 @@ from runner.folder.runner import as_runner_error, lock_unless
 from runner.folder.sandboxed import EXAM, OUT, Mount, SandboxRunner, drawn_user, inner_environment
 from runner.protocol import Exit, ExitReason, Lack, Phase, RunnerError, RunSpec, RunState
 from runner.slurm.cluster import Cluster
-from runner.slurm.commands import Job, Slurm, SlurmAway
+from runner.slurm.commands import Slurm, SlurmAway
 from runner.slurm.folder import Room, SlurmFolder
+from runner.slurm.jobs import Jobs
 from runner.slurm.lacks import lacks_of
-from runner.slurm.options import job_options
-from runner.slurm.queue import Look, Queue
 from runner.slurm.trial import Trial, try_cluster
 
 log = logging.getLogger("ringfence.slurm")
 
-_AGAIN_S = 5.0  # how long Slurm is left alone after it did not take a job, or did not end one
-_GRACE_S = 10.0  # how long whoever holds a cancelled run may take to end it, before Slurm is asked to
 _PATH = "/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -50,15 +44,9 @@ class SlurmRunner(SandboxRunner):
         self.slots = cluster.slots
         self._cluster = cluster
         self._slurm = Slurm(cluster.commands)
-        self._queue = Queue(self._slurm)
         self._owner = hashlib.sha256(str(self._root).encode()).hexdigest()[:8]
-        self._missed: dict[str, float] = {}
-        """Since when Slurm does not know of runs that have not ended, or calls their jobs over, in Unix seconds."""
-        self._asked: dict[str, float] = {}
-        """When Slurm was last asked to do something about a run, by the monotonic clock."""
+        self._jobs = Jobs(self._slurm, cluster, self._owner)
         self._trial_lock = Lock()
-
-    # --- the port ---------------------------------------------------------------------------------------------------
 
     def submit(self, spec: RunSpec) -> None:
         """All at once: a run and its workers are one job. While Slurm is away the run waits for it."""
@@ -90,7 +78,7 @@ class SlurmRunner(SandboxRunner):
                             os.chown(place, room.user, room.user)
                 run.accept(rooms, time.time())
                 try:
-                    self._hand_over(run)
+                    self._jobs.hand_over(run)
                 except SlurmAway as away:
                     log.warning("run %s waits for Slurm: %s", spec.run_id, away)
                 except RunnerError:
@@ -100,20 +88,17 @@ class SlurmRunner(SandboxRunner):
                 os.close(lock)
 
     def _state(self, run_id: str) -> RunState:
-        run, main = self._folder(run_id), self._folder(run_id.partition(".")[0])
+        run, main = self._folder(run_id), self._main(run_id)
         with as_runner_error(f"cannot read the state of run {run_id}"):
             if (state := run.ended()) or not run.path.exists():
                 return state or RunState(Phase.UNKNOWN)
-            accepted_at = main.accepted_at()
-            if accepted_at is None and main.path.exists():
+            if main.accepted_at() is None and main.path.exists():
                 return RunState(Phase.UNKNOWN)  # its submission was cut short: to be repeated
-            look = self._queue.look()
-            job = None if look is None else look.jobs.get(self._job_name(main))
+            if self._jobs.over(main):
+                return self._settled(run, main)
+            self._jobs.see_to(main)
             started = run.started()
-            if look is not None and self._over(main, job, look, accepted_at or 0.0):
-                return self._settled(run, main, job)
-            self._see_to(run, main, job)
-            waits = None if look is None or main.claimed else look.queued(self._job_name(main))
+            waits = self._jobs.queued(main)
             return RunState(Phase.RUNNING, started_at=None if started is None else started[0], queued=waits)
 
     def _at_work(self, worker: str) -> bool:
@@ -122,10 +107,8 @@ class SlurmRunner(SandboxRunner):
 
     def _cancel(self, run_id: str) -> None:
         super()._cancel(run_id)
-        run, main = self._folder(run_id), self._folder(run_id.partition(".")[0])
-        look = self._queue.look()
-        if run.path.exists():
-            self._see_to(run, main, None if look is None else look.jobs.get(self._job_name(main)))
+        if (main := self._main(run_id)).path.exists():
+            self._jobs.see_to(main)
 
     def pause(self, run_id: str) -> None:
         """Nothing: who else is on the node is for Slurm to say; `exclusive` in the cluster file keeps others away."""
@@ -140,19 +123,16 @@ class SlurmRunner(SandboxRunner):
         return lacks_of(self._cluster, self._trial(), root=os.getuid() == 0)
 
     def _let_go(self, run_id: str) -> None:
-        self._missed.pop(run_id, None)
-        self._asked.pop(run_id, None)
+        self._jobs.forget(self._folder(run_id))
 
     def _folder(self, run_id: str) -> SlurmFolder:
         assert not run_id.startswith((".", "/")), run_id
         main = run_id.partition(".")[0]
         return SlurmFolder(self._root / run_id, self._cluster.node_folder / f"ringfence-{self._owner}-{main}")
 
-    # --- jobs -------------------------------------------------------------------------------------------------------
-
-    def _job_name(self, main: SlurmFolder) -> str:
-        """The run's id, after the runner's own: several services may use a cluster."""
-        return f"ringfence-{self._owner}-{main.path.name}"
+    def _main(self, run_id: str) -> SlurmFolder:
+        """The folder of the run that a worker serves; of any other run its own."""
+        return self._folder(run_id.partition(".")[0])
 
     def _room(self, run: SlurmFolder, spec: RunSpec, gpus: Mapping[str, int]) -> Room:
         """`gpus`: the ids of all GPUs of the job, and their places among those that Slurm will give it."""
@@ -180,51 +160,7 @@ class SlurmRunner(SandboxRunner):
             memory_mb=spec.memory_mb,
         )
 
-    def _hand_over(self, run: SlurmFolder) -> None:
-        """Submits the run's job. Whoever calls has its lock. Raises SlurmAway, and RunnerError if Slurm refuses it."""
-        self._asked[run.path.name] = time.monotonic()
-        arguments = (run.path, run.node, _text(self._cluster))
-        program = shlex.join([self._cluster.python, "-P", "-m", "runner.slurm.job", *map(str, arguments)])
-        options = job_options(self._cluster, self._job_name(run), run.rooms(), run.job_log)
-        at = time.time()
-        run.write_job(self._slurm.submit(options, f"#!/bin/sh\nexec {program}\n"), at)
-
-    def _see_to(self, run: SlurmFolder, main: SlurmFolder, job: Job | None) -> None:
-        """Does what is left to be done about a run that goes on: hand it over, or have its job ended."""
-        name = main.path.name
-        if time.monotonic() < self._asked.get(name, -_AGAIN_S) + _AGAIN_S:
-            return
-        with contextlib.suppress(SlurmAway):
-            if run.cancel.exists() and run == main and job is not None and job.active:
-                if not main.claimed or time.time() > run.cancel.stat().st_mtime + _GRACE_S:
-                    self._asked[name] = time.monotonic()
-                    self._slurm.cancel(job.id, job.name)
-            elif job is None and main.job() is None and not main.claimed and not main.cancel.exists():
-                lock = main.try_lock()
-                if lock is not None:
-                    try:
-                        if main.job() is None and main.accepted_at() is not None:
-                            self._hand_over(main)
-                    finally:
-                        os.close(lock)
-
-    def _over(self, main: SlurmFolder, job: Job | None, look: Look, accepted_at: float) -> bool:
-        """Whether nothing can be expected of a run's job any more."""
-        name = main.path.name
-        known = main.job()
-        never_submitted = known is None and job is None and not main.claimed
-        if never_submitted:
-            return main.cancel.exists() and look.taken_at > accepted_at + _AGAIN_S
-        if (job is not None and job.active) or look.taken_at <= max(accepted_at, known[1] if known else 0.0):
-            self._missed.pop(name, None)
-            return False
-        since = self._missed.setdefault(name, look.taken_at)
-        if not main.claimed and job is not None and main.cancel.exists():
-            return True
-        patience_s = _GRACE_S if main.cancel.exists() else self._cluster.lost_after_s
-        return time.time() > max(since, main.last_sign_of_life()) + min(patience_s, self._cluster.lost_after_s)
-
-    def _settled(self, run: SlurmFolder, main: SlurmFolder, job: Job | None) -> RunState:
+    def _settled(self, run: SlurmFolder, main: SlurmFolder) -> RunState:
         """Writes down the end of a run that its job did not write."""
         lock = run.try_lock()
         if lock is None:
@@ -232,22 +168,14 @@ class SlurmRunner(SandboxRunner):
         try:
             if state := run.ended():
                 return state
-            known, started = main.job(), run.started()
-            word = job.state if job is not None else ""
-            if not word and known is not None:
-                word = self._slurm.accounted(known[0], self._job_name(main))
-            end = Exit(ExitReason.LOST, detail=f"its job is over ({word or 'Slurm does not know it'}) and wrote no end")
-            if run.cancel.exists() or main.cancel.exists():
-                end = Exit(ExitReason.CANCELLED)
-            elif word == "OUT_OF_MEMORY":
-                end = Exit(ExitReason.MEMORY, detail=f"{sum(room.memory_mb for room in main.rooms())} MiB")
+            cancelled = run.cancel.exists() or main.cancel.exists()
+            end = Exit(ExitReason.CANCELLED) if cancelled else self._jobs.end(main)
             run.cancel.touch()  # should something of it live on after all
+            started = run.started()
             run.write_exit(end, None if started is None else started[0], time.time(), None)
         finally:
             os.close(lock)
         return run.ended() or RunState(Phase.RUNNING)
-
-    # --- the trial --------------------------------------------------------------------------------------------------
 
     @cached_property
     def _tried(self) -> Trial:
@@ -257,7 +185,3 @@ class SlurmRunner(SandboxRunner):
     def _trial(self) -> Trial:
         with self._trial_lock:
             return self._tried
-
-
-def _text(cluster: Cluster) -> str:
-    return json.dumps(dataclasses.asdict(cluster), default=str)

@@ -53,7 +53,7 @@ GresTypes=gpu
 KillWait=2
 CompleteWait=0
 SlurmdTimeout=10
-MessageTimeout=5
+MessageTimeout=3
 UnkillableStepTimeout=10
 {nodes}
 PartitionName=main Nodes=node1,node2 Default=YES MaxTime=1-0 State=UP
@@ -96,7 +96,7 @@ class SlurmCluster:
         self._run("slurmctld", "slurmctld", "-D", "-f", str(self.conf))
         for name in NODES:
             self._run(name, "slurmd", "-D", "-f", str(self.conf), "-N", name)
-        until(self._ready, 60, 0.1, self._log)
+        until(self._ready, 30, 0.1, self._log)
         return self
 
     def kill(self, daemon: str) -> None:
@@ -146,10 +146,16 @@ class SlurmCluster:
         for daemon, process in self._daemons.items():
             assert process.poll() is None, f"{daemon} ends: {self._log()}"
         states = self.ask("sinfo", "-h", "-N", "-o", "%T").split()
+        if any(state.startswith(("drain", "down")) for state in states):
+            # A slurmctld that was killed may start a job again that goes on, and then closes the node.
+            self.ask("scontrol", "update", f"nodename={','.join(NODES)}", "state=resume")
         return len(states) == len(NODES) and set(states) <= {"idle", "mixed", "allocated", "completing"}
 
     def _log(self) -> str:
-        return "".join(path.read_text(errors="replace")[-1500:] for path in sorted(self.folder.glob("slurm*.log")))
+        states = self.ask("sinfo", "-h", "-N", "-o", "%N %T %E")
+        return states + "".join(
+            path.read_text(errors="replace")[-1500:] for path in sorted(self.folder.glob("slurm*.log"))
+        )
 
 
 def check_programs() -> None:
