@@ -268,7 +268,6 @@ def cluster_file(tmp_path: Path, slurm: SlurmCluster) -> Cluster:
         cpus=1,
         gpus=4,
         lost_after_s=8,
-        disk_mb=8,
         node_folder=slurm.folder / "node-tmp",
     )
 

@@ -15,6 +15,8 @@ WORKERS_OUT_MB = 16
 _FILTER_FD, _STATUS_FD = 9, 8
 _RUNNER_ETC = {"hosts": "127.0.0.1 localhost\n::1 localhost\n", "hostname": "localhost\n", "resolv.conf": ""}
 """Files of /etc that are ours in every sandbox."""
+_EMPTY = "empty"
+"""Beside them, what is seen in the place of files that are hidden: a device would need a file system with devices."""
 _OF_CPUS = "/sys/devices/system/cpu"
 _OF_NETWORK = ("/sys/class/net", "/sys/devices/virtual/net")
 """What /sys tells of the network is the node's, whatever the sandbox has."""
@@ -39,7 +41,7 @@ def bubblewrap_command(
         *_image(Path(cluster.image), etc),
         *("--proc", "/proc"),
         *_sys(gpus=bool(room.gpus)),
-        *_masks(gpus=bool(room.gpus)),
+        *_masks(etc / _EMPTY, gpus=bool(room.gpus)),
         *("--dev", "/dev", "--perms", "1777", "--size", str(shm_mb << 20), "--tmpfs", "/dev/shm"),
         *(word for node in nodes for word in ("--dev-bind", node, node)),
         *("--perms", "1777", "--size", str(cluster.tmp_mb << 20), "--tmpfs", "/tmp"),
@@ -61,7 +63,7 @@ def bubblewrap_command(
 def write_etc(folder: Path) -> None:
     """Makes the folder with our files of /etc."""
     folder.mkdir()
-    for name, text in _RUNNER_ETC.items():
+    for name, text in {**_RUNNER_ETC, _EMPTY: ""}.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o644)
 
@@ -101,7 +103,7 @@ def _sys(*, gpus: bool) -> Iterator[str]:
     yield from _binds([Mount(Path(seen), seen)])
 
 
-def _masks(*, gpus: bool) -> Iterator[str]:
+def _masks(empty: Path, *, gpus: bool) -> Iterator[str]:
     """Hides what the node would tell: a file reads as empty, a folder as an empty one."""
     hidden = "/nowhere"
     for name in sorted({*masked_paths(os.cpu_count() or 1), *_OF_NETWORK}):
@@ -113,7 +115,7 @@ def _masks(*, gpus: bool) -> Iterator[str]:
             hidden = name
             yield from ("--size", "4096", "--tmpfs", name, "--remount-ro", name)
         elif path.exists():
-            yield from ("--ro-bind", "/dev/null", name)
+            yield from ("--ro-bind", str(empty), name)
 
 
 def _binds(mounts: Iterable[Mount]) -> Iterator[str]:

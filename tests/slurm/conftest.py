@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from runner.protocol import Phase, RunSpec, RunState
 from runner.slurm.runner import SlurmRunner
+from tests.container.test_containment import inside  # noqa: F401 - a fixture, on `contain` as it is here
 from tests.support.waiting import until
 
 
@@ -31,3 +33,18 @@ def finish(ended: Callable[..., RunState]) -> Callable[..., RunState]:
         return ended(runner, spec.run_id, patience_s)
 
     return run
+
+
+@pytest.fixture
+def contain(on_slurm: Callable[..., SlurmRunner]) -> Callable[..., SlurmRunner]:
+    """What the container runner's tests call the maker of a runner."""
+
+    def make(slots: int = 2, **keys: Any) -> SlurmRunner:
+        return on_slurm(slots=slots, **keys)
+
+    return make
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], bool]], None]:
+    return until
