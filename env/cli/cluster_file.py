@@ -5,9 +5,8 @@ from __future__ import annotations
 import tomllib
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from runner.pool import Device, Pool
 from runner.protocol import RunnerError
@@ -25,7 +24,11 @@ def read_cluster(file: Path | None) -> Cluster:
         raise RunnerError("the slurm runner needs a cluster file: --cluster FILE (docs/cluster.md has its keys)")
     try:
         raw = tomllib.loads(file.read_text(encoding="utf-8"))
-        cluster = TypeAdapter(Annotated[Cluster, ConfigDict(extra="forbid")]).validate_python(raw)
+        cluster = TypeAdapter(Cluster).validate_python(raw)
+        known = [field.name for field in fields(Cluster)]
+        for key in raw:
+            if key not in known:
+                raise RunnerError(f"{file}: {key}: there is no such key. Keys: {', '.join(known)}")
     except OSError as error:
         raise RunnerError(f"cannot read the cluster file {file}: {error.strerror}") from error
     except ValidationError as error:
@@ -45,11 +48,8 @@ def gpu_pool(cluster: Cluster) -> Pool:
 
 
 def _told(file: Path, loc: tuple[int | str, ...], kind: str, message: str) -> str:
-    key = ".".join(map(str, loc))
-    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
-        known = ", ".join(field.name for field in fields(Cluster))
-        return f"{file}: {key}: there is no such key. Keys: {known}"
-    return f"{file}: {key}: {message[:1].lower()}{message[1:]}"
+    words = "missing" if kind == "missing" else f"{message[:1].lower()}{message[1:]}"
+    return f"{file}: {'.'.join(map(str, loc))}: {words}"
 
 
 def _complaints(cluster: Cluster) -> list[tuple[str, str]]:

@@ -162,7 +162,9 @@ def check_programs() -> None:
     """Raises SlurmMissing where there can be no cluster."""
     absent = [name for name in _PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None]
     if absent:
-        raise SlurmMissing(f"there is no {', '.join(absent)}; Debian has them in slurm-wlm, munge and bubblewrap")
+        raise SlurmMissing(
+            f"there is no {', '.join(absent)}; Debian has them in slurmctld, slurmd, slurm-client, munge and bubblewrap"
+        )
     if os.geteuid() != 0:
         raise SlurmMissing("only root can start a cluster")
 
