@@ -23,6 +23,7 @@ except m.PackageNotFoundError: torch = "none"
 print(json.dumps({"python": platform.python_version(), "torch": torch}))
 """
 _PATIENCE_S = 60.0
+_AGAIN_S = 5.0  # where the result of an earlier one is kept
 _UNKNOWN = "not known: the trial job waits for its turn"
 
 
@@ -49,10 +50,10 @@ def try_cluster(runner: Runner, root: Path, slurm: Slurm) -> Trial:
     name = f"trial-{token_hex(4)}"
     runner.submit(RunSpec(name, ("python", "-c", _SCRIPT), memory_mb=512, timeout_s=60.0))
     try:
-        state = _wait(runner, name)
+        known = read_state(kept)
+        state = _wait(runner, name, _PATIENCE_S if known is None else _AGAIN_S)
         if state.phase is not Phase.ENDED:
-            log.warning("the trial job has not run within %g s: %s", _PATIENCE_S, state.queued or "no reason known")
-            known = read_state(kept)
+            log.warning("the trial job still waits: %s", state.queued or "no reason known")
             nothing = dict.fromkeys(("cpu", "gpus", "python", "torch", "slurm"), _UNKNOWN)
             return Trial(nothing, done=False) if known is None else Trial(**known)
         if state.exit != Exit(ExitReason.EXITED, 0):
@@ -70,8 +71,8 @@ def try_cluster(runner: Runner, root: Path, slurm: Slurm) -> Trial:
     return trial
 
 
-def _wait(runner: Runner, name: str) -> RunState:
-    patience = time.monotonic() + _PATIENCE_S
+def _wait(runner: Runner, name: str, patience_s: float) -> RunState:
+    patience = time.monotonic() + patience_s
     while (state := runner.poll(name)).phase is not Phase.ENDED and time.monotonic() < patience:
         time.sleep(0.05)
     return state

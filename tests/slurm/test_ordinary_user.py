@@ -31,7 +31,8 @@ from runner.slurm.runner import SlurmRunner
 
 folder, python, image, node = map(Path, sys.argv[1:5])
 cluster = Cluster(
-    folder=folder, image=str(image), python=str(python), node_folder=node, binds={"/usr": "/usr", "/usr/bin/python3": "/opt/bin/python"},
+    folder=folder, image=str(image), python=str(python), node_folder=node,
+    binds={"/usr": "/usr", "/usr/bin/python3": "/opt/bin/python"},
     environment={"PATH": "/opt/bin:/usr/bin:/bin"}, cpus=1, processes=40,
 )
 (folder / "data").mkdir()

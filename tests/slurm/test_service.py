@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
+import httpx
 import pytest
 
 from runner.slurm.cluster import Cluster
+from tests.support.postgres import Postgres
 from tests.support.service import Serve, Server
-from tests.support.slurm import SlurmCluster, wait_for_no_jobs
+from tests.support.slurm import NODES, SlurmCluster, wait_for_no_jobs
 from tests.support.tasks import write_quick_task
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 EDIT = {"op": "str_replace", "old_str": "self.bias, 1e-5)", "new_str": "self.bias, 1e-6)"}
-StartService = Callable[[], Server]
+StartService = Callable[..., Server]
 
 
 @pytest.fixture
@@ -27,7 +31,7 @@ def service(tmp_path: Path, serve: Serve, cluster_file: Cluster) -> StartService
     file = tmp_path / "cluster.toml"
     file.write_text(_toml(dataclasses.replace(cluster_file, folder=folder, disk_mb=2048, slots=1)))
     tasks = write_quick_task(tmp_path / "tasks" / "quick").parent
-    return lambda: serve("--runner", "slurm", "--cluster", str(file), "--tasks", str(tasks))
+    return lambda *more: serve("--runner", "slurm", "--cluster", str(file), "--tasks", str(tasks), *more)
 
 
 @pytest.mark.timeout(300)
@@ -46,6 +50,55 @@ def test_a_session_from_its_first_edit_to_its_submission(
     assert agent.call("submit", {"n": 1}).json()["ok"]
     wait_for_no_jobs(slurm)
     until(lambda: not any((tmp_path / "shared" / "runs").iterdir()))
+
+
+@pytest.mark.timeout(400)
+def test_each_test_ends_once_whatever_is_killed_meanwhile(
+    service: StartService, slurm: SlurmCluster, tmp_path: Path, postgres: Postgres
+) -> None:
+    server = service("--db", postgres.create())
+    agents = [server.open("quick") for _ in range(2)]
+    for agent in agents:
+        assert agent.call("edit", EDIT).json()["ok"]
+        assert agent.call("test").status_code == 202
+    random = Random(seed := 15)
+    for victim in ("service", "slurmctld", "node", "service"):
+        time.sleep(random.uniform(1, 6))
+        if victim == "service":
+            server.kill()
+            server.start()
+        else:
+            slurm.kill(random.choice(NODES) if victim == "node" else victim)
+            time.sleep(random.uniform(0, 3))
+            slurm.start()
+    for agent in agents:
+        seen = agent.result(1)
+        assert seen["status"] == "succeeded", (seed, seen["observation"])
+        assert seen["metrics"]["val_loss_gpt-smoke"] < 5.5
+        told = agent.get("").json()
+        assert [(test["n"], test["status"]) for test in told["tests"]] == [(1, "succeeded")]
+    rows = httpx.get(f"{server.url}/v1/leaderboards/quick?final=false").json()["rows"]
+    assert len(rows) == len(agents)
+    wait_for_no_jobs(slurm)
+    until(lambda: not any((tmp_path / "shared" / "runs").iterdir()))
+
+
+def test_progress_says_how_a_test_waits(service: StartService, slurm: SlurmCluster) -> None:
+    server = service()
+    until(lambda: httpx.get(f"{server.url}/readyz").status_code == 200, 90, 0.2)
+    slurm.ask("scontrol", "update", f"nodename={','.join(NODES)}", "state=drain", "reason=full")
+    try:
+        agent = server.open()  # of its scale the reference is there already, which would wait first
+        agent.call("edit", EDIT)
+        agent.call("test")
+        until(lambda: agent.get("/tests/1").json()["progress"]["queue"], 60, 0.2)
+        progress = agent.get("/tests/1").json()["progress"]
+        assert progress["queue"]["place"] == 1
+        assert progress["queue"]["reason"]
+        assert agent.post("/tests/1/cancel").status_code == 200
+        assert agent.result(1)["status"] == "cancelled"
+    finally:
+        slurm.ask("scontrol", "update", f"nodename={','.join(NODES)}", "state=resume")
 
 
 def _toml(cluster: Cluster) -> str:
