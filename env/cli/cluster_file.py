@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from runner.folder.untrusted import erase
 from runner.pool import Device, Pool
 from runner.protocol import RunnerError
 from runner.slurm.cluster import Cluster
@@ -45,6 +46,12 @@ def read_cluster(file: Path | None) -> Cluster:
 def gpu_pool(cluster: Cluster) -> Pool:
     """The GPUs that tests may have at once: which they are is for Slurm to say."""
     return Pool([Device(f"gpu-{number}", name=cluster.gres) for number in range(cluster.gpus)])
+
+
+def clear_trials(cluster: Cluster) -> None:
+    """Deletes what the doctor's trials have left in the shared folder."""
+    for left in cluster.folder.glob("doctor-*"):
+        erase(left)
 
 
 def _told(file: Path, loc: tuple[int | str, ...], kind: str, message: str) -> str:

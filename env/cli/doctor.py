@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -12,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from env.cli.cluster_file import gpu_pool, read_cluster
+from env.cli.cluster_file import clear_trials, gpu_pool, read_cluster
 from env.cli.options import (
     CLUSTER,
     DATA,
@@ -99,6 +100,9 @@ def doctor(
         find_gpus=find_gpus,
     )
     findings += examine(setup)
+    if runner is RunnerName.SLURM:
+        with contextlib.suppress(RunnerError):
+            clear_trials(read_cluster(cluster))
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:

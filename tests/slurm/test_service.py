@@ -14,7 +14,7 @@ import pytest
 from runner.slurm.cluster import Cluster
 from tests.support.postgres import Postgres
 from tests.support.service import Serve, Server
-from tests.support.slurm import NODES, SlurmCluster, wait_for_no_jobs
+from tests.support.slurm import NODES, SlurmCluster, as_toml, wait_for_no_jobs
 from tests.support.tasks import write_quick_task
 from tests.support.waiting import until
 
@@ -29,7 +29,7 @@ def service(tmp_path: Path, serve: Serve, cluster_file: Cluster) -> StartService
     """Starts a service on the cluster, with the task `quick`."""
     folder = tmp_path / "shared"
     file = tmp_path / "cluster.toml"
-    file.write_text(_toml(dataclasses.replace(cluster_file, folder=folder, disk_mb=2048, slots=1)))
+    file.write_text(as_toml(dataclasses.replace(cluster_file, folder=folder, disk_mb=2048, slots=1)))
     tasks = write_quick_task(tmp_path / "tasks" / "quick").parent
     return lambda *more: serve("--runner", "slurm", "--cluster", str(file), "--tasks", str(tasks), *more)
 
@@ -99,18 +99,3 @@ def test_progress_says_how_a_test_waits(service: StartService, slurm: SlurmClust
         assert agent.result(1)["status"] == "cancelled"
     finally:
         slurm.ask("scontrol", "update", f"nodename={','.join(NODES)}", "state=resume")
-
-
-def _toml(cluster: Cluster) -> str:
-    lines = []
-    for key, value in dataclasses.asdict(cluster).items():
-        if value is None or value == {} or value == ():
-            continue
-        if isinstance(value, dict):
-            value = "{ " + ", ".join(f'"{name}" = "{each}"' for name, each in value.items()) + " }"
-        elif isinstance(value, bool):
-            value = str(value).lower()
-        elif not isinstance(value, (int, float)):
-            value = f'"{value}"'
-        lines.append(f"{key} = {value}\n")
-    return "".join(lines)

@@ -6,6 +6,7 @@ Debian's programs are started by hand, without a service manager and without con
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from runner.slurm.cluster import Cluster
 from tests.support.waiting import until
 
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "bwrap", "prlimit", "setpriv")
@@ -220,3 +222,19 @@ def wait_for_no_jobs(cluster: SlurmCluster, patience_s: float = 30) -> None:
     while left := cluster.ask("squeue", "-h", "-o", "%i %T %j").splitlines():
         assert time.monotonic() < deadline, f"jobs are left: {left}"
         time.sleep(0.1)
+
+
+def as_toml(cluster: Cluster) -> str:
+    """The cluster file that says so."""
+    lines = []
+    for key, value in dataclasses.asdict(cluster).items():
+        if value is None or value == {} or value == ():
+            continue
+        if isinstance(value, dict):
+            value = "{ " + ", ".join(f'"{name}" = "{each}"' for name, each in value.items()) + " }"
+        elif isinstance(value, bool):
+            value = str(value).lower()
+        elif not isinstance(value, (int, float)):
+            value = f'"{value}"'
+        lines.append(f"{key} = {value}\n")
+    return "".join(lines)
