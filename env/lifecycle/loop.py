@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -81,8 +82,6 @@ class Lifecycle(TestNews):
         self._tidy = asyncio.Event()
         self.loop = Loop("taking tests", self._round, self._rest, LIMIT_S)
 
-    # --- for the service ----------------------------------------------------------------------------------------
-
     @property
     def alive(self) -> bool:
         """Whether tests are being taken."""
@@ -114,6 +113,10 @@ class Lifecycle(TestNews):
         """What a test that runs can tell of itself; None for any other."""
         return self._live.get((session_id, n))
 
+    def waiting(self) -> Counter[str]:
+        """How many runs wait on a cluster, by its reasons."""
+        return Counter(live.queued.reason or "unknown" for live in self._live.values() if live.queued is not None)
+
     def cancel(self, session: Session, test: Test) -> None:
         """A test that waits ends at once, and is refunded; a running one is told to stop."""
         if test.status is Status.QUEUED:
@@ -122,8 +125,7 @@ class Lifecycle(TestNews):
             return
         with self._store.begin() as conn:
             self._store.request_cancel(conn, test)
-        live = self._live.get((test.session_id, test.n))
-        if live is not None:  # else it is not taken up again yet after a restart
+        if (live := self._live.get((test.session_id, test.n))) is not None:  # else not taken up again yet
             live.cancel_requested = True
 
     async def make_reference(self, task: Task, scale: Scale) -> Reference:
@@ -136,8 +138,6 @@ class Lifecycle(TestNews):
             return await self._references.make(task, scale, devices, self._clock())
         finally:
             await self._returns.give_back(pool, devices)
-
-    # --- the loop -----------------------------------------------------------------------------------------------
 
     async def _round(self) -> None:
         """The first takes up what was under way when the service last died."""

@@ -169,6 +169,7 @@ def build(
         turns=turns,
         ours=own.__contains__ if settings.only_own_sessions else everybodys,
     )
+    metrics.show_waiting(lifecycle.waiting)
     steps = Steps(store, live, access, clock)
     views = Views(store, live, lifecycle, access, snapshots)
     rehearsals = Rehearsals(runner, lifecycle.tidied, turns)

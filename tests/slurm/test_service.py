@@ -95,6 +95,8 @@ def test_progress_says_how_a_test_waits(service: StartService, slurm: SlurmClust
         progress = agent.get("/tests/1").json()["progress"]
         assert progress["queue"]["place"] == 1
         assert progress["queue"]["reason"]
+        scraped = httpx.get(f"{server.url}/metrics").text
+        assert f'ringfence_waiting_runs{{reason="{progress["queue"]["reason"]}"}} 1.0' in scraped
         assert agent.post("/tests/1/cancel").status_code == 200
         assert agent.result(1)["status"] == "cancelled"
     finally:
