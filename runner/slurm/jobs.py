@@ -8,8 +8,9 @@ import json
 import os
 import shlex
 import time
+from pathlib import Path
 
-from runner.protocol import Exit, ExitReason, Queued
+from runner.protocol import Exit, ExitReason, Queued, RunnerError
 from runner.slurm.cluster import Cluster
 from runner.slurm.commands import Job, Slurm, SlurmAway
 from runner.slurm.folder import SlurmFolder
@@ -25,8 +26,11 @@ class Jobs:
     Slurm uses ids again, and may not have told the id of a job that it took.
     """
 
-    def __init__(self, slurm: Slurm, cluster: Cluster, owner: str) -> None:
-        """`owner` is in the names of all its jobs: several services may use a cluster."""
+    def __init__(self, slurm: Slurm, cluster: Cluster, root: Path, owner: str) -> None:
+        """`root` holds the runs' folders; `owner` is in the names of all their jobs: several services may use a
+        cluster.
+        """
+        self._root = root
         self._slurm = slurm
         self._cluster = cluster
         self._owner = owner
@@ -35,6 +39,9 @@ class Jobs:
         """Since when Slurm does not know of runs that have not ended, or calls their jobs over, in Unix seconds."""
         self._asked: dict[str, float] = {}
         """When Slurm was last asked to do something about a run, in Unix seconds."""
+        self._orphans: dict[str, float] = {}
+        """Since when there is no folder of runs whose jobs go on, in Unix seconds."""
+        self._cleared_at = 0.0
 
     def hand_over(self, main: SlurmFolder) -> None:
         """Submits a run's job. Whoever calls has the run's lock. Raises SlurmAway, and RunnerError if Slurm refuses."""
@@ -101,12 +108,29 @@ class Jobs:
         self._missed.pop(main.path.name, None)
         self._asked.pop(main.path.name, None)
 
+    @property
+    def _prefix(self) -> str:
+        return f"ringfence-{self._owner}-"
+
     def _name(self, main: SlurmFolder) -> str:
-        return f"ringfence-{self._owner}-{main.path.name}"
+        return f"{self._prefix}{main.path.name}"
 
     def _look(self, main: SlurmFolder) -> tuple[Look | None, Job | None]:
         look = self._queue.look()
+        if look is not None and look.taken_at > self._cleared_at:
+            self._cleared_at = look.taken_at
+            self._end_orphans(look)
         return look, None if look is None else look.jobs.get(self._name(main))
+
+    def _end_orphans(self, look: Look) -> None:
+        """Has Slurm end jobs whose runs were removed: it may not have noticed that a job was over."""
+        names = [name for name, job in look.jobs.items() if job.active and name.startswith(self._prefix)]
+        found = [name for name in names if not (self._root / name.removeprefix(self._prefix)).exists()]
+        self._orphans = {name: self._orphans.get(name, look.taken_at) for name in found}
+        for name, since in self._orphans.items():
+            if look.taken_at > since + _GRACE_S:
+                with contextlib.suppress(RunnerError):
+                    self._slurm.cancel(look.jobs[name].id, name)
 
     def _to_be_ended(self, main: SlurmFolder) -> bool:
         """Whether it is for Slurm to end a cancelled run: a job that has begun sees to it by itself."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import hashlib
 import logging
 import os
 import time
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from secrets import token_hex
 from threading import Lock
 
 from runner.folder.layout import lay_out
@@ -44,8 +45,8 @@ class SlurmRunner(SandboxRunner):
         self.slots = cluster.slots
         self._cluster = cluster
         self._slurm = Slurm(cluster.commands)
-        self._owner = hashlib.sha256(str(self._root).encode()).hexdigest()[:8]
-        self._jobs = Jobs(self._slurm, cluster, self._owner)
+        self._owner = _owner(self._root)
+        self._jobs = Jobs(self._slurm, cluster, self._root, self._owner)
         self._trial_lock = Lock()
 
     def submit(self, spec: RunSpec) -> None:
@@ -185,3 +186,14 @@ class SlurmRunner(SandboxRunner):
     def _trial(self) -> Trial:
         with self._trial_lock:
             return self._tried
+
+
+def _owner(root: Path) -> str:
+    """The name of whoever runs in this folder: drawn once, so that no two have the same, and kept beside it."""
+    file, draft = root.with_name(f".{root.name}-owner"), root.with_name(f".{root.name}-owner-{token_hex(4)}")
+    if not file.exists():
+        draft.write_text(token_hex(4))
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, file)
+        draft.unlink()
+    return file.read_text()

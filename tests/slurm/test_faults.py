@@ -110,6 +110,29 @@ def test_only_the_job_of_that_name_is_cancelled(on_slurm: OnSlurm, slurm: SlurmC
     assert ended(runner).exit == Exit(ExitReason.CANCELLED)
 
 
+def test_a_job_whose_run_was_removed_is_ended(
+    on_slurm: OnSlurm, slurm: SlurmCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.slurm.jobs._GRACE_S", 0.5)
+    runner = on_slurm()
+    runner.submit(LONG)
+    begun(runner)
+    name = f"ringfence-{runner._owner}-removed"
+    other = "ringfence-0123abcd-removed"
+    for each in (name, other):
+        slurm.ask("sbatch", "--parsable", f"--job-name={each}", "--output=/dev/null", "--mem=1", "--wrap=sleep 100")
+
+    def is_ended() -> bool:
+        runner.poll("run")
+        return not any(line.endswith(name) for line in slurm.jobs("PENDING,RUNNING"))
+
+    until(is_ended, 30, 0.2)
+    assert any(line.endswith(other) for line in slurm.jobs("PENDING,RUNNING"))
+    slurm.ask("scancel", f"--name={other}")
+    assert runner.poll("run").phase is Phase.RUNNING
+    runner.cancel("run")
+
+
 def test_a_run_that_waits_says_why_and_can_be_cancelled(on_slurm: OnSlurm, ended: Ended) -> None:
     runner = on_slurm(cpus=16)
     for name in ("first", "second", "third", "fourth"):

@@ -74,6 +74,8 @@ class SlurmCluster:
         self.folder = folder
         self.conf = folder / "slurm.conf"
         """To be named in SLURM_CONF by whoever asks the cluster."""
+        self.disturbed = False
+        """Whether a daemon was killed: then Slurm itself may take half a minute to notice that a job is over."""
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         host = socket.gethostname().partition(".")[0]
         ports = _free_ports(1 + len(NODES))
@@ -103,6 +105,7 @@ class SlurmCluster:
 
     def kill(self, daemon: str) -> None:
         """SIGKILL of `slurmctld`, `node1` or `node2`. What a slurmd has started goes on."""
+        self.disturbed = True
         process = self._daemons.pop(daemon)
         process.kill()
         process.wait(20)
@@ -218,6 +221,9 @@ def write_image(folder: Path) -> Path:
 
 def wait_for_no_jobs(cluster: SlurmCluster, patience_s: float = 30) -> None:
     """Waits until Slurm knows of no job that goes on."""
+    if cluster.disturbed:
+        cluster.disturbed = False
+        cluster.ask("scancel", "--user=0")
     deadline = time.monotonic() + patience_s
     while left := cluster.ask("squeue", "-h", "-o", "%i %T %j").splitlines():
         assert time.monotonic() < deadline, f"jobs are left: {left}"
