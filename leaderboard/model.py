@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from leaderboard.board import BoardKey, Origin
+from leaderboard.comparison import Comparison
+
 RESULT_STATUSES = ("succeeded", "failed", "diverged", "rejected", "timed_out", "cancelled")
 """How a test that has a result may have ended."""
 
@@ -49,6 +52,10 @@ class Result:
     """The `val_loss` that an exam on unseen text gives, in nats per token; None where there was none."""
     certified_error: float | None = None
     """Its standard error, in nats per token."""
+    confirms: str | None = None
+    """Run key of the result whose code it ran again at another seed, by an operator's wish; None for a test."""
+    unmet: str | None = None
+    """What it does not show though its task asks for it, as a label (see `naming`); None where nothing is missing."""
 
     @property
     def code_sha256(self) -> str:
@@ -57,6 +64,22 @@ class Result:
         files = json.dumps(sorted(self.code.items()), ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(files.encode()).hexdigest()
 
+    @property
+    def origin(self) -> Origin:
+        """Where its numbers come from, by its record."""
+        return Origin.of(self.record)
+
+    @property
+    def board(self) -> BoardKey:
+        """The board it stands on: what it may be compared with."""
+        return BoardKey(
+            task_id=self.task_id,
+            task_version=self.task_version,
+            scale=self.scale,
+            data=self.origin.data,
+            runner_class=self.origin.runner_class,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedResult:
@@ -64,7 +87,7 @@ class RecordedResult:
 
     result: Result
     duplicate_of: str | None
-    """Run key of the first result recorded before it of the same code, task version and scale, whoever's it is."""
+    """Run key of the first result recorded before it of the same code on the same board, whoever's it is."""
     is_final: bool
     """Whether its session submitted it."""
     auto_submitted: bool
@@ -75,3 +98,5 @@ class RecordedResult:
     """The score against its task's anchors, 0 to 1; None where there are none, or a metric is missing."""
     delta_noise: float | None = None
     """How much better than the best baseline, in standard deviations over seeds; negative when worse."""
+    comparison: Comparison | None = None
+    """Its code's entry beside the best baseline of its board; None where there is nothing to compare."""

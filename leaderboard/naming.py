@@ -10,14 +10,22 @@ from collections.abc import Iterable
 BASELINE_PREFIX = "baseline:"
 """Agents whose names begin like this are the operator's baselines, and no agents."""
 
+AFTER_BASELINES = BASELINE_PREFIX[:-1] + chr(ord(BASELINE_PREFIX[-1]) + 1)
+"""The first text after all that begin with the prefix: what lies between the two is found by index."""
+
 COUNTS = "succeeded"
 """The only status whose results have a score and a rank, and can be anybody's best. Others are listed after them."""
 
 MORE_COMPUTE = 1.25
 """Results with a higher `compute` are labelled, and ranked apart from the others."""
 
+NOT_SUBQUADRATIC, COST_NOT_MEASURED = "not sub-quadratic", "cost growth not measured"
+"""What a result may lack that its task asks for, in its column `unmet`. Such a result is labelled with it, has no
+score, is never anybody's best, and ranks apart from those that answer their task's question."""
+
 _ELAPSED = "elapsed_"
-_LOWER_IS_BETTER = ("loss", "ppl")
+_PERPLEXITY = "ppl"
+_LOWER_IS_BETTER = ("loss", _PERPLEXITY)
 _RANKING = "val_loss"
 
 
@@ -60,6 +68,16 @@ def is_elapsed_column(column: str) -> bool:
 def lower_is_better(metric: str) -> bool:
     """By the bare metric's name, without its stage: losses and perplexities fall, accuracies rise."""
     return metric.endswith(_LOWER_IS_BETTER)
+
+
+def is_perplexity(metric: str) -> bool:
+    """By the bare metric's name. Perplexities compare by their ratios."""
+    return metric.endswith(_PERPLEXITY)
+
+
+def is_ranking(metric: str) -> bool:
+    """Whether results are ranked by it, by the bare metric's name."""
+    return metric == _RANKING
 
 
 def ranking_column(columns: Iterable[str]) -> str | None:

@@ -6,17 +6,22 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, or_, select
 
+from leaderboard.board import BoardKey, Origin
+from leaderboard.choosing import choose, known_boards
 from leaderboard.columns import ELAPSED, METRIC, SCORE, SCORES, Columns, columns_at
+from leaderboard.comparing import compared_cells, comparison_of
 from leaderboard.model import RecordedResult, Result
 from leaderboard.naming import COUNTS, MORE_COMPUTE
-from leaderboard.table import FIXED_COLUMNS, BoardSummary, Cell, Table, TableQuery, UnknownColumn, iso
-from leaderboard.tables import result_texts, result_values, results, submissions
+from leaderboard.table import FIXED_COLUMNS, Cell, Table, TableQuery, UnknownColumn, iso
+from leaderboard.tables import boards, result_texts, result_values, results, submissions
 
 _VALUES_AT_ONCE = 500  # run keys per statement: far below every database's limit on parameters
 
-_JOINED = results.outerjoin(submissions, submissions.c.run_key == results.c.run_key)
+_JOINED = results.join(boards, boards.c.id == results.c.board).outerjoin(
+    submissions, submissions.c.run_key == results.c.run_key
+)
 _IS_FINAL = submissions.c.run_key.is_not(None)
 _IS_AUTO = submissions.c.auto_submitted.is_(True)
 _FIXED: Mapping[str, ColumnElement[Any]] = {
@@ -36,10 +41,25 @@ _FIXED: Mapping[str, ColumnElement[Any]] = {
     "compute": results.c.compute,
     "certified": results.c.certified,
     "certified_error": results.c.certified_error,
+    "confirms": results.c.confirms,
+    "board": results.c.board,
+    "task_version": results.c.task_version,
+    "runner_class": boards.c.runner_class,
+    "runner": results.c.runner,
+    "image": results.c.image,
+    "training_data": results.c.training_data,
+    "heldout_data": results.c.heldout_data,
+    "reserve_data": results.c.reserve_data,
+    "unmet": results.c.unmet,
 }
-"""The fixed columns but for those that are stored as values."""
+"""The fixed columns but for those that are stored as values, and those that are computed of a row's entry."""
+_OF_OTHERS = {"code_sha256", "board", *vars(Origin.of({}))}
+"""Columns that follow from a result's code, or from its record."""
 _COUNTS = results.c.status == COUNTS
-_MORE_COMPUTE = and_(results.c.compute.is_not(None), results.c.compute > MORE_COMPUTE)
+_APART = or_(
+    and_(results.c.compute.is_not(None), results.c.compute > MORE_COMPUTE),
+    results.c.unmet.is_not(None),
+)
 _FIELDS = [key.label(name) for name, key in _FIXED.items()]
 _TIES = (results.c.finished_at, results.c.run_key)
 """Oldest first, the same on every page."""
@@ -64,47 +84,34 @@ def entry(connection: Connection, run_key: str) -> RecordedResult | None:
     measured: dict[str, dict[str, float]] = {METRIC: {}, ELAPSED: {}, SCORE: {}}
     for value in _values(connection, [run_key]):
         measured[value.kind][value.name] = math.nan if value.value is None else value.value
-    del row["code_sha256"]  # follows from the code
+    row = {name: value for name, value in row.items() if name not in _OF_OTHERS}
     about = {name: row.pop(name) for name in ("duplicate_of", "is_final", "auto_submitted")}
     over = select(submissions.c.session_id).where(submissions.c.session_id == row["session_id"])
     return RecordedResult(
         result=Result(**row, metrics=measured[METRIC], elapsed=measured[ELAPSED]),
-        session_over=connection.execute(over).first() is not None,
+        session_over=row["confirms"] is not None or connection.execute(over).first() is not None,
+        comparison=comparison_of(connection, run_key),
         score=measured[SCORE].get("score"),
         delta_noise=measured[SCORE].get("delta_noise"),
         **about,
     )
 
 
-def boards(connection: Connection) -> list[BoardSummary]:
-    """Every task that has results at a glance, ordered by id."""
-    statement = (
-        select(
-            results.c.task_id,
-            func.count().label("rows"),
-            func.count(results.c.session_id.distinct()).label("sessions"),
-            func.count(submissions.c.session_id).label("submissions"),
-            func.max(results.c.finished_at).label("last"),
-        )
-        .select_from(_JOINED)
-        .group_by(results.c.task_id)
-        .order_by(results.c.task_id)
-    )
-    return [BoardSummary(**row._mapping) for row in connection.execute(statement)]
+def rows(connection: Connection, task_id: str, query: TableQuery, here: Sequence[BoardKey] = ()) -> Table:
+    """A page of one board of a task; empty for a task nobody ran. Raises UnknownBoard, UnknownColumn.
 
-
-def rows(connection: Connection, task_id: str, query: TableQuery) -> Table:
-    """A page of a task's results; empty for a task nobody ran. Raises UnknownColumn.
-
-    The columns are those of the task, at the query's scale if it names one: the same on every page.
+    The columns are those of the board, the same on every page. `here`: see `choosing.choose`.
     """
-    columns = columns_at(connection, task_id, query.scale)
-    matching = _matching(task_id, query)
+    board = choose(known_boards(connection, task_id), here, board=query.board, scale=query.scale)
+    of_board = "" if board is None else board.id
+    columns = columns_at(connection, of_board)
+    matching = _matching(of_board, query)
     counted = results.join(submissions, submissions.c.run_key == results.c.run_key) if query.final else results
     total = connection.execute(select(func.count()).select_from(counted).where(*matching)).scalar_one()
     page = _page_across(connection, _statements(matching, columns, query), query)
     return Table(
         task_id=task_id,
+        board=board,
         columns=columns.all,
         metric_columns=columns.metrics,
         rows=tuple(_cells(connection, page, columns)),
@@ -114,10 +121,10 @@ def rows(connection: Connection, task_id: str, query: TableQuery) -> Table:
     )
 
 
-def every_row(connection: Connection, task_id: str, query: TableQuery) -> Iterator[Mapping[str, Cell]]:
-    """All rows that match a query, in its order, whatever its limit and offset; read a few at a time."""
-    columns = columns_at(connection, task_id, query.scale)
-    for statement in _statements(_matching(task_id, query), columns, query):
+def every_row(connection: Connection, board: str, query: TableQuery) -> Iterator[Mapping[str, Cell]]:
+    """All rows of a board that match a query, in its order, whatever its limit and offset; read a few at a time."""
+    columns = columns_at(connection, board)
+    for statement in _statements(_matching(board, query), columns, query):
         found = connection.execution_options(stream_results=True).execute(statement)
         for some in found.partitions(_VALUES_AT_ONCE):
             yield from _cells(connection, some, columns)
@@ -130,18 +137,15 @@ def _cells(
     cells: dict[str, dict[str, Cell]] = {row.run_key: dict.fromkeys(columns.all) for row in found}
     for value in _values(connection, list(cells)):
         cells[value.run_key][value.name] = value.value
+    compared = compared_cells(connection, list(cells))
     for row in found:
-        cells[row.run_key] |= {**row._mapping, "timestamp": iso(row.timestamp)}
+        cells[row.run_key] |= {**row._mapping, "timestamp": iso(row.timestamp), **compared[row.run_key]}
     return cells.values()
 
 
-def _matching(task_id: str, query: TableQuery) -> list[ColumnElement[bool]]:
-    conditions = [results.c.task_id == task_id]
-    for column, wanted in (
-        (results.c.scale, query.scale),
-        (results.c.status, query.status),
-        (results.c.agent, query.agent),
-    ):
+def _matching(board: str, query: TableQuery) -> list[ColumnElement[bool]]:
+    conditions = [results.c.board == board]
+    for column, wanted in ((results.c.status, query.status), (results.c.agent, query.agent)):
         if wanted is not None:
             conditions.append(column == wanted)
     if query.final:
@@ -155,13 +159,18 @@ def _statements(
     """What reads the rows, one statement after another. Raises UnknownColumn."""
     sort = query.sort or columns.primary_metric or "timestamp"
     name, descending = sort.removeprefix("-"), sort.startswith("-")
-    if name not in columns.all:
-        raise UnknownColumn(name, columns.all)
+    if name not in columns.sortable:
+        raise UnknownColumn(name, columns.sortable)
     if name in SCORES or name not in FIXED_COLUMNS:
         kind = SCORE if name in SCORES else METRIC if name in columns.metrics else ELAPSED
         groups: list[list[ColumnElement[bool]]] = [[_COUNTS], [~_COUNTS]]
         if not query.sort:
-            groups = [[_COUNTS, ~_MORE_COMPUTE], [_COUNTS, _MORE_COMPUTE], [~_COUNTS]]
+            groups = [
+                [_COUNTS, ~_APART],
+                [_COUNTS, _APART, results.c.unmet.is_(None)],
+                [_COUNTS, results.c.unmet.is_not(None)],
+                [~_COUNTS],
+            ]
         elif kind == ELAPSED:
             groups = [[]]
         return [part for group in groups for part in _by_value([*matching, *group], kind, name, descending)]

@@ -34,6 +34,8 @@ class Anchor:
     """Among the metrics of its stage; 0 leaves it out."""
     noise: float | None = None
     """Standard deviation over seeds; None where no seeds repeat."""
+    noise_df: int | None = None
+    """How many degrees of freedom the noise was estimated with; None where that is not known."""
 
     def score(self, value: float) -> float | None:
         """The value's score, 0 to 1.
@@ -60,12 +62,15 @@ class Anchor:
 
 @dataclass(frozen=True)
 class ScoreFormula:
-    """How results of one task version at one scale are scored: by all the anchors of that scale."""
+    """How results of one task version at one scale and on one data are scored: by all the anchors of that scale."""
 
     task_version: str
     scale: str
     anchors: tuple[Anchor, ...]
     """In the order of the metrics' columns."""
+    data: str = ""
+    """The `data_key` of the data that it holds for. Empty in formulas from before they named it: they score nothing
+    new, and what they scored keeps its score."""
 
     def score(self, metrics: Mapping[str, float]) -> float | None:
         """The weighted mean in each stage, and the geometric mean of those over stages.

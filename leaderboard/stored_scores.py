@@ -9,38 +9,49 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
 
 from leaderboard.columns import METRIC, SCORE
 from leaderboard.naming import COUNTS
 from leaderboard.score_formula import ScoreFormula
 from leaderboard.tables import anchors as anchors_table
-from leaderboard.tables import result_values, results
+from leaderboard.tables import boards, result_values, results
+
+_AT_ONCE = 500
+"""Run keys in a statement: far below every database's limit on parameters."""
 
 
 def adopt(connection: Connection, formula: ScoreFormula) -> bool:
-    """Score every result of the anchors' task version and scale that counts by them, now and from now on.
+    """Score every result of the formula's task version, scale and data that counts by it, now and from now on.
 
-    False, and nothing changes, if they are the ones in use.
+    False, and nothing changes, if it is the one in use.
     """
     c = anchors_table.c
-    these = and_(c.task_version == formula.task_version, c.scale == formula.scale)
+    these = _of(formula.task_version, formula.scale, formula.data)
     definition = formula.to_json()
     if connection.execute(select(c.definition).where(these)).scalar() == definition:
         return False
-    row = {"task_version": formula.task_version, "scale": formula.scale, "definition": definition}
+    row = {
+        "task_version": formula.task_version,
+        "scale": formula.scale,
+        "data": formula.data,
+        "definition": definition,
+    }
     connection.execute(delete(anchors_table).where(these))
     connection.execute(insert(anchors_table).values(row))
     _score_again(connection, formula)
     return True
 
 
-def formula_of(connection: Connection, task_version: str, scale: str) -> ScoreFormula | None:
-    """The formula in use for results of a task version at a scale; None where the task has no anchors there."""
-    c = anchors_table.c
-    found = connection.execute(select(c.definition).where(c.task_version == task_version, c.scale == scale)).scalar()
+def formula_of(connection: Connection, task_version: str, scale: str, data: str | None) -> ScoreFormula | None:
+    """The formula in use for results of a task version at a scale and on the data of this key.
+
+    None where the task has no anchors there, and where nobody knows which data it was.
+    """
+    if data is None:
+        return None
+    found = connection.execute(select(anchors_table.c.definition).where(_of(task_version, scale, data))).scalar()
     return None if found is None else ScoreFormula.from_json(found)
 
 
@@ -60,17 +71,25 @@ def _scores(formula: ScoreFormula, metrics: Mapping[str, float]) -> dict[str, fl
     return {"score": formula.score(metrics), "delta_noise": formula.delta_noise(metrics)}
 
 
+def _of(task_version: str, scale: str, data: str) -> ColumnElement[bool]:
+    c = anchors_table.c
+    return and_(c.task_version == task_version, c.scale == scale, c.data == data)
+
+
 def _score_again(connection: Connection, formula: ScoreFormula) -> None:
     c, value = results.c, result_values.c
-    theirs = and_(c.task_version == formula.task_version, c.scale == formula.scale)
-    scored = select(c.run_key).where(theirs)
-    connection.execute(delete(result_values).where(value.kind == SCORE, value.run_key.in_(scored)))
-    measured = (
-        select(value.run_key, value.name, value.value)
-        .join_from(results, result_values, and_(value.run_key == c.run_key, value.kind == METRIC))
-        .where(theirs, c.status == COUNTS)
+    same = connection.execute(
+        select(c.run_key)
+        .join(boards, boards.c.id == c.board)
+        .where(c.task_version == formula.task_version, c.scale == formula.scale)
+        .where(c.status == COUNTS, c.unmet.is_(None), boards.c.data == formula.data)
     )
-    metrics: defaultdict[str, dict[str, Any]] = defaultdict(dict)
-    for row in connection.execute(measured):
-        metrics[row.run_key][row.name] = math.nan if row.value is None else row.value
-    add_scores(connection, formula, metrics)
+    keys = list(same.scalars())
+    for start in range(0, len(keys), _AT_ONCE):
+        some = keys[start : start + _AT_ONCE]
+        connection.execute(delete(result_values).where(value.kind == SCORE, value.run_key.in_(some)))
+        measured = select(value.run_key, value.name, value.value).where(value.kind == METRIC, value.run_key.in_(some))
+        metrics: defaultdict[str, dict[str, float]] = defaultdict(dict)
+        for row in connection.execute(measured):
+            metrics[row.run_key][row.name] = math.nan if row.value is None else row.value
+        add_scores(connection, formula, metrics)

@@ -6,10 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from leaderboard.board import BoardKey
+from leaderboard.comparison import Comparison
+
+COMPARED_COLUMNS = ("entry_n", "entry_mean", "entry_sd", "delta", "delta_error", "delta_p", "verdict")
+"""What there is to say of a row's entry (see `entries`), and of it beside the best baseline; no table sorts by them."""
 FIXED_COLUMNS = (
     *("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score"),
     *("delta_noise", "run_key", "parameters", "template_unmodified", "duplicate_of", "auto_submitted"),
-    *("compute", "certified", "certified_error"),
+    *("compute", "certified", "certified_error", "unmet"),
+    *("board", "task_version", "runner_class", "runner", "image", "training_data", "heldout_data", "reserve_data"),
+    *("confirms",),
+    *COMPARED_COLUMNS,
 )
 """Every table starts with these; the task's metrics and elapsed times follow."""
 
@@ -32,6 +40,16 @@ class UnknownColumn(QueryError):
         self.columns = columns
 
 
+class UnknownBoard(QueryError):
+    """The task has no board of this id, at the scale that was asked for."""
+
+    def __init__(self, board: str, scale: str | None) -> None:
+        at = "" if scale is None else f" at scale {scale!r}"
+        super().__init__(f"the task has no board {board!r}{at}; GET /v1/leaderboards lists those there are")
+        self.board = board
+        self.scale = scale
+
+
 class BadPage(QueryError):
     """`limit` or `offset` out of its range."""
 
@@ -47,7 +65,10 @@ class BadPage(QueryError):
 class TableQuery:
     """Which rows of a task's leaderboard are asked for, and in which order. Raises BadPage."""
 
+    board: str | None = None
+    """The id of the one board that they stand on; None for the one that is chosen where none is named."""
     scale: str | None = None
+    """The scale of that board, where none is named; a board of another scale is an unknown one."""
     status: str | None = None
     agent: str | None = None
     final: bool = True
@@ -56,7 +77,8 @@ class TableQuery:
     """A column, with a leading `-` for descending; rows that have no value in it come last either way.
 
     None: best first, by the first metric named `val_loss_*`; by time where there is none. What took more compute (see
-    `naming.MORE_COMPUTE`) then comes after the others. By a metric or a score, what did not succeed comes last of all.
+    `naming.MORE_COMPUTE`) then comes after the others, and what lacks something that its task asks for after that. By a
+    metric or a score, what did not succeed comes last of all.
     """
     limit: int | None = 100
     """Rows of a page, 1 to MAX_LIMIT; None takes them all."""
@@ -71,9 +93,11 @@ class TableQuery:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A page of a task's leaderboard."""
+    """A page of one board of a task."""
 
     task_id: str
+    board: BoardKey | None
+    """None for a task that has no board at all."""
     columns: tuple[str, ...]
     """All keys of every row, in order: FIXED_COLUMNS, metrics, elapsed times (seconds)."""
     metric_columns: tuple[str, ...]
@@ -90,12 +114,11 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class BoardSummary:
-    """One task's leaderboard at a glance."""
+    """One board at a glance."""
 
-    task_id: str
+    board: BoardKey
     rows: int
     sessions: int
-    submissions: int
     last: datetime
     """When its latest result was finished, UTC."""
 
@@ -113,18 +136,20 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    """How far a task got at one scale."""
+    """How far a task got on one board."""
 
-    task_id: str
-    scale: str
+    board: BoardKey
     tests: int
     sessions: int
     metric: str | None
     """The column that its results are ranked by; None before anything was measured."""
     best: Standing | None
-    """The best submitted result that is no baseline's and took no more compute than `naming.MORE_COMPUTE`."""
+    """The best submitted result that is no baseline's, took no more compute than `naming.MORE_COMPUTE`, and lacks
+    nothing that its task asks for."""
     baseline: Standing | None
-    """The best result of all baselines, submitted or not."""
+    """The baseline with the lowest mean over its seeds, and that mean; submitted or not."""
+    comparison: Comparison | None
+    """The entry of the best result beside that baseline; None where there is nothing to compare."""
 
 
 def iso(at: datetime) -> str:

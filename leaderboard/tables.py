@@ -20,6 +20,20 @@ from leaderboard.column_types import JsonText, UtcDateTime
 
 metadata = MetaData()
 
+boards = Table(
+    "boards",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("task_id", String, nullable=False),
+    Column("task_version", String, nullable=False),
+    Column("scale", String, nullable=False),
+    # Null where it was not recorded which, and of invented results.
+    Column("data", String),
+    Column("runner_class", String, nullable=False),
+    Index("boards_by_task", "task_id"),
+)
+"""Every board that has results; `id` follows from all the rest (see `board.BoardKey`)."""
+
 results = Table(
     "results",
     metadata,
@@ -36,17 +50,30 @@ results = Table(
     Column("code_sha256", String, nullable=False),
     Column("template_unmodified", Boolean, nullable=False),
     Column("parameters", BigInteger),
-    # The first one recorded before it with the same code, task version and scale.
+    # The first one recorded before it with the same code on the same board.
     Column("duplicate_of", String),
     Column("compute", Double),
     Column("certified", Double),
     Column("certified_error", Double),
-    Index("results_by_scale", "task_id", "scale", "status"),
-    Index("results_by_status", "task_id", "status"),
-    Index("results_by_agent", "task_id", "agent"),
-    Index("results_by_code", "code_sha256", "task_version", "scale"),
-    Index("results_by_session", "task_id", "scale", "session_id"),
-    Index("results_by_time", "task_id", "scale", "finished_at"),
+    Column("unmet", String),
+    # Run key of the result whose code it ran again at another seed, by an operator's wish.
+    Column("confirms", String),
+    # Where its numbers come from: see `board.Origin`.
+    Column("runner", String),
+    Column("image", String),
+    Column("training_data", String),
+    Column("heldout_data", String),
+    Column("reserve_data", String),
+    # What it may be compared with.
+    Column("board", String, nullable=False),
+    Index("results_by_board", "board", "status"),
+    Index("results_by_agent", "board", "agent"),
+    Index("results_by_code", "code_sha256", "board"),
+    Index("results_by_session", "board", "session_id"),
+    Index("results_by_time", "board", "finished_at"),
+    Index("results_of_session", "session_id"),
+    Index("results_unedited", "board", "template_unmodified"),
+    Index("results_that_confirm", "confirms", "board"),
 )
 """One row per finished test. Rows are added, never changed."""
 
@@ -75,25 +102,27 @@ result_values = Table(
 `kind` is `metric`, `elapsed` or `score`; a null value was not finite; `position` keeps the order they were recorded in.
 """
 
-result_columns = Table(
-    "result_columns",
+board_columns = Table(
+    "board_columns",
     metadata,
-    Column("task_id", String, primary_key=True),
-    Column("scale", String, primary_key=True),
+    Column("board", String, primary_key=True),
     Column("kind", String, primary_key=True),
     Column("name", String, primary_key=True),
     Column("position", Integer, nullable=False),
 )
-"""Which names occur in `result_values` per task and scale: the columns of a table without a look at every row."""
+"""Which names occur in `result_values` on each board: the columns of its table without a look at every row."""
 
 anchors = Table(
     "anchors",
     metadata,
     Column("task_version", String, primary_key=True),
     Column("scale", String, primary_key=True),
+    # The `data_key` of what the results were trained and measured on; empty for anchors that never named it.
+    Column("data", String, primary_key=True),
     Column("definition", Text, nullable=False),
 )
-"""What results of a task version at a scale are scored against, as JSON; the values of kind `score` follow from it."""
+"""What results of a task version at a scale and on one data are scored against, as JSON; the values of kind `score`
+follow from it."""
 
 submissions = Table(
     "submissions",

@@ -18,7 +18,7 @@ from leaderboard.columns import ELAPSED, METRIC, columns_of
 from leaderboard.model import Result
 from leaderboard.naming import COUNTS
 from leaderboard.stored_scores import add_scores, formula_of
-from leaderboard.tables import result_columns, result_texts, result_values, results, submissions
+from leaderboard.tables import board_columns, boards, result_texts, result_values, results, submissions
 
 
 class SubmissionError(Exception):
@@ -46,9 +46,12 @@ class AlreadySubmitted(SubmissionError):
 
 def record(connection: Connection, result: Result) -> bool:
     """Add a result. Answers False, and changes nothing, if there is one of that run already."""
-    fields = {column.name: getattr(result, column.name) for column in results.columns if column.name != "duplicate_of"}
-    if not _insert_new(connection, results, fields | {"duplicate_of": _first_of_this_code(connection, result)}):
+    board, origin = result.board, result.origin
+    known_of = vars(result) | vars(origin) | {"code_sha256": result.code_sha256, "board": board.id}
+    known_of["duplicate_of"] = None if result.confirms else _first_of_this_code(connection, result)
+    if not _insert_new(connection, results, {column.name: known_of[column.name] for column in results.columns}):
         return False
+    _insert_new(connection, boards, vars(board) | {"id": board.id, "runner_class": board.runner_class.value})
     connection.execute(insert(result_texts).values(run_key=result.run_key, record=result.record, code=result.code))
     measured = [
         (kind, position, name, value)
@@ -62,12 +65,13 @@ def record(connection: Connection, result: Result) -> bool:
         for kind, position, name, value in measured
     ]
     connection.execute(insert(result_values), stored)
-    known = {(kind, name) for kind, name in connection.execute(columns_of(result.task_id, result.scale))}
+    known = {(kind, name) for kind, name in connection.execute(columns_of(board.id))}
     for kind, position, name, _ in measured:
         if (kind, name) not in known:
             column = {"kind": kind, "name": name, "position": position}
-            _insert_new(connection, result_columns, {"task_id": result.task_id, "scale": result.scale, **column})
-    formula = formula_of(connection, result.task_version, result.scale) if result.status == COUNTS else None
+            _insert_new(connection, board_columns, {"board": board.id, **column})
+    scored = result.status == COUNTS and result.unmet is None
+    formula = formula_of(connection, result.task_version, result.scale, board.data) if scored else None
     if formula is not None:
         add_scores(connection, formula, {result.run_key: result.metrics})
     return True
@@ -78,7 +82,8 @@ def submit(connection: Connection, session_id: str, run_key: str, at: datetime, 
 
     `auto`: it was not the session's own choice.
     """
-    run = select(results.c.run_key).where(results.c.run_key == run_key, results.c.session_id == session_id)
+    c = results.c
+    run = select(c.run_key).where(c.run_key == run_key, c.session_id == session_id, c.confirms.is_(None))
     if connection.execute(run).first() is None:
         raise UnknownRun(session_id, run_key)
     row = {"session_id": session_id, "run_key": run_key, "submitted_at": at, "auto_submitted": auto}
@@ -92,7 +97,7 @@ def submit(connection: Connection, session_id: str, run_key: str, at: datetime, 
 
 def _first_of_this_code(connection: Connection, result: Result) -> str | None:
     c = results.c
-    same = (c.code_sha256 == result.code_sha256, c.task_version == result.task_version, c.scale == result.scale)
+    same = (c.code_sha256 == result.code_sha256, c.board == result.board.id)
     first = c.duplicate_of.is_not(None)  # not by time alone: clocks may be set back
     return connection.execute(
         select(c.run_key).where(*same).order_by(first, c.finished_at, c.run_key).limit(1)

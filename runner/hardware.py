@@ -8,14 +8,17 @@ import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+FLA = "flash-linear-attention"
+
 
 def describe_host() -> dict[str, str]:
-    """cpu, gpus, python and torch of this machine, without importing torch."""
+    """cpu, gpus, python, torch and flash-linear-attention of this machine, without importing them."""
     return {
         "cpu": f"{_cpu_model()} ({os.cpu_count()} cores)",
         "gpus": _gpus(Path("/proc/driver/nvidia/gpus")),
         "python": platform.python_version(),
-        "torch": _torch_version(),
+        "torch": _version("torch"),
+        FLA: _version(FLA),
     }
 
 
@@ -30,8 +33,8 @@ def _gpus(driver: Path) -> str:
     return ", ".join(f"{models.count(model)} x {model}" for model in sorted(set(models))) or "none"
 
 
-def _torch_version() -> str:
+def _version(package: str) -> str:
     try:
-        return version("torch")
+        return version(package)
     except PackageNotFoundError:
         return "none"

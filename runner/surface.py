@@ -70,6 +70,9 @@ _DESCRIPTORS = (0, 1, 2, 3, 4, 8, 9, 10, 11, 1030, 1031, 1032, 1033, 1034)
 """What fcntl may be told: to copy a descriptor, its flags, who gets its signals, a pipe's size, seals. Not leases, nor
 locks of a file's parts: they hold while their process is frozen, and every sandbox that has the file can read them."""
 _LOCKS = (5, 6, 7, 36, 37, 38)
+_OF_FILES = ord("f") << 8
+"""The kind of ioctl, in its second byte, that file systems have for what they know of a file: every sandbox that has
+the file could set some of it, and read it."""
 _NO_LOCKS = 37  # ENOLCK, as on a file system that has none
 _NO_SUCH_CALL = 38  # ENOSYS: the C library falls back to clone, whose flags can be looked at
 
@@ -86,7 +89,7 @@ fallocate fchdir fchmod fchmodat fchmodat2 fchown fchownat fdatasync fgetxattr f
 fremovexattr fsetxattr fstat fstatfs fsync ftruncate futex futex_requeue futex_wait futex_waitv futex_wake futimesat
 get_robust_list get_thread_area getcpu getcwd getdents getdents64 getegid geteuid getgid getgroups getitimer
 getpeername getpgid getpgrp getpid getppid getpriority getrandom getresgid getresuid getrlimit getrusage getsid
-getsockname getsockopt gettid gettimeofday getuid getxattr ioctl ioprio_get
+getsockname getsockopt gettid gettimeofday getuid getxattr ioprio_get
 ioprio_set kill lchown lgetxattr link linkat listen accept accept4 bind connect
 listxattr llistxattr lremovexattr lseek lsetxattr lstat membarrier memfd_create mkdir mkdirat mknod mknodat
 mlock mlock2 mlockall mmap mprotect mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink mremap
@@ -123,6 +126,7 @@ def seccomp_profile() -> str:
                 *(_allow(["madvise"], _equal(2, advice)) for advice in _ADVICE),
                 *(_allow(["fcntl"], _equal(1, command)) for command in _DESCRIPTORS),
                 *(_refuse("fcntl", _NO_LOCKS, _equal(1, command)) for command in _LOCKS),
+                *(_allow(["ioctl"], _other_bit(1, bit, _OF_FILES)) for bit in range(8, 16)),
                 _allow(["preadv2"], _equal(5, 0)),  # without flags: NOWAIT tells which pages are in memory
                 _refuse("clone3", _NO_SUCH_CALL),
                 *(_allow(["personality"], _equal(0, persona)) for persona in (0x0, 0x0008, 0xFFFFFFFF)),
@@ -137,6 +141,11 @@ def _allow(names: list[str], *arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _refuse(name: str, error: int, *arguments: dict[str, Any]) -> dict[str, Any]:
     return {"names": [name], "action": "SCMP_ACT_ERRNO", "errnoRet": error, "args": list(arguments)}
+
+
+def _other_bit(index: int, bit: int, value: int) -> dict[str, Any]:
+    """The argument differs from `value` in this bit: together for several bits, in any of them."""
+    return {"index": index, "value": 1 << bit, "valueTwo": ~value & 1 << bit, "op": "SCMP_CMP_MASKED_EQ"}
 
 
 def _equal(index: int, value: int) -> dict[str, Any]:

@@ -1,10 +1,12 @@
-"""A task's anchors: what its baselines reached at each scale, measured once and frozen for one version of the task.
+"""A task's anchors: what its baselines reached at each scale, measured once and frozen for one question.
 
-They lie in `anchors.toml` beside `task.toml`, which they are no part of: measuring changes no question.
+They lie in `anchors.toml` beside `task.toml`, which they are no part of: measuring changes no question. Where every
+installation has data of its own, they are relative: to the unedited file, which each installation measures for itself.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -19,6 +21,7 @@ from tasks.schema import TomlTable
 from tasks.source import read_source
 
 FILE = "anchors.toml"
+_WRITERS = "run --write-anchors` or `ringfence baseline freeze"
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
@@ -31,25 +34,20 @@ class AnchorTable(TomlTable):
     stage: Label
     better: Literal["lower", "higher"]
     floor: _Finite
-    """The worst baseline's mean: scores 0."""
+    """The worst baseline's mean: scores 0. In relative anchors it is relative, like `ref` and `baselines`."""
     ref: _Finite
     """The best baseline's mean: scores 0.5."""
     bound: _Finite
-    """What no method can pass: scores 1."""
+    """What no method can pass: scores 1. Never relative."""
     weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     """Among the metrics of its stage; 0 leaves it out."""
     noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """Standard deviation over seeds."""
+    """Standard deviation of one test over seeds, and over data where it is relative. Relative to the metric itself
+    where a perplexity is: 0.1 is a tenth of it."""
+    noise_df: Annotated[int, Field(ge=1)] | None = None
+    """How many degrees of freedom it was estimated with; None in files from before that was noted."""
     baselines: dict[_Name, list[_Finite]] = Field(default_factory=dict)
-    """What each baseline reached, in the order of the seeds."""
-
-    @model_validator(mode="after")
-    def _in_order(self) -> AnchorTable:
-        sign = 1 if self.better == "higher" else -1
-        if not sign * self.floor <= sign * self.ref <= sign * self.bound:
-            order = "floor <= ref <= bound" if sign > 0 else "floor >= ref >= bound"
-            raise ValueError(f"where {self.better} is better, {order} is required")
-        return self
+    """What each baseline reached, in the order of the seeds, for one data after another."""
 
 
 class ProvenanceTable(TomlTable):
@@ -62,15 +60,36 @@ class ProvenanceTable(TomlTable):
     torch: Line
 
 
+_Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class ScaleAnchors(TomlTable):
     """All anchors of one scale, and what they were measured with."""
 
-    task_version: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    """Of the task that was measured: results of any other version are not scored by them."""
+    task_version: _Digest
+    """Of the task that was measured."""
+    question: _Digest | None = None
+    """`Task.question` of what was measured: results of any other question are not scored by them. None in files from
+    before it was noted."""
+    relative: bool = False
+    """Whether they are relative to the unedited file on the same data: losses as differences, perplexities as
+    logarithms of ratios. They then hold for any data, once the unedited file is measured on it."""
+    data: list[_Digest] = Field(default_factory=list, max_length=100)
+    """The `data_key` of each data that was measured on. Anchors that are not relative hold for these only."""
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=1 << 63)]], Field(min_length=1, max_length=100)]
     provenance: ProvenanceTable
     metrics: Annotated[list[AnchorTable], Field(min_length=1, max_length=100)]
     """In the order of the leaderboard's columns."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> ScaleAnchors:
+        for one in self.metrics:
+            sign = 1 if one.better == "higher" else -1
+            bound = sign * one.ref if self.relative else sign * one.bound
+            if not sign * one.floor <= sign * one.ref <= bound:
+                order = "floor <= ref <= bound" if sign > 0 else "floor >= ref >= bound"
+                raise ValueError(f"{one.metric}: where {one.better} is better, {order} is required")
+        return self
 
 
 class AnchorsTable(TomlTable):
@@ -88,7 +107,12 @@ def write_anchors(folder: Path, scale: str, anchors: ScaleAnchors) -> Path:
     """Write one scale's anchors into the task's folder; those of other scales stay as they are. Raises TaskError."""
     file = folder / FILE
     known = {**load_anchors(folder), scale: anchors}
-    text = "\n".join(["# Written by `ringfence baseline run --write-anchors`.", *map(_text, known, known.values())])
+    text = "\n".join(
+        [
+            "# Written by `ringfence baseline run --write-anchors`, or `ringfence baseline freeze`.",
+            *map(_text, known, known.values()),
+        ]
+    )
     fresh = file.with_suffix(".toml.new")
     try:
         fresh.write_text(text, encoding="utf-8")
@@ -104,6 +128,9 @@ def _text(scale: str, anchors: ScaleAnchors) -> str:
     lines = [
         f"\n[{at}]",
         f'task_version = "{anchors.task_version}"',
+        *([] if anchors.question is None else [f'question = "{anchors.question}"']),
+        f"relative = {str(anchors.relative).lower()}",
+        f"data = {json.dumps(anchors.data)}",
         f"seeds = {anchors.seeds}",
         f"\n[{at}.provenance]",
         f"date = {about.date.isoformat()}",
@@ -114,6 +141,7 @@ def _text(scale: str, anchors: ScaleAnchors) -> str:
         lines += [f'better = "{one.better}"']
         lines += [f"{name} = {float(getattr(one, name))!r}" for name in ("floor", "ref", "bound", "weight")]
         lines += [] if one.noise is None else [f"noise = {float(one.noise)!r}"]
+        lines += [] if one.noise_df is None else [f"noise_df = {one.noise_df}"]
         lines += [f"\n[{at}.metrics.baselines]"] if one.baselines else []
         lines += [f'"{name}" = {[float(value) for value in values]}' for name, values in one.baselines.items()]
     return "\n".join(lines) + "\n"

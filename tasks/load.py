@@ -9,10 +9,10 @@ from pathlib import Path
 from tasks.anchors import ScaleAnchors, load_anchors
 from tasks.baselines import load_baselines
 from tasks.errors import TaskError
-from tasks.model import SessionBudget, Task
+from tasks.model import Task
 from tasks.parse import check_tables, parse_toml
 from tasks.ranges import range_problems
-from tasks.scales import build_scale, on_builtin_scales
+from tasks.scales import build_scale, check_proxies, on_builtin_scales
 from tasks.schema import TaskTable
 from tasks.source import read_source, with_plain_lines
 from templates.render import names, render
@@ -39,6 +39,8 @@ def load_task(folder: Path) -> Task:
     table = check_tables(file, on_builtin_scales(parse_toml(source)), TaskTable)
     text = _template(file, table.template)
     _check_against_text(file, table, text)
+    scales = {name: build_scale(file, name, scale, table.filename) for name, scale in table.scales.items()}
+    check_proxies(file, scales)
     return Task(
         id=table.id,
         title=table.title,
@@ -46,12 +48,13 @@ def load_task(folder: Path) -> Task:
         filename=table.filename,
         text=text,
         editable=tuple((first, last) for first, last in table.editable),
-        scales={name: build_scale(file, name, scale, table.filename) for name, scale in table.scales.items()},
-        budget=SessionBudget(table.budget.tests, table.budget.steps, table.budget.checks),
+        scales=scales,
+        budget=table.budget.whole,
         allow_create=table.allow_create,
         override_keys=tuple(table.override_keys),
         max_file_bytes=table.max_file_bytes,
         baselines=load_baselines(folder),
+        cost_growth=table.cost_growth,
     )
 
 

@@ -9,6 +9,9 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Literal
 
+CHANGE_NO_FIGURE = ("AUDIT_SAMPLES", "SCORERS", "REQUEST_TIMEOUT_S", "START_TIMEOUT_S", "CERTIFICATE_TOKENS")
+"""Settings that an evaluation reads, and that change no metric."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
@@ -49,6 +52,8 @@ class Scale:
     trains, unless the task was stored before there were caps."""
     summary: str = ""
     """One paragraph for the prompt: model, data set, iterations, hardware."""
+    probe: str | None = None
+    """The name of the task's scale at which probes of this one run, its proxy; None where there are no probes."""
 
     @property
     def seed(self) -> int | None:
@@ -56,14 +61,23 @@ class Scale:
         return None if value is None else int(value)
 
 
+MAX_TESTS = 1000
+"""The most tests that a session may have."""
+
+
 @dataclass(frozen=True)
 class SessionBudget:
-    """What a session may spend: tests, rehearsals, steps."""
+    """What a session may spend: tests, steps, rehearsals, probes, time on GPUs."""
 
     tests: int = 3
+    """MAX_TESTS where time on GPUs alone is limited."""
     steps: int = 0
     """Tool calls per session; 0 means no limit."""
     checks: int = 10
+    probes: int = 6
+    """Tests at the proxy of the session's scale, where it has one."""
+    gpu_hours: float | None = None
+    """Of all GPUs of a test together; None means no limit. A test begins as long as any of it is left."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +115,8 @@ class Task:
     """Size cap of the edited file, UTF-8 bytes."""
     baselines: tuple[Baseline, ...] = ()
     """In the order of their names."""
+    cost_growth: Literal["sub-quadratic"] | None = None
+    """How the cost of a model may grow with the length of its input, where the question is about that."""
 
     @property
     def lines(self) -> list[str]:
@@ -111,12 +127,31 @@ class Task:
         """SHA-256 over everything above: two rows with one version were asked the same question."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
+    def question(self, scale: str) -> str:
+        """SHA-256 over what the figures of its baselines at one of its scales follow from: the script, the baselines'
+        edits, how the scale trains and measures, and which of them answer the task at all. Texts for readers, budgets,
+        limits and other scales do not count.
+        """
+        size = self.scales[scale]
+        about = [
+            self.filename,
+            self.text,
+            {one.name: [dict(edit) for edit in one.edits] for one in self.baselines},
+            [[stage.label, stage.script, stage.script_text, stage.role] for stage in size.stages],
+            {name: value for name, value in size.settings.items() if name not in CHANGE_NO_FIGURE},
+            [dict(size.data), dict(size.evaluation_data), size.world_size],
+            *([] if self.cost_growth is None else [self.cost_growth]),
+        ]
+        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
     def to_json(self) -> str:
         # Settings and scales keep their order: the prompt shows them in it. What is not there is not written, so that
         # a task stored before a key existed keeps its version.
         raw = asdict(self, dict_factory=lambda items: {key: value for key, value in items if value is not None})
         if not raw["baselines"]:
             del raw["baselines"]
+        if not any(scale.probe for scale in self.scales.values()):
+            del raw["budget"]["probes"]
         return json.dumps(raw, ensure_ascii=False, separators=(",", ":"))
 
     @staticmethod

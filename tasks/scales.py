@@ -114,7 +114,21 @@ def build_scale(file: Path, name: str, table: ScaleTable, filename: str) -> Scal
         memory_mb=table.memory_mb,
         max_parameters=table.max_parameters,
         summary=table.summary.strip(),
+        probe=table.probe,
     )
+
+
+def check_proxies(file: Path, scales: Mapping[str, Scale]) -> None:
+    """Raises TaskError where a scale's `probe` names no other scale of the task."""
+    errors = []
+    for name, one in scales.items():
+        others = [other for other in scales if other != name]
+        if one.probe is not None and one.probe not in others:
+            allowed = f"allowed are {', '.join(others)}" if others else "there is none; drop the key, or add one"
+            message = f"{one.probe} is no other scale of this task; {allowed}"
+            errors.append(TaskError(file, f"scales.{name}.probe", message))
+    if errors:
+        raise TaskError.together(errors)
 
 
 def builtin_scale(name: str) -> Scale | None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.fields import CleanPath, DataFolders, Label, Line, LinePair, OverrideKeys, PythonPath, Settings, TaskId
+from tasks.model import MAX_TESTS, SessionBudget
 
 LONGEST_S = 30 * 86400.0
 """The longest a stage may take."""
@@ -37,12 +38,24 @@ class ScaleTable(TomlTable):
     memory_mb: int = Field(default=8192, ge=16, le=1 << 24)
     max_parameters: int | None = Field(default=None, ge=1, le=1 << 48)
     summary: Annotated[str, Field(max_length=4000)] = ""
+    probe: Label | None = None
 
 
 class BudgetTable(TomlTable):
-    tests: int = Field(default=3, ge=1, le=1000)
+    tests: int | None = Field(default=None, ge=1, le=MAX_TESTS)
+    """3 by default; MAX_TESTS where there are `gpu_hours`."""
     steps: int = Field(default=0, ge=0, le=1_000_000)
     checks: int = Field(default=10, ge=0, le=1_000_000)
+    probes: int = Field(default=6, ge=0, le=1000)
+    gpu_hours: float | None = Field(default=None, gt=0, le=1_000_000, allow_inf_nan=False)
+
+    @property
+    def whole(self) -> SessionBudget:
+        """With the number of tests that goes without saying."""
+        tests = self.tests
+        if tests is None:
+            tests = SessionBudget().tests if self.gpu_hours is None else MAX_TESTS
+        return SessionBudget(tests, self.steps, self.checks, self.probes, self.gpu_hours)
 
 
 class TaskTable(TomlTable):
@@ -55,6 +68,7 @@ class TaskTable(TomlTable):
     allow_create: bool = False
     override_keys: OverrideKeys = []
     max_file_bytes: int = Field(default=65536, ge=1, le=1 << 20)
+    cost_growth: Literal["sub-quadratic"] | None = None
     scales: dict[Label, ScaleTable] = {}
 
 

@@ -17,16 +17,19 @@ from typing import Any
 import pytest
 
 import runner
+from env.lifecycle.reference import listed, put, recipe
+from env.lifecycle.unedited import SEEDS
 from env.store.engine import open_database
 from runner.container.engine import Engine, EngineError
 from runner.container.runner import DockerRunner
 from runner.container.sandbox import Sandbox
 from runner.slurm.cluster import Cluster
 from runner.slurm.runner import SlurmRunner
+from tasks.load import load_tasks
 from tests.support.containers import containers_with, import_empty_image, remove_containers
 from tests.support.postgres import Postgres, PostgresMissing, postgres_server, programs
 from tests.support.processes import kill_under, run_to_end
-from tests.support.service import Serve, Server, services
+from tests.support.service import TASK, Serve, Server, services
 from tests.support.slurm import SlurmCluster, SlurmMissing, check_programs, slurm_cluster, wait_for_no_jobs, write_image
 
 _FAILED = pytest.StashKey[bool]()
@@ -88,6 +91,7 @@ def _expected_s(item: pytest.Item) -> float:
 @pytest.fixture(scope="session")
 def smoke_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder for all services that really run tests, with the smoke data and the reference of the smoke scale.
+    What it measured is noted for the further seeds as well, so that no service trains them beside its tests.
 
     One for all workers of pytest, whose folders have one parent. References of scales with other settings are made by
     whichever service first needs one, and stay.
@@ -95,13 +99,25 @@ def smoke_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "smoke-data"
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "env.cli", "reference", "make", "--runner", "local", "--data", str(folder)]
+    command = [sys.executable, "-m", "env.cli", "reference", "make", "--no-scores", "--runner", "local"]
     with (folder / ".made").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "reference").exists():
-            made = run_to_end([*command, "--state", str(tmp_path_factory.mktemp("reference"))], patience_s=300)
+            where = ("--data", str(folder), "--state", str(tmp_path_factory.mktemp("reference")))
+            made = run_to_end([*command, *where], patience_s=300)
             assert made.returncode == 0, made.stderr
+            note_further_seeds(folder)
     return folder
+
+
+def note_further_seeds(data: Path) -> None:
+    """Notes the figures of the one reference there is for every seed that scores wait for."""
+    task = load_tasks()[TASK]
+    [made] = listed(data)
+    for seed in SEEDS:
+        wanted = recipe(task, task.scales["smoke"], data, seed)
+        assert wanted is not None
+        put(data, wanted.key, made.table.model_copy(update={"seed": seed}), b"no weights")
 
 
 def _shared_data(request: pytest.FixtureRequest) -> Callable[[], Path]:

@@ -17,6 +17,7 @@ import pytest
 
 from tasks.load import load_task
 from tests.bench import stages
+from tests.bench.test_check import measure_checks
 from tests.bench.test_edits import measure_crowd, measure_edits, measure_stages
 from tests.bench.test_load import measure_load
 from tests.bench.test_overhead import measure_overhead
@@ -111,6 +112,12 @@ def test_a_test_is_measured_beside_its_scripts_by_hand(
     [pair] = measure_overhead(server, load_task(folder), tmp_path, smoke_data, pairs=1)
     assert pair.by_hand > 0
     assert pair.by_test > pair.in_runs > 0
+
+
+@pytest.mark.slow
+def test_a_check_is_measured_beside_an_import(serve: Callable[..., Any], tmp_path: Path) -> None:
+    [one] = measure_checks(serve, tmp_path, shape="smoke", repeats=1)
+    assert min(one.importing, one.check) > 0
 
 
 def test_pages_are_measured(serve: Callable[..., Any], tmp_path: Path) -> None:

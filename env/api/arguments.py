@@ -111,8 +111,13 @@ class TestArguments(Arguments):
     __test__ = False
 
 
+class ProbeArguments(Arguments):
+    """Try the file as it is now at a smaller scale, in minutes: trains and evaluates as a test does, and spends one
+    probe of a budget of its own. Its result guides you, is never ranked and cannot be submitted. Takes no arguments."""
+
+
 class TestStatusArguments(Arguments):
-    """How the last test stands: its progress while it runs, its result once it is over. Interrupts nothing."""
+    """How the last test or probe stands: its progress while it runs, its result once it is over. Interrupts nothing."""
 
     __test__ = False
 
@@ -147,11 +152,16 @@ class CancelArguments(Arguments):
     n: Annotated[int, BeforeValidator(_no_truth)]
 
 
+class CancelProbeArguments(CancelArguments):
+    """Stop a probe, in the same way."""
+
+
 TOOLS: dict[str, type[Arguments]] = {
     "edit": EditArguments,
     "view": ViewArguments,
     "undo": UndoArguments,
     "check": CheckArguments,
+    "probe": ProbeArguments,
     "test": TestArguments,
     "submit": SubmitArguments,
 }
@@ -171,14 +181,17 @@ class Tool(Body):
 
 
 @cache
-def schemas() -> tuple[Tool, ...]:
-    """A session's tools in OpenAI function-calling form. Not `strict`: that mode would make every argument required."""
+def schemas(*, probes: bool = True) -> tuple[Tool, ...]:
+    """A session's tools in OpenAI function-calling form; without `probe` where there are no `probes`. Not `strict`:
+    that mode would make every argument required.
+    """
     return tuple(
         Tool(
             type="function",
             function=Function(name=name, description=description(tool), parameters=parameters(tool)),
         )
         for name, tool in TOOLS.items()
+        if probes or tool is not ProbeArguments
     )
 
 

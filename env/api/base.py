@@ -7,6 +7,14 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 Lines = Annotated[tuple[int, ...], Field(min_length=2, max_length=2, description="First and last line, 1-based.")]
+ClassOfRunner = Annotated[
+    str,
+    Field(
+        json_schema_extra={"enum": ["sandboxed", "local", "unknown", "fake"]},
+        description="Whether the agent's code ran in a sandbox, as ordinary processes, nobody recorded how, or not at "
+        "all: numbers of the fake runner are invented.",
+    ),
+]
 Score = Annotated[
     float | None,
     Field(

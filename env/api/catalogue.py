@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from env.api.arguments import Tool
-from env.api.base import Body, DeltaNoise, Lines, Score
+from env.api.base import Body, Lines
 
 
 class TaskBrief(Body):
@@ -25,6 +25,8 @@ class TaskBudget(Body):
     tests: int
     steps: int
     checks: int
+    gpu_hours: float | None = Field(None, description="Of all GPUs of a test together; null for no limit.")
+    probes: int | None = Field(None, description="Left out where no scale has a proxy.")
 
 
 class StageDetails(Body):
@@ -39,6 +41,7 @@ class ScaleDetails(Body):
     world_size: int
     settings: dict[str, str]
     stages: tuple[StageDetails, ...]
+    probe: str | None = Field(None, description="The scale at which probes run, its proxy; left out where none is.")
 
 
 class MetricAnchor(Body):
@@ -51,7 +54,7 @@ class MetricAnchor(Body):
     ref: float
     bound: float
     weight: float = Field(description="Among the metrics of its stage; 0 leaves it out.")
-    noise: float | None = Field(description="Standard deviation over seeds.")
+    noise: float | None = Field(description="Standard deviation of one test.")
     baselines: dict[str, tuple[float, ...]] = Field(description="What each reached, in the order of the seeds.")
 
 
@@ -63,14 +66,29 @@ class Provenance(Body):
     torch: str
 
 
+class UneditedHere(Body):
+    """What the unedited file reaches on the data of this installation."""
+
+    data: str = Field(description="SHA-256 of what was noted of the training and held-out data.")
+    seeds: tuple[int, ...]
+    metrics: dict[str, float] = Field(description="The mean over seeds; of perplexities, the geometric one.")
+
+
 class Anchors(Body):
-    """What results of the task at one scale are scored against."""
+    """What results of the task at one scale are scored against on the data of this installation."""
 
     scored: bool
     reason: str | None = Field(description="Why results of this version get no score; null when they do.")
     task_version: str | None = Field(None, description="The version that was measured.")
     seeds: tuple[int, ...] = ()
     provenance: Provenance | None = None
+    relative: bool = Field(
+        False,
+        description="Whether they were measured as differences to the unedited file (perplexities as ratios), on other "
+        "data. `metrics` has them in the metrics' own units, as they are here; it is empty until `unedited` is known.",
+    )
+    unedited: UneditedHere | None = None
+    waits: bool = Field(False, description="Whether there will be scores as soon as `unedited` is known.")
     metrics: tuple[MetricAnchor, ...] = ()
 
 
@@ -87,54 +105,6 @@ class TaskWhole(TaskBrief):
 
 class Tools(Body):
     tools: tuple[Tool, ...]
-
-
-class Board(Body):
-    task_id: str
-    rows: int
-    sessions: int
-    submissions: int
-    last: str
-
-
-class Boards(Body):
-    leaderboards: tuple[Board, ...]
-
-
-class Row(Body):
-    """Also a number or null for each metric, `<metric>_<label>`, and time in seconds, `elapsed_<label>`."""
-
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, float | None]
-
-    timestamp: str
-    agent: str
-    session_id: str
-    test: int
-    is_final: bool
-    status: str
-    scale: str
-    seed: int | None
-    score: Score
-    delta_noise: DeltaNoise
-    run_key: str
-    parameters: int | None
-    template_unmodified: bool
-    duplicate_of: str | None
-    auto_submitted: bool
-    compute: float | None
-    certified: float | None
-    certified_error: float | None
-
-
-class Leaderboard(Body):
-    task_id: str
-    columns: tuple[str, ...]
-    metric_columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-    total: int
-    limit: int | None
-    offset: int
 
 
 class Alive(Body):

@@ -6,7 +6,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ConfigDict, Field
 
-from env.api.base import Body, DeltaNoise, Score
+from env.api.base import Body, ClassOfRunner, DeltaNoise, Score
+from env.api.comparisons import ComparisonView
 
 Record = TypeVar("Record")
 
@@ -16,11 +17,16 @@ CURVE_SOURCE = "self-reported, dev split"
 class Labels(Body):
     template_unmodified: bool = Field(description="The tested files are those that the task gives.")
     duplicate_of: str | None = Field(
-        description="Run key of the first result recorded before with the same code, task version and scale."
+        description="Run key of the first result recorded before with the same code on the same board."
     )
     auto_submitted: bool = Field(description="Submitted for its session, not by it.")
     more_compute: bool = Field(
         False, description="Its training took more than 1.25 times the compute of the unedited script: ranked apart."
+    )
+    unmet: str | None = Field(
+        None,
+        description="What its task asks for and it does not show, such as `not sub-quadratic`: it has no score, is "
+        "never the best and is ranked apart. Null where nothing is missing.",
     )
 
 
@@ -30,7 +36,9 @@ class AuditRecord(Body):
     run: str
     name: str
     passed: bool
-    figure: float | None = Field(description="The worst that was seen, in `unit`; null when it was not finite.")
+    figure: float | None = Field(
+        description="The worst that was seen, in `unit`, as one of a few shares of the limit; null when not finite."
+    )
     limit: float | None
     unit: str
     samples: int
@@ -75,7 +83,7 @@ class ComputeRecord(Body):
 
 
 class DataRecord(Body):
-    """Data folders and a SHA-256 over what was noted of their files; null where nothing was."""
+    """Data folders and a SHA-256 over what was noted of their files, or over them; null where neither is known."""
 
     training: dict[str, str | None]
     held_out: dict[str, str | None]
@@ -110,6 +118,27 @@ class RunRecord(Body):
     details: dict[str, float | None] = Field(default_factory=dict)
 
 
+class CostGrowthRecord(Body):
+    """How the operations of a forward pass grow with the length of its input, where the task asks."""
+
+    lengths: tuple[int, ...] = Field(description="In tokens.")
+    operations: tuple[float, ...] = Field(
+        description="Of one sequence of each length; none where they could not be counted."
+    )
+    beside_softmax: float | None = Field(
+        description="How fast the work per token rises, as a multiple of what softmax attention in every layer adds."
+    )
+    exponent: float | None = Field(
+        description="The power of the length with which the work that is not in proportion to it grows; null if none."
+    )
+    device: str = Field("cpu", description="Where it was counted: `cuda` where the script does not run on a CPU.")
+    trained: bool = Field(
+        description="Whether the checkpoint itself was counted, or the same script at longer context."
+    )
+    subquadratic: bool | None = Field(description="Null where nothing could be counted.")
+    why_not: str = ""
+
+
 class IntegrityRecord(Body):
     """How a result came about and what was audited. Results of earlier versions lack some of it."""
 
@@ -124,6 +153,7 @@ class IntegrityRecord(Body):
     audits: tuple[AuditRecord, ...] = ()
     self_reported: SelfReported | None = None
     compute: ComputeRecord | None = None
+    cost_growth: CostGrowthRecord | None = None
     data: DataRecord | None = None
     exam: ExamRecord | None = None
     reference: str | None = Field(None, description="Key of the reference that it was compared with.")
@@ -155,6 +185,18 @@ class ResultOf(Body, Generic[Record]):
     compute: float | None = Field(None, description="The training's compute as a multiple of the unedited script's.")
     certified: float | None = Field(None, description="The val_loss that an exam on unseen text gives, nats per token.")
     certified_error: float | None = Field(None, description="Its standard error, nats per token.")
+    board: str | None = Field(None, description="Id of the board it stands on; only its numbers compare with these.")
+    runner_class: ClassOfRunner = Field("unknown")
+    mark: str = Field("", description="What has to be said beside these numbers; empty for those from sandboxes.")
+    runner: str | None = Field(None, description="`docker`, `local` or `fake`; null where it was not recorded.")
+    image: str | None = Field(None, description="Id of the image that the code ran in; null where it ran in none.")
+    training_data: str | None = Field(None, description="SHA-256; null where it was not recorded.")
+    heldout_data: str | None = Field(None, description="SHA-256 of what metrics were measured on.")
+    reserve_data: str | None = Field(None, description="SHA-256 of what exam texts were drawn from, if they were.")
+    confirms: str | None = Field(None, description="Run key of the result whose code it ran again at another seed.")
+    comparison: ComparisonView | None = Field(
+        None, description="Its code beside the best baseline; null where there is nothing to compare."
+    )
     labels: Labels
     metrics: dict[str, float | None]
     elapsed: dict[str, float | None]
@@ -170,6 +212,9 @@ class CurveView(Body):
     """What a run said of itself while it trained: shown, never scored. The three arrays are of one length."""
 
     run_key: str
+    board: str | None = Field(None, description="Id of the board that its result stands on.")
+    runner_class: ClassOfRunner = Field("unknown")
+    mark: str = Field("", description="What has to be said beside this curve; empty where it is from a sandbox.")
     source: str = Field(description=f"Always `{CURVE_SOURCE}`.")
     stage: str = Field(description="Label of the training stage; empty when no losses were reported.")
     points: int = Field(description="How many points the run reported; the arrays may hold fewer.")

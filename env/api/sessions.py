@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from env.api.arguments import OpenArguments, Tool
 from env.api.base import Body, Lines
+from env.api.comparisons import ComparisonView
+
+Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
 class OpenSession(OpenArguments):
@@ -28,6 +31,10 @@ class Budget(Body):
     tests: int
     tests_remaining: int
     steps: int
+    gpu_hours: float | None = Field(None, description="Of all GPUs of a test together; null for no limit.")
+    gpu_hours_used: float | None = Field(None, description="By the tests that are over; null where there is no limit.")
+    probes: int | None = Field(None, description="Left out where the session's scale has no proxy: no probes there.")
+    probes_remaining: int | None = None
 
 
 class Opened(Body):
@@ -43,12 +50,18 @@ class Opened(Body):
 
 class TestBrief(Body):
     __test__ = False
-    n: int
+    n: int = Field(description="Tests and probes of a session are each numbered from 1.")
+    kind: Literal["test", "probe"] = Field("test", description="Left out for a test.")
+    scale: str | None = Field(None, description="Of a probe: the proxy of the session's scale. Left out for a test.")
     status: str
     refunded: bool
     created_at: str
     started_at: str | None
     ended_at: str | None
+    runner: str | None = Field(
+        None, description="`docker`, `local` or `fake`; null before the start, and where it was not recorded."
+    )
+    mark: str = Field("", description="What has to be said beside its numbers; empty for those from sandboxes.")
 
 
 class Point(Body):
@@ -100,12 +113,31 @@ class TestView(TestBrief):
     metrics: dict[str, float | None]
     stages: tuple[StageView, ...]
     observation: str | None
+    ahead: int | None = Field(None, description="How many tests wait before it; null where it does not wait itself.")
 
 
 class SubmissionView(Body):
     n: int
     submitted_at: str
     auto_submitted: bool = Field(False, description="Submitted for the session, not by it.")
+
+
+class ConfirmationView(Body):
+    """A submitted test's code at another seed, in a session of its own."""
+
+    session_id: str
+    seed: int
+    status: str = Field(description="Of that session's test #1.")
+
+
+class ConfirmSession(Body):
+    seeds: tuple[Seed, ...] = Field(min_length=1, max_length=100, description="To run the submission again at.")
+    yes: bool = Field(False, description="Also at a scale that takes GPUs.")
+
+
+class Confirmations(Body):
+    run_key: str = Field(description="Of the result that is confirmed.")
+    confirmations: tuple[ConfirmationView, ...]
 
 
 class ClosedView(Body):
@@ -128,8 +160,16 @@ class SessionView(Body):
     revision: int
     files: tuple[File, ...]
     tests: tuple[TestBrief, ...]
+    probes: tuple[TestBrief, ...] = Field((), description="Left out where the session's scale has no proxy.")
     submission: SubmissionView | None
     closed: ClosedView | None = None
+    confirms: str | None = Field(
+        None, description="Run key of the submitted test that this session runs again at another seed, for no agent."
+    )
+    confirmations: tuple[ConfirmationView, ...] = Field((), description="Of what it submitted, at further seeds.")
+    comparison: ComparisonView | None = Field(
+        None, description="What it submitted beside the best baseline; null where there is nothing to compare."
+    )
 
 
 class StepView(Body):
@@ -141,6 +181,7 @@ class StepView(Body):
     observation: str
     test: int | None
     at: str
+    probe: int | None = Field(None, description="Number of the probe that the step started or stopped; else left out.")
 
 
 class TrajectoryView(Body):

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from env.api.base import Body, Lines
 from env.api.catalogue import TaskBrief
+from env.api.comparisons import ComparisonView
 from env.api.refusal import Kind, Refused
 from env.api.sessions import Budget, TestView
 
@@ -58,9 +59,21 @@ class Started(Edited):
     test: QueuedTest | TestView = Field(description="The whole view of the test once a call has waited for it.")
 
 
+class QueuedProbe(TestTicket):
+    probes_remaining: int = Field(description="How many probes may still be spent after this one.")
+
+
+class Probed(Edited):
+    probe: QueuedProbe | TestView = Field(description="The whole view of the probe once a call has waited for it.")
+
+
 class SubmittedTest(Body):
     n: int
     status: str
+    comparison: ComparisonView | None = Field(
+        None, description="Its code beside the best baseline at this moment; null where there is nothing to compare."
+    )
+    confirmed_at: tuple[int, ...] = Field((), description="The seeds that the service runs it again at, at no cost.")
 
 
 class Submitted(Edited):
@@ -72,6 +85,7 @@ ANSWERS: Mapping[str, type[Edited]] = {
     "view": Edited,
     "undo": Edited,
     "check": Checked,
+    "probe": Probed,
     "test": Started,
     "submit": Submitted,
 }
@@ -109,7 +123,7 @@ class SessionOpened(Body):
 
 
 class LastTest(Body):
-    """Over MCP: how the last test of a session stands."""
+    """Over MCP: how the last test or probe of a session stands."""
 
     ok: bool
     observation: str

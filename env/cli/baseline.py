@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,10 +13,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from env.cli.anchors import freeze, show
+from env.cli.choices import chosen, seeds_in
 from env.cli.errors import errors, fail
 from env.cli.options import (
     CLUSTER,
     DATA,
+    DATA_SET,
     DB,
     DEFAULT_IMAGE,
     IMAGE,
@@ -30,16 +32,22 @@ from env.cli.options import (
     with_help,
 )
 from env.cli.wiring import CannotStart, find, wire
-from env.operators.measure.anchors import NotMeasured, anchors
+from env.operators.measure.anchors import NotMeasured, anchors, check_all_succeeded
+from env.operators.measure.collect import measure_unedited, measurements
 from env.operators.measure.play import TEMPLATE, BaselineOutcome, BaselineTest, play_all, running
 from env.operators.measure.show import Shown, outcome_table
 from env.service.service import Service
 from tasks.anchors import write_anchors
+from tasks.data_sets import TextData
 from tasks.errors import TaskError
 from tasks.load import Found
 from tasks.model import Baseline, Task
 
 baseline_app = typer.Typer(help="Measure baselines.", no_args_is_help=True)
+
+
+baseline_app.command()(freeze)
+baseline_app.command()(show)
 
 
 @baseline_app.callback()
@@ -66,6 +74,7 @@ def run_baselines(
     runner: Annotated[RunnerName, with_help(RUNNER)] = RunnerName.DOCKER,
     tasks: TaskFolders = None,
     data: Annotated[Path | None, with_help(DATA)] = None,
+    data_set: Annotated[TextData, with_help(DATA_SET)] = TextData.FINEWEB10B,
     state: State = Path(".ringfence"),
     image: Annotated[str, with_help(IMAGE)] = DEFAULT_IMAGE,
     sandbox: Annotated[Path | None, with_help(SANDBOX)] = None,
@@ -80,6 +89,7 @@ def run_baselines(
         tasks=tuple(tasks or ()),
         db=db,
         data=data,
+        data_set=data_set,
         slots=jobs,
         image=image,
         sandbox=sandbox,
@@ -88,14 +98,14 @@ def run_baselines(
     if write and (runner is RunnerName.FAKE or baseline):
         fail("anchors are of all baselines, really run: --write-anchors takes no --baseline and no --runner fake.")
     try:
-        numbers = _seeds(seeds)
-        chosen = _chosen(find(options.tasks), task, scale, every=every)
-        parts = {found.task.id: _parts(found.task, baseline or [], scale, numbers) for found in chosen}
+        numbers = seeds_in(seeds)
+        played = chosen(find(options.tasks, data_set), task, scale, every=every)
+        parts = {found.task.id: _parts(found.task, baseline or [], scale, numbers) for found in played}
         service = wire(options, only_own_sessions=True)
     except CannotStart as error:
         fail(str(error))
     try:
-        complete = asyncio.run(_measure(service, chosen, parts, jobs, write))
+        complete = asyncio.run(_measure(service, options, played, parts, jobs, numbers if write else None))
     except KeyboardInterrupt:
         errors.print("Stopped, and with it the tests that ran. What was finished before is on the leaderboard.")
         raise typer.Exit(130) from None
@@ -105,31 +115,47 @@ def run_baselines(
 
 
 async def _measure(
-    service: Service, chosen: list[Found], parts: dict[str, list[BaselineTest]], jobs: int | None, write: bool
+    service: Service,
+    options: Options,
+    played: list[Found],
+    parts: dict[str, list[BaselineTest]],
+    jobs: int | None,
+    seeds: list[int] | None,
 ) -> bool:
-    """Whether every test succeeded, and all anchors were written where they were to be."""
+    """Whether every test succeeded, and all anchors were written where they were to be: for these `seeds`, if any."""
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True, no_color="NO_COLOR" in os.environ)
     complete = True
+    wanted = [test for found in played for test in parts[found.task.id]]
+    scale = wanted[0].scale
     async with running(service):
-        for found in chosen:
-            wanted = parts[found.task.id]
-            with Shown(console, f"{found.task.id} at {wanted[0].scale}", len(wanted)) as shown:
-                outcomes = await play_all(service, wanted, jobs or len(wanted), shown)
-            console.print(outcome_table(found.task.id, outcomes))
-            complete = complete and all(one.succeeded for one in outcomes)
-            if write:
-                # The runner's description may wait for an engine; the database is this thread's alone.
-                machine = await asyncio.to_thread(service.runner.describe)
-                complete = _write(service, found, outcomes, machine, console) and complete
+        if options.runner is not RunnerName.FAKE:
+            for found in played:
+                await measure_unedited(service, found.task, scale, options.data_folder)
+        title = f"{played[0].task.id if len(played) == 1 else f'{len(played)} tasks'} at {scale}"
+        with Shown(console, title, len(wanted), tasks=len(played) > 1) as shown:
+            everything = await play_all(service, wanted, jobs or len(wanted), shown)
+    for found in played:
+        outcomes = [one for one in everything if one.test.task is found.task]
+        console.print(outcome_table(found.task.id, outcomes))
+        complete = complete and all(one.succeeded for one in outcomes)
+        if seeds is not None:
+            complete = _write(service, options, found, outcomes, seeds, console) and complete
     return complete
 
 
 def _write(
-    service: Service, found: Found, outcomes: list[BaselineOutcome], machine: Mapping[str, str], console: Console
+    service: Service,
+    options: Options,
+    found: Found,
+    outcomes: list[BaselineOutcome],
+    seeds: list[int],
+    console: Console,
 ) -> bool:
     scale = outcomes[0].test.scale
     try:
-        made = anchors(found.task, outcomes, machine, datetime.now(UTC).date())
+        check_all_succeeded(outcomes)
+        measured = measurements(service.engine, options.data_folder, found.task, scale)
+        made = anchors(found.task, scale, [measured], seeds, datetime.now(UTC).date())
         file = write_anchors(found.folder, scale, made)
     except NotMeasured as missing:
         errors.print(f"No anchors for {found.task.id}: {missing}.")
@@ -137,33 +163,9 @@ def _write(
     except TaskError as error:
         errors.print(f"ERROR: {error}")
         return False
-    service.boards.adopt(scale, made)
+    service.scoring.put(found.task.id, scale, made)
     console.print(f"Anchors written to {file}", markup=False)
     return True
-
-
-def _seeds(text: str) -> list[int]:
-    given = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() and int(part) < 1 << 63 for part in given):
-        raise CannotStart(f"--seeds {text} is no list of whole numbers below 2^63, as in 42,43,44.")
-    if len(set(given)) != len(given):
-        raise CannotStart(f"--seeds {text} names a seed more than once: it would count twice.")
-    return [int(part) for part in given]
-
-
-def _chosen(found: dict[str, Found], task: str | None, scale: str, *, every: bool) -> list[Found]:
-    if every == (task is not None):
-        raise CannotStart("name one task, or give --all.")
-    if every:
-        chosen = [one for one in found.values() if scale in one.task.scales]
-        if not chosen:
-            raise CannotStart(f"no task has the scale {scale!r}.")
-        return chosen
-    if task not in found:
-        raise CannotStart(f"there is no task {task!r}. Tasks: {', '.join(found)}.")
-    if scale not in found[task].task.scales:
-        raise CannotStart(f"{task} has no scale {scale!r}. Its scales: {', '.join(found[task].task.scales) or 'none'}.")
-    return [found[task]]
 
 
 def _parts(task: Task, names: list[str], scale: str, seeds: list[int]) -> list[BaselineTest]:

@@ -17,8 +17,9 @@ from rich.progress import Progress as Bars
 from env.cli.errors import errors, fail
 from env.cli.options import DATA, State
 from runner.data.errors import DataError
-from runner.data.prepare import SETS, prepare
+from runner.data.prepare import needed_for, prepare
 from runner.data.progress import Meter
+from tasks.data_sets import TextData
 
 data_app = typer.Typer(help="The data folder that runs read.", no_args_is_help=True)
 
@@ -28,6 +29,7 @@ class DataSet(StrEnum):
 
     SMOKE = "smoke"
     FINEWEB10B = "fineweb10b"
+    CLIMBMIX = "climbmix"
     WIKITEXT2 = "wikitext2"
     LAMBADA = "lambada"
     LM_EVAL = "lm-eval"
@@ -44,21 +46,29 @@ def prepare_data(
     which: Annotated[
         list[DataSet] | None, typer.Argument(help="Sets to make; `all` is what the gpt-345m scale needs, and smoke.")
     ] = None,
+    data_set: Annotated[
+        TextData | None,
+        typer.Option(
+            help="The web text that `all` means, which evaluation sets go beside; alone it means `all` of it."
+        ),
+    ] = None,
     data: Annotated[Path | None, DATA] = None,
     state: State = Path(".ringfence"),
     base: Annotated[
         str | None, typer.Option("--from", metavar="URL", help="A mirror: stands in for the host of every address.")
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep FineWeb's files after they are tokenised.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the files of web text after they are tokenised.")] = False,
 ) -> None:
     """Fetch and prepare data sets. May be broken off; run again, it goes on where it was."""
-    wanted = list(SETS) if DataSet.ALL in (which or ()) else [one.value for one in which or [DataSet.SMOKE]]
+    corpus = (data_set or TextData.FINEWEB10B).value
+    everything = DataSet.ALL in (which or ()) or (not which and data_set is not None)
+    wanted = needed_for(corpus) if everything else [one.value for one in which or [DataSet.SMOKE]]
     folder = data or state / "data"
     if base is not None and not base.startswith(("http://", "https://")):
         fail(f"--from {base} is no address; give scheme and host, as in https://mirror.example.")
     try:
         with _bars() as bars:
-            prepare(folder, wanted, _Shown(bars), base, keep=keep)
+            prepare(folder, wanted, _Shown(bars), base, keep=keep, corpus=corpus)
     except DataError as error:
         fail(str(error), 1)
     except KeyboardInterrupt:

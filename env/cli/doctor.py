@@ -17,6 +17,7 @@ from env.cli.cluster_file import clear_trials, gpu_pool, read_cluster
 from env.cli.options import (
     CLUSTER,
     DATA,
+    DATA_SET,
     DB,
     DEFAULT_IMAGE,
     GPUS,
@@ -37,6 +38,7 @@ from env.operators.doctor.examination import Setup, examine
 from env.operators.doctor.finding import Finding, Level, problem
 from runner.pool import Device
 from runner.protocol import Runner, RunnerError
+from tasks.data_sets import TextData
 
 _GPUS_OF_A_JOB = 2
 """How many of a cluster's GPUs are tried out: as many as a test has."""
@@ -50,6 +52,7 @@ def doctor(
     runner: Annotated[RunnerName, with_help(RUNNER)] = RunnerName.DOCKER,
     tasks: TaskFolders = None,
     data: Annotated[Path | None, with_help(DATA)] = None,
+    data_set: Annotated[TextData, with_help(DATA_SET)] = TextData.FINEWEB10B,
     state: State = Path(".ringfence"),
     scale: Annotated[str | None, with_help(SCALE)] = "smoke",
     gpus: Annotated[str | None, with_help(GPUS)] = None,
@@ -65,6 +68,7 @@ def doctor(
         tasks=tuple(tasks or ()),
         db=db,
         data=data,
+        data_set=data_set,
         scale=scale,
         image=image,
         sandbox=sandbox,
@@ -84,10 +88,10 @@ def doctor(
 
     findings: list[Finding] = []
     try:
-        found_tasks = load(options.tasks)
+        found_tasks = load(options.tasks, data_set)
     except CannotStart as error:
         findings.append(problem("tasks", str(error), "mend them: ringfence task check FOLDER"))
-        found_tasks = load(())
+        found_tasks = load((), data_set)
     setup = Setup(
         state=state,
         data=options.data_folder,

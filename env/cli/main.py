@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from env.api.distribution import own_version
 from env.cli.backup import backup, restore
 from env.cli.baseline import baseline_app
+from env.cli.confirm import confirm
 from env.cli.data import data_app
 from env.cli.doctor import doctor
 from env.cli.errors import fail
@@ -52,6 +53,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(reference_app, name="reference")
 app.add_typer(sessions_app, name="sessions")
+app.command()(confirm)
 app.command()(doctor)
 app.command()(backup)
 app.command()(restore)

@@ -12,6 +12,7 @@ import typer
 
 from env.service.closing import DEFAULT_PATIENCE, SessionPatience
 from env.service.rates import DEFAULT_RATES, RateLimits
+from tasks.data_sets import TextData
 
 DEFAULT_IMAGE = "ringfence-trainer"
 
@@ -35,6 +36,8 @@ class Options:
     """Folders with tasks besides the built-in ones."""
     db: str | None = None
     data: Path | None = None
+    data_set: TextData = TextData.FINEWEB10B
+    """The web text of scales that read any."""
     scale: str | None = None
     """Of sessions that name none."""
     slots: int | None = None
@@ -49,8 +52,12 @@ class Options:
     """A TOML file that describes the Slurm cluster."""
     patience: SessionPatience = DEFAULT_PATIENCE
     rates: RateLimits = DEFAULT_RATES
+    foresight: bool = True
+    """Edited models are built, and asked about short inputs, before a test is spent on them."""
     neighbours: bool = False
     """docker: other tests' code may run beside an evaluation."""
+    confirmations: int = 0
+    """Further seeds that every submission at a scale that takes no GPUs is run again at."""
 
     @property
     def database_url(self) -> str:
@@ -71,6 +78,7 @@ GPUS = typer.Option(
     "By default those of CUDA_VISIBLE_DEVICES, else all.",
 )
 DATA = typer.Option(envvar="RINGFENCE_DATA", help="Data folder; by default in the state folder.")
+DATA_SET = typer.Option(envvar="RINGFENCE_DATA_SET", help="The web text of scales that read any, such as gpt-345m.")
 SCALE = typer.Option(envvar="RINGFENCE_SCALE", help="Scale of sessions that name none.")
 IMAGE = typer.Option(envvar="RINGFENCE_IMAGE", help="docker: the image that runs tests.")
 SANDBOX = typer.Option(envvar="RINGFENCE_SANDBOX", help="docker: TOML file with the sandbox's limits.")

@@ -12,6 +12,7 @@ from env.cli.errors import errors, fail
 from env.cli.options import (
     CLUSTER,
     DATA,
+    DATA_SET,
     DB,
     DEFAULT_IMAGE,
     IMAGE,
@@ -24,9 +25,12 @@ from env.cli.options import (
     with_help,
 )
 from env.cli.wiring import CannotStart, load, wire
+from env.lifecycle.devices import NoDevice
 from env.lifecycle.reference import Reference, listed, recipe
 from env.lifecycle.references import ReferenceFailed
+from env.operators.measure.collect import measure_unedited
 from env.service.service import Service
+from tasks.data_sets import TextData
 from tasks.model import Task
 
 reference_app = typer.Typer(help="References: the unedited script, trained once for each scale and data.")
@@ -40,23 +44,31 @@ def about() -> None:
 @reference_app.command("make")
 def make_references(
     scale: Annotated[str, typer.Option(help="A scale of the tasks.")] = "smoke",
+    scores: Annotated[
+        bool,
+        typer.Option("--scores/--no-scores", help="Also train at the further seeds that relative anchors need."),
+    ] = True,
     list_only: Annotated[bool, typer.Option("--list", help="Only list those that are there.")] = False,
     db: Annotated[str | None, with_help(DB, "As for serve, like all that follow.")] = None,
     runner: Annotated[RunnerName, with_help(RUNNER)] = RunnerName.DOCKER,
     tasks: TaskFolders = None,
     data: Annotated[Path | None, with_help(DATA)] = None,
+    data_set: Annotated[TextData, with_help(DATA_SET)] = TextData.FINEWEB10B,
     state: State = Path(".ringfence"),
     image: Annotated[str, with_help(IMAGE)] = DEFAULT_IMAGE,
     sandbox: Annotated[Path | None, with_help(SANDBOX)] = None,
     cluster: Annotated[Path | None, with_help(CLUSTER)] = None,
 ) -> None:
-    """Train and score the references of a scale that are not there yet. As long as a test of the unedited script."""
+    """Train and score the references of a scale that are not there yet. As long as a test of the unedited script; where
+    scores are relative to that, at each seed they need.
+    """
     options = Options(
         state=state,
         runner=runner,
         tasks=tuple(tasks or ()),
         db=db,
         data=data,
+        data_set=data_set,
         image=image,
         sandbox=sandbox,
         cluster=cluster,
@@ -68,7 +80,7 @@ def make_references(
     if runner is RunnerName.FAKE:
         fail("a reference is really trained: --runner fake makes none.")
     try:
-        found = load(options.tasks)
+        found = load(options.tasks, data_set)
         wanted = [task for task in found.values() if scale in task.scales]
         if not wanted:
             raise CannotStart(f"no task has the scale {scale!r}.")
@@ -76,9 +88,10 @@ def make_references(
     except CannotStart as error:
         fail(str(error))
     try:
-        for one in asyncio.run(_make(service, _distinct(wanted, scale, options.data_folder), scale)):
+        distinct = _distinct(wanted, scale, options.data_folder)
+        for one in asyncio.run(_make(service, distinct, scale, options.data_folder if scores else None)):
             typer.echo(_line(one))
-    except ReferenceFailed as failure:
+    except (ReferenceFailed, NoDevice) as failure:
         fail(f"no reference was made: {failure}", 1)
     except KeyboardInterrupt:
         errors.print("Stopped. What was under way goes on: the same command takes it up again.")
@@ -87,8 +100,14 @@ def make_references(
         service.engine.dispose()
 
 
-async def _make(service: Service, tasks: list[Task], scale: str) -> list[Reference]:
-    return [await service.lifecycle.make_reference(task, task.scales[scale]) for task in tasks]
+async def _make(service: Service, tasks: list[Task], scale: str, scored: Path | None) -> list[Reference]:
+    """`scored` is the data folder whose scores are to be made ready as well."""
+    made = []
+    for task in tasks:
+        made.append(await service.lifecycle.make_reference(task, task.scales[scale]))
+        if scored is not None:
+            await measure_unedited(service, task, scale, scored)
+    return made
 
 
 def _distinct(tasks: list[Task], scale: str, data_dir: Path) -> list[Task]:
@@ -106,4 +125,5 @@ def _line(one: Reference) -> str:
     shape = f"{table.settings['N_LAYER']}L/{table.settings['N_HEAD']}H/{table.settings['N_EMBD']}D"
     data = ", ".join(table.data)
     cpu = "" if table.cpu_s is None else f", {table.cpu_s:.1f} s of processors"
-    return f"{one.key}  {shape} on {data}: loss {table.heldout_loss:.4f}, trained in {table.training_s:.1f} s{cpu}"
+    what = f"{one.key}  {shape}, seed {table.seed}, on {data}"
+    return f"{what}: loss {table.heldout_loss:.4f}, trained in {table.training_s:.1f} s{cpu}"

@@ -15,6 +15,7 @@ from env.cli.errors import fail
 from env.cli.options import (
     CLUSTER,
     DATA,
+    DATA_SET,
     DB,
     DEFAULT_IMAGE,
     GPUS,
@@ -35,6 +36,7 @@ from env.service.access import LOOPBACK
 from env.service.closing import SessionPatience
 from env.service.rates import DEFAULT_RATES, RateLimits
 from env.telemetry.logs import LogFormat, configure
+from tasks.data_sets import TextData
 
 _KEY = re.compile(r"[!-~]+")
 
@@ -46,6 +48,7 @@ def serve(
     runner: Annotated[RunnerName, RUNNER] = RunnerName.DOCKER,
     tasks: TaskFolders = None,
     data: Annotated[Path | None, DATA] = None,
+    data_set: Annotated[TextData, DATA_SET] = TextData.FINEWEB10B,
     state: State = Path(".ringfence"),
     scale: Annotated[str | None, SCALE] = "smoke",
     slots: Annotated[
@@ -58,6 +61,15 @@ def serve(
     key: Annotated[
         list[str] | None, typer.Option("--key", envvar="RINGFENCE_KEYS", help="Operator key; may be repeated.")
     ] = None,
+    confirm: Annotated[
+        int,
+        typer.Option(
+            envvar="RINGFENCE_CONFIRM",
+            min=0,
+            max=100,
+            help="Run every submission again at so many further seeds, at scales that take no GPUs.",
+        ),
+    ] = 0,
     session_hours: Annotated[
         float,
         typer.Option(
@@ -110,6 +122,13 @@ def serve(
             help="docker: let other tests' code run beside an evaluation; by default it is frozen, or waits.",
         ),
     ] = False,
+    foresight: Annotated[
+        bool,
+        typer.Option(
+            envvar="RINGFENCE_FORESIGHT",
+            help="Before a test is spent, see whether the edited model can be built and takes short inputs.",
+        ),
+    ] = True,
     root_path: Annotated[
         str,
         typer.Option(envvar="RINGFENCE_ROOT_PATH", help="Prefix of its addresses at a proxy: /ringfence."),
@@ -143,6 +162,7 @@ def serve(
         tasks=tuple(tasks or ()),
         db=db,
         data=data,
+        data_set=data_set,
         scale=scale,
         slots=slots,
         gpus=gpus,
@@ -158,6 +178,8 @@ def serve(
             on_loopback=limit_loopback,
         ),
         neighbours=neighbours,
+        confirmations=confirm,
+        foresight=foresight,
     )
     try:
         service = wire(options)

@@ -101,11 +101,13 @@ def _titled(id_: str) -> str:
 
 def _about(task: Task, *, whole: bool) -> Iterator[str]:
     yield f"OK: {task.id}: {task.title}"
-    yield f"version {task.version[:12]}, {task.budget.tests} tests, {task.budget.steps or 'unlimited'} steps"
+    hours = "" if task.budget.gpu_hours is None else f", {task.budget.gpu_hours:g} GPU hours"
+    yield f"version {task.version[:12]}, {task.budget.tests} tests, {task.budget.steps or 'unlimited'} steps{hours}"
     for scale in task.scales.values():
         stages = ", ".join(f"{stage.label} ({stage.script}, {stage.role})" for stage in scale.stages)
         cap = f", at most {scale.max_parameters:,} parameters" if scale.max_parameters is not None else ""
-        yield f"scale {scale.name}: {scale.world_size} processes{cap}; {stages}"
+        probes = f"; {task.budget.probes} probes at {scale.probe}" if scale.probe is not None else ""
+        yield f"scale {scale.name}: {scale.world_size} processes{cap}; {stages}{probes}"
     if not task.scales:
         yield "no scales: this task can be edited but not tested"
     for baseline in task.baselines:

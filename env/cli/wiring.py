@@ -18,9 +18,10 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from env.cli.cluster_file import gpu_pool, read_cluster
 from env.cli.options import Options, RunnerName
 from env.document.baselines import check_baselines
-from env.service.service import BadSecret, Service, ServiceSettings, build
+from env.service.service import Service, build
+from env.service.settings import BadSecret, ServiceSettings
 from env.store.engine import sqlite_file
-from env.store.lease import take_lease
+from env.store.lease import Lease, take_lease
 from env.store.outage import NotOwner
 from leaderboard.migrate import NewerDatabase
 from runner.container.sandbox import Sandbox
@@ -31,6 +32,7 @@ from runner.local.runner import LocalRunner
 from runner.pool import Device, Host, Pool
 from runner.protocol import Runner, RunnerError
 from runner.slurm.runner import SlurmRunner
+from tasks.data_sets import TextData, task_reading
 from tasks.errors import TaskError
 from tasks.load import Found, find_tasks
 from tasks.model import Task
@@ -51,28 +53,29 @@ class CannotStart(Exception):
     """What keeps the service from starting, in words that say what to change."""
 
 
-def load(folders: tuple[Path, ...]) -> dict[str, Task]:
-    """The built-in tasks and those in `folders`. Raises CannotStart."""
-    return {task_id: found.task for task_id, found in find(folders).items()}
+def load(folders: tuple[Path, ...], data_set: TextData = TextData.FINEWEB10B) -> dict[str, Task]:
+    """The built-in tasks and those in `folders`, with `data_set` as their web text. Raises CannotStart."""
+    return {task_id: found.task for task_id, found in find(folders, data_set).items()}
 
 
-def find(folders: tuple[Path, ...]) -> dict[str, Found]:
+def find(folders: tuple[Path, ...], data_set: TextData = TextData.FINEWEB10B) -> dict[str, Found]:
     """The same with what lies beside them. Raises CannotStart."""
     try:
         tasks = find_tasks(folders)
         for found in tasks.values():
             check_baselines(found.task)
-        return tasks
+        return {name: replace(found, task=task_reading(found.task, data_set)) for name, found in tasks.items()}
     except TaskError as error:
         raise CannotStart(str(error)) from error
 
 
-def wire(options: Options, *, only_own_sessions: bool = False) -> Service:
+def wire(options: Options, *, only_own_sessions: bool = False, lease: Lease | None = None) -> Service:
     """The whole service, ready to serve. Raises CannotStart.
 
-    With `only_own_sessions` it takes up nothing but the sessions that are opened in this process.
+    With `only_own_sessions` it takes up nothing but the sessions that are opened in this process. `lease` is that of
+    its database, if the process has taken it already.
     """
-    found = find(options.tasks)
+    found = find(options.tasks, options.data_set)
     tasks = {task_id: one.task for task_id, one in found.items()}
     anchors = {task_id: one.anchors for task_id, one in found.items()}
     if options.scale is not None and not any(options.scale in task.scales for task in tasks.values()):
@@ -82,7 +85,7 @@ def wire(options: Options, *, only_own_sessions: bool = False) -> Service:
         options.state.mkdir(parents=True, exist_ok=True)
         _check_folder(options.db)
         _claim(options.state)
-        lease = take_lease(options.database_url)
+        lease = lease or take_lease(options.database_url)
         runner = _runner(options)
         host = _host(options, runner)
         return build(
@@ -94,7 +97,9 @@ def wire(options: Options, *, only_own_sessions: bool = False) -> Service:
                 default_scale=options.scale,
                 patience=options.patience,
                 rates=options.rates,
+                foresight=options.foresight and options.runner is not RunnerName.FAKE,
                 apart=options.runner is RunnerName.DOCKER and not options.neighbours,
+                confirmations=options.confirmations,
                 only_own_sessions=only_own_sessions,
             ),
             tasks,

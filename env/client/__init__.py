@@ -1,6 +1,6 @@
 """A Python client of the HTTP API: `from env.client import Client`."""
 
-from env.api.catalogue import Leaderboard, Row
+from env.api.boards import Leaderboard, Row
 from env.api.results import ResultView
 from env.api.sessions import AttemptStarted, Point, TestView
 from env.api.tools import TestTicket

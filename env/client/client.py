@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from env.api.catalogue import Board, Boards, Leaderboard, TaskBrief, Tasks, TaskWhole
+from env.api.boards import Board, Boards, Leaderboard, ProbePredictions, PublishedFigures
+from env.api.catalogue import TaskBrief, Tasks, TaskWhole
 from env.api.results import ResultView
 from env.api.sessions import Opened
 from env.client.session import ClientSession
@@ -37,9 +38,17 @@ class Client(Connected):
     def task(self, task_id: str) -> TaskWhole:
         return TaskWhole.model_validate(self._transport.get(f"/v1/tasks/{quote(task_id, safe='')}"))
 
+    def probes(self, task_id: str) -> ProbePredictions:
+        """How well probes of a task predicted its tests."""
+        return ProbePredictions.model_validate(self._transport.get(f"/v1/tasks/{quote(task_id, safe='')}/probes"))
+
     def leaderboards(self) -> tuple[Board, ...]:
         """The tasks that have results."""
         return Boards.model_validate(self._transport.get("/v1/leaderboards")).leaderboards
+
+    def published(self) -> PublishedFigures:
+        """Figures that others have published for tasks of the same names; they are never ranked."""
+        return PublishedFigures.model_validate(self._transport.get("/v1/published"))
 
     def leaderboard(self, task_id: str, **query: Any) -> Leaderboard:
         """Submitted results, best first. `query`: `scale`, `status`, `agent`, `final`, `sort`, `limit`, `offset`."""

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from env.api.sessions import AttemptStarted, Opened, Point, SessionView, TestView, TrajectoryView
-from env.api.tools import ANSWERS, Checked, CheckResult, Edited, Started, Submitted, TestTicket
+from env.api.tools import ANSWERS, Checked, CheckResult, Edited, Probed, Started, Submitted, TestTicket
 from env.client.errors import RefusedError
 from env.client.transport import Connected, Transport
 
@@ -89,27 +89,50 @@ class ClientSession(Connected):
 
         `on_progress` is called with each change of status and each TRAIN_METRICS line.
         """
-        n = Started.model_validate(self._post("test", {})).test.n
+        return self._run(f"tests/{Started.model_validate(self._post('test', {})).test.n}", wait, on_progress)
+
+    def probe(self, wait: bool = True, on_progress: Callable[[TestView], object] | None = None) -> TestView:
+        """Spends a probe on the file as it is, where the session's scale has a proxy; else as `test`."""
+        return self._run(f"probes/{Probed.model_validate(self._post('probe', {})).probe.n}", wait, on_progress)
+
+    def _run(self, place: str, wait: bool, on_progress: Callable[[TestView], object] | None) -> TestView:
         if not wait:
-            return self.read_test(n)
+            return self._read(place)
         if on_progress is not None:
-            for event in self.events(n):
+            for event in self._events(place):
                 if not isinstance(event, TestView):
-                    on_progress(self.read_test(n))
-        return self.result(n)
+                    on_progress(self._read(place))
+        return self._result(place)
 
     def read_test(self, n: int, hold_s: float = 0) -> TestView:
         """How test `n` stands: as soon as it is over, or after `hold_s` seconds (at most 60)."""
-        return TestView.model_validate(self._transport.get(f"{self._path}/tests/{n}", wait=hold_s))
+        return self._read(f"tests/{n}", hold_s)
+
+    def read_probe(self, n: int, hold_s: float = 0) -> TestView:
+        """The same of probe `n`."""
+        return self._read(f"probes/{n}", hold_s)
+
+    def _read(self, place: str, hold_s: float = 0) -> TestView:
+        return TestView.model_validate(self._transport.get(f"{self._path}/{place}", wait=hold_s))
 
     def result(self, n: int) -> TestView:
         """Test `n`, once it is over."""
-        while (seen := self.read_test(n, HOLD_S)).ended_at is None:
+        return self._result(f"tests/{n}")
+
+    def _result(self, place: str) -> TestView:
+        while (seen := self._read(place, HOLD_S)).ended_at is None:
             pass
         return seen
 
     def events(self, n: int) -> Iterator[Event]:
         """What happens to test `n`, each thing once: its statuses and points as they come, and at last its view."""
+        return self._events(f"tests/{n}")
+
+    def probe_events(self, n: int) -> Iterator[Event]:
+        """The same of probe `n`."""
+        return self._events(f"probes/{n}")
+
+    def _events(self, place: str) -> Iterator[Event]:
         retries = self._transport.retries()
         status, points = "", 0
         attempt: tuple[int, str | None] = (1, None)
@@ -117,7 +140,7 @@ class ClientSession(Connected):
             seen = 0
             why: object = "the stream of events ended early"
             try:
-                with self._transport.lines(f"{self._path}/tests/{n}/events") as lines:
+                with self._transport.lines(f"{self._path}/{place}/events") as lines:
                     for event in _parsed(lines):
                         retries.answered()
                         match event:
@@ -144,12 +167,19 @@ class ClientSession(Connected):
 
     def cancel(self, n: int) -> TestView:
         """Stops test `n`; one that is over stays as it is."""
+        return self._cancel(f"tests/{n}")
+
+    def cancel_probe(self, n: int) -> TestView:
+        """Stops probe `n`; one that is over stays as it is."""
+        return self._cancel(f"probes/{n}")
+
+    def _cancel(self, place: str) -> TestView:
         try:
-            return TestView.model_validate(self._transport.post(f"{self._path}/tests/{n}/cancel", {}))
+            return TestView.model_validate(self._transport.post(f"{self._path}/{place}/cancel", {}))
         except RefusedError as refused:
             if refused.code != "test_over":
                 raise
-            return self.read_test(n)
+            return self._read(place)
 
     def submit(self, n: int) -> Submitted:
         """Makes the result of test `n` the final answer, and closes the session."""
@@ -166,7 +196,9 @@ class ClientSession(Connected):
         return TrajectoryView.model_validate(self._transport.get(f"{self._path}/trajectory"))
 
     def call(self, tool: str, /, **arguments: Any) -> Edited:
-        """A tool by its name, for callers that hand on what a model asked for. `test` answers with a Started."""
+        """A tool by its name, for callers that hand on what a model asked for. `test` answers with a Started, and
+        `probe` with a Probed.
+        """
         if tool == "check" and not arguments:
             return self.check()
         return ANSWERS.get(tool, Edited).model_validate(self._post(tool, arguments))

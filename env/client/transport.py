@@ -22,6 +22,8 @@ _PASSING = (500, 502, 503, 504)
 all the same is not done twice."""
 _LATER = ("database_unavailable", "cannot_run_now", "too_many_calls")
 """Codes of refusals that say to repeat the call."""
+_UNDER_WAY = "test_being_prepared"
+"""The code of a refusal by a service that works at the call, and comes to an end with it."""
 _SAY_AFTER_S = 3.0
 
 log = logging.getLogger("ringfence.client")
@@ -112,7 +114,9 @@ class Transport:
             except httpx.TransportError as error:
                 why = error or type(error).__name__
             except RefusedError as refused:
-                if refused.code not in _LATER:
+                if refused.code == _UNDER_WAY:
+                    retries.answered()
+                elif refused.code not in _LATER:
                     raise
                 why = refused
             retries.pause(why)

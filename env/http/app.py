@@ -23,6 +23,7 @@ from env.http.hosts import LoopbackNames
 from env.http.mcp_route import McpRoute
 from env.http.observe import Observe
 from env.http.pages import pages_router
+from env.http.probes import probes_router
 from env.http.rates import RateLimit
 from env.http.responses import MAX_BODY_BYTES, on_failure, on_http_error, on_invalid, on_outage, on_refusal
 from env.http.sessions import sessions_router
@@ -89,7 +90,7 @@ def create_app(service: Service, root_path: str = "") -> FastAPI:
     app.add_exception_handler(Exception, on_failure)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http_error)
-    rooms = (sessions_router, catalogue_router, health_router, pages_router)
+    rooms = (sessions_router, probes_router, catalogue_router, health_router, pages_router)
     # Taken over, not included: an included router is searched twice in every call. And in front of the framework's own,
     # as routes are tried in order.
     ours = [route for room in rooms for route in room(service).routes]

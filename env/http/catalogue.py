@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from env.api.arguments import schemas
-from env.api.catalogue import Boards, Leaderboard, Tasks, TaskWhole, Tools
+from env.api.boards import Boards, Leaderboard, ProbePredictions, PublishedFigures
+from env.api.catalogue import Tasks, TaskWhole, Tools
 from env.api.refusal import Refused
 from env.api.results import CurveView, ResultView
 from env.http import reads
@@ -44,6 +45,11 @@ def catalogue_router(service: Service) -> APIRouter:
         """A task with its file, ranges, scales and budget."""
         return json_response(service.catalogue.whole(task_id))
 
+    @router.get("/tasks/{task_id}/probes", response_model=ProbePredictions)
+    async def read_predictions(task_id: _TaskId) -> Response:
+        """How well probes predicted tests: how many pairs of codes had the same order in both."""
+        return await download(service.reads, JSON, reads.predictions, task_id)
+
     @router.get("/tools", response_model=Tools)
     async def list_tools() -> Response:
         """The tools, in OpenAI function-calling form."""
@@ -61,9 +67,14 @@ def catalogue_router(service: Service) -> APIRouter:
 
     @router.get("/leaderboards/{task_id}", response_model=Leaderboard)
     async def read_leaderboard(task_id: _TaskId, query: Annotated[TableQuery, Depends(_query)]) -> Response:
-        """A task's results, best first; submitted ones only unless `final=false`."""
+        """The results on one board of a task, best first; submitted ones only unless `final=false`."""
         query = replace(query, limit=query.limit or PAGE)
         return await download(service.reads, JSON, reads.leaderboard, task_id, query)
+
+    @router.get("/published", response_model=PublishedFigures)
+    async def read_published() -> Response:
+        """Figures that others have published for tasks of the same names; they are never ranked."""
+        return json_response(service.boards.published())
 
     @router.get("/results/{run_key}", response_model=ResultView)
     async def read_result(run_key: _RunKey, request: Request) -> Response:
@@ -82,6 +93,14 @@ def catalogue_router(service: Service) -> APIRouter:
 
 
 def _query(
+    board: Annotated[
+        str | None,
+        Query(
+            pattern=r"^[^\x00]*$",
+            description="The id of a board, as in GET /v1/leaderboards. By default that of this service's own results, "
+            "or if it has none the latest from sandboxes.",
+        ),
+    ] = None,
     scale: _Text = None,
     status: _Text = None,
     agent: _Text = None,
@@ -90,4 +109,13 @@ def _query(
     limit: Annotated[int | None, Query(ge=1, le=MAX_LIMIT, description="100 by default; all rows as CSV.")] = None,
     offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
 ) -> TableQuery:
-    return TableQuery(scale=scale, status=status, agent=agent, final=final, sort=sort, limit=limit, offset=offset)
+    return TableQuery(
+        board=board,
+        scale=scale,
+        status=status,
+        agent=agent,
+        final=final,
+        sort=sort,
+        limit=limit,
+        offset=offset,
+    )

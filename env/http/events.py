@@ -55,7 +55,7 @@ class Listening:
 async def events_of(
     service: Service, listening: Listening, token: str | None, session_id: str, n: int
 ) -> AsyncIterator[str | bytes]:
-    """The events of a test that the caller may read, from its first to its result."""
+    """The events of a test or probe, by its key, that the caller may read, from its first to its result."""
     status, shown, standing = None, 0, None
     attempt = (1, "")
     while not service.lifecycle.stopping:
@@ -71,7 +71,7 @@ async def events_of(
             continue
         if seen.status != status:
             status = seen.status
-            yield event("status", TestTicket(n=n, status=status).to_dict())
+            yield event("status", TestTicket(n=abs(n), status=status).to_dict())
         now = (seen.progress.attempt, seen.progress.stage or "")
         if now != attempt and result is None:
             attempt = now

@@ -19,6 +19,8 @@ from leaderboard.pages.address import BoardAddress
 from leaderboard.pages.assets import PREFIX, assets, version
 from leaderboard.pages.home import TaskEntry
 from leaderboard.pages.notices import error_page, locked_page
+from leaderboard.pages.published import published_page
+from leaderboard.published import published
 from leaderboard.table import QueryError
 
 # Nothing but what this service itself serves, and no script in a page's text: what agents wrote stays text.
@@ -47,6 +49,12 @@ def pages_router(service: Service) -> APIRouter:
     async def home(request: Request) -> Response:  # noqa: ARG001
         tasks = [TaskEntry(task.id, task.title, tuple(task.scales)) for task in service.tasks.values()]
         return _html(await service.reads.whole(reads.home, tasks))
+
+    @router.get("/published")
+    @_with_refusals
+    async def figures_of_others(request: Request) -> Response:  # noqa: ARG001
+        tasks = [TaskEntry(task.id, task.title, tuple(task.scales)) for task in service.tasks.values()]
+        return _html(published_page(published(), tasks))
 
     @router.get("/tasks/{task_id}")
     @_with_refusals

@@ -6,7 +6,6 @@ The process that reads imports this, and nothing of the framework.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from env.api.refusal import Kind, Refusal
 from env.api.sessions import TrajectoryView
@@ -17,7 +16,8 @@ from env.service.readings import Readings
 from leaderboard.pages.address import BoardAddress
 from leaderboard.pages.home import TaskEntry, home_page
 from leaderboard.pages.task import NamedCurve, TaskDetails, task_page
-from leaderboard.table import QueryError, TableQuery
+from leaderboard.published import published
+from leaderboard.table import QueryError, TableQuery, UnknownBoard
 from tasks.model import Task
 
 
@@ -42,6 +42,11 @@ def curve(readings: Readings, run_key: str, points: int) -> Iterator[bytes]:
     yield json_bytes(readings.boards.curve(run_key, points))
 
 
+def predictions(readings: Readings, task_id: str) -> Iterator[bytes]:
+    """How well probes predicted tests, as JSON."""
+    yield json_bytes(readings.boards.predictions(task_id))
+
+
 def trajectory(readings: Readings, whole: TrajectoryView, last: int) -> Iterator[bytes]:
     """A trajectory as JSON; `whole` lacks its steps, of which `last` is the last one's number."""
     return json_pieces(whole, "steps", readings.history.steps(whole.session_id, last))
@@ -64,12 +69,25 @@ def task(readings: Readings, task_id: str, query: BoardAddress) -> Iterator[byte
     """A task's page."""
     try:
         board = readings.boards.task_board(task_id, query.query(), query.runs)
+    except UnknownBoard as error:
+        raise Refusal(Kind.NOT_FOUND, "unknown_board", f"{error}.") from error
     except QueryError as error:
         raise Refusal(Kind.INVALID, "bad_query", f"{error}.") from error
     curves = [NamedCurve(run_key, run_key, curve) for run_key, curve in board.curves.items()]
-    query = replace(query, scale=board.scale)
     text = task_page(
-        _details(readings.tasks[task_id]), board.table, query, board.scales, board.baselines, curves, board.scoring
+        _details(readings.tasks[task_id]),
+        board.table,
+        query,
+        board.choices,
+        board.here,
+        board.baselines,
+        curves,
+        board.elsewhere,
+        board.scoring,
+        board.comparison,
+        board.noise,
+        board.predictions,
+        published().of(task_id, None if board.table.board is None else board.table.board.scale),
     )
     yield text.encode()
 
@@ -89,4 +107,5 @@ def _details(task: Task) -> TaskDetails:
         editable=task.editable,
         scales={name: scale.summary for name, scale in task.scales.items()},
         tests=task.budget.tests,
+        probes=task.budget.probes if any(scale.probe for scale in task.scales.values()) else None,
     )

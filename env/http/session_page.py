@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from env.api.sessions import StepView, TestView
 from env.service.history import FileChange, SessionHistory, StepHistory, TestHistory
+from leaderboard.board import BoardKey
 from leaderboard.model import RecordedResult
 from leaderboard.naming import MORE_COMPUTE
 from leaderboard.pages.difference import Difference, difference
@@ -31,11 +32,15 @@ class Excerpt:
 
 @dataclass(frozen=True, kw_only=True)
 class ShownTest:
-    """A test as the page's template takes it."""
+    """A test or a probe as the page's template takes it."""
 
     view: TestView
     run_key: str
     labels: tuple[str, ...]
+    board: BoardKey | None
+    """The board that its row stands on; None where it has no row."""
+    mark: str
+    """What has to be said beside its numbers while it has no row."""
     differences: tuple[Difference, ...]
     record: RecordView | None
     """The integrity record of its row on the leaderboard; None where it has no row."""
@@ -43,6 +48,16 @@ class ShownTest:
     @property
     def live(self) -> bool:
         return self.view.ended_at is None
+
+    @property
+    def name(self) -> str:
+        """`Test #1` or `Probe #1`."""
+        return f"{self.view.kind.capitalize()} #{self.view.n}"
+
+    @property
+    def anchor(self) -> str:
+        """Where it stands on the page: `test-1` or `probe-1`."""
+        return f"{self.view.kind}-{self.view.n}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +79,9 @@ def session_page(history: SessionHistory) -> str:
         session=history.view,
         title=history.title,
         prompt=history.prompt,
+        proxy=history.proxy,
         submission=history.view.submission,
+        confirmed=(history.view.confirms or "").rpartition("-")[::2],
         tests=[_test(test) for test in history.tests],
         steps=[_step(step) for step in history.steps],
         page=history.page,
@@ -79,6 +96,8 @@ def _test(test: TestHistory) -> ShownTest:
         view=test.view,
         run_key=test.run_key,
         labels=() if recorded is None else tuple(_labels(recorded)),
+        board=None if recorded is None else recorded.result.board,
+        mark=test.view.mark,
         differences=_differences(test.changes),
         record=None if recorded is None else record_view(recorded.result.record),
     )
@@ -89,8 +108,12 @@ def _labels(recorded: RecordedResult) -> Iterator[str]:
         yield "unedited template"
     if recorded.duplicate_of is not None:
         yield f"same code as {recorded.duplicate_of}"
+    if recorded.result.confirms is not None:
+        yield f"confirms {recorded.result.confirms}"
     if recorded.auto_submitted:
         yield "submitted automatically"
+    if recorded.result.unmet is not None:
+        yield f"{recorded.result.unmet}: no answer to the task"
     if (recorded.result.compute or 0) > MORE_COMPUTE:
         yield f"more compute: {recorded.result.compute:.2f} times the unedited script's"
 

@@ -30,7 +30,7 @@ from env.service.opening import Wanted
 from env.service.service import Service
 from env.store.outage import OUTAGES
 
-_REFUSALS: dict[int | str, dict[str, Any]] = {
+REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Refused} for status in (400, 401, 403, 404, 409, 413, 422, 429)
 }
 MAX_WAIT_S = 60.0
@@ -41,13 +41,14 @@ CheckWait = Annotated[
 TestNumber = Annotated[int, Path(ge=1, le=1_000_000, description="The test's number, as in `[Test #n]`.")]
 
 
-def _call(request: Request, session_id: str, arguments: A) -> Call[A]:
+def call_of(request: Request, session_id: str, arguments: A) -> Call[A]:
+    """The tool call that a request makes."""
     return Call(bearer=bearer(request), session_id=session_id, arguments=arguments, key=idempotency_key(request))
 
 
 def sessions_router(service: Service) -> APIRouter:
-    router = APIRouter(prefix="/v1/sessions", responses=_REFUSALS, tags=["sessions"])
-    quick = APIRouter(prefix=router.prefix, responses=_REFUSALS, tags=["sessions"], route_class=ToolRoute)
+    router = APIRouter(prefix="/v1/sessions", responses=REFUSALS, tags=["sessions"])
+    quick = APIRouter(prefix=router.prefix, responses=REFUSALS, tags=["sessions"], route_class=ToolRoute)
     tools, checks, views, lifecycle = service.tools, service.checks, service.views, service.lifecycle
     listening = Listening()
 
@@ -72,24 +73,24 @@ def sessions_router(service: Service) -> APIRouter:
     @quick.post("/{session_id}/edit", response_model=Edited)
     async def edit(session_id: str, body: EditArguments, request: Request) -> Response:
         """Change the file inside its editable ranges."""
-        return answer_response(tools.edit(_call(request, session_id, body)))
+        return answer_response(tools.edit(call_of(request, session_id, body)))
 
     @quick.post("/{session_id}/view", response_model=Edited)
     async def view(session_id: str, request: Request, body: ViewArguments | None = None) -> Response:
         """Show the file with line numbers."""
-        return answer_response(tools.view(_call(request, session_id, body or ViewArguments())))
+        return answer_response(tools.view(call_of(request, session_id, body or ViewArguments())))
 
     @quick.post("/{session_id}/undo", response_model=Edited)
     async def undo(session_id: str, request: Request, body: UndoArguments | None = None) -> Response:
         """Take back the last edits."""
-        return answer_response(tools.undo(_call(request, session_id, body or UndoArguments())))
+        return answer_response(tools.undo(call_of(request, session_id, body or UndoArguments())))
 
     @router.post("/{session_id}/check", response_model=Checked, responses={202: {"model": Checked}})
     async def check(
         session_id: str, request: Request, body: CheckArguments | None = None, wait: CheckWait = MAX_WAIT_S
     ) -> Response:
         """Rehearse the file on CPU at a tiny size, free of charge. Status 202 while it is under way."""
-        answer = await checks.check(_call(request, session_id, body or CheckArguments()), wait)
+        answer = await checks.check(call_of(request, session_id, body or CheckArguments()), wait)
         running = isinstance(answer, Checked) and isinstance(answer.check, CheckUnderWay)
         return answer_response(answer, 202 if running else 200)
 
@@ -101,8 +102,8 @@ def sessions_router(service: Service) -> APIRouter:
     @router.post("/{session_id}/test", status_code=202, response_model=Started)
     async def test(session_id: str, request: Request, body: TestArguments | None = None, wait: Wait = 0) -> Response:
         """Spend a test on the file as it is. With `wait`, the answer may already hold the result."""
-        call = _call(request, session_id, body or TestArguments())
-        await checks.lint_aside(call)
+        call = call_of(request, session_id, body or TestArguments())
+        await checks.before_a_test(call)
         answer = tools.test(call)
         if isinstance(answer, Started) and wait:
             n = answer.test.n
@@ -134,7 +135,7 @@ def sessions_router(service: Service) -> APIRouter:
     @router.post("/{session_id}/tests/{n}/cancel", response_model=schema.TestView)
     async def cancel(session_id: str, n: TestNumber, request: Request, wait: Wait = 10) -> Response:
         """Stop a test and free its devices. A test that was still queued is refunded."""
-        service.cancelling.cancel(_call(request, session_id, CancelArguments(n=n)))
+        service.cancelling.cancel(call_of(request, session_id, CancelArguments(n=n)))
         await lifecycle.wait(session_id, n, wait)
         return json_response(await views.test_aside(bearer(request), session_id, n))
 
@@ -145,10 +146,16 @@ def sessions_router(service: Service) -> APIRouter:
         service.closing.close_now(session_id, "an operator closed it")
         return json_response(views.session(bearer(request), session_id))
 
+    @router.post("/{session_id}/confirm", status_code=202, response_model=schema.Confirmations)
+    async def confirm(session_id: str, body: schema.ConfirmSession, request: Request) -> Response:
+        """For operators: run what the session submitted again at further seeds, at no cost to its agent."""
+        service.access.require_operator(bearer(request))
+        return json_response(service.confirming.confirm(session_id, body.seeds, yes=body.yes), 202)
+
     @quick.post("/{session_id}/submit", response_model=Submitted)
     async def submit(session_id: str, body: SubmitArguments, request: Request) -> Response:
         """Make a test's result the final answer. Closes the session."""
-        return answer_response(tools.submit(_call(request, session_id, body)))
+        return answer_response(tools.submit(call_of(request, session_id, body)))
 
     @router.get("/{session_id}/trajectory", response_model=schema.TrajectoryView)
     async def trajectory(session_id: str, request: Request) -> Response:

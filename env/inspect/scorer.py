@@ -29,5 +29,17 @@ def _score(result: ResultView) -> Score:
     return Score(
         value={"submitted": 1.0, "score": math.nan if result.score is None else result.score},
         answer=f"test #{result.test}",
-        metadata={"result": result.run_key, "status": result.status, "metrics": result.metrics},
+        explanation=result.mark or None,
+        metadata={
+            "result": result.run_key,
+            "status": result.status,
+            "metrics": result.metrics,
+            "board": result.board,
+            "task_version": result.task_version,
+            "scale": result.scale,
+            "runner_class": result.runner_class,
+            "mark": result.mark,
+            "training_data": result.training_data,
+            "heldout_data": result.heldout_data,
+        },
     )

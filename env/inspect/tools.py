@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from inspect_ai.tool import Tool, ToolDef, ToolError, ToolParams
 
-from env.api.tools import Started
+from env.api.tools import Probed, Started
 from env.client import ClientSession, RefusedError, TestView
 from env.inspect.sessions import aside
 
@@ -26,7 +27,9 @@ def _tool(session: ClientSession, name: str, description: str, parameters: dict[
         try:
             answer = await aside(lambda: session.call(name, **arguments))
             if isinstance(answer, Started):
-                return str((await _result(session, answer.test.n)).observation)
+                return str((await _result(session.read_test, answer.test.n)).observation)
+            if isinstance(answer, Probed):
+                return str((await _result(session.read_probe, answer.probe.n)).observation)
         except RefusedError as refused:
             raise ToolError(refused.observation) from refused
         return answer.observation
@@ -35,8 +38,8 @@ def _tool(session: ClientSession, name: str, description: str, parameters: dict[
     return ToolDef(execute, name, description, ToolParams.model_validate(parameters), max_output=0).as_tool()
 
 
-async def _result(session: ClientSession, n: int) -> TestView:
+async def _result(read: Callable[[int, float], TestView], n: int) -> TestView:
     while True:
-        seen = await aside(lambda: session.read_test(n, HOLD_S))
+        seen = await aside(lambda: read(n, HOLD_S))
         if seen.ended_at is not None:
             return seen

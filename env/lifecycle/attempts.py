@@ -65,7 +65,7 @@ class Attempts:
 
         Attempts are numbered in the order they are made: after a restart the same ones are found in the same order.
         """
-        scale = session.size
+        scale = session.size_of(test)
         upstream = None if item.upstream is None else test.runs[item.upstream]
         lost = halvings = 0
         spent_s = 0.0

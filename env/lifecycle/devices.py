@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 
 from env.lifecycle.turns import ask
 from runner.pool import Host, Pool
@@ -17,6 +18,10 @@ IDLE_S = 60.0
 LOOK_S = 0.2
 PATIENT_LOOK_S = 5.0
 """The same where it may take for ever."""
+
+
+class NoDevice(Exception):
+    """So many devices are not free at the moment."""
 
 
 class DeviceReturns:
@@ -31,6 +36,17 @@ class DeviceReturns:
     async def give_back(self, pool: Pool, devices: Iterable[str], patience_s: float = IDLE_S) -> None:
         """Puts leased devices back into their pool, each as soon as it is idle."""
         await asyncio.gather(*(self._give_back(pool, device, patience_s) for device in devices))
+
+    @asynccontextmanager
+    async def lent(self, pool: Pool, count: int) -> AsyncIterator[tuple[str, ...]]:
+        """So many devices of a pool while the block runs. Raises NoDevice where they are not free."""
+        devices = pool.lease(count)
+        if devices is None:
+            raise NoDevice(f"this host has no {count} free devices for it")
+        try:
+            yield devices
+        finally:
+            await self.give_back(pool, devices)
 
     def keep_off(self, devices: Iterable[str]) -> None:
         """Takes devices that a run which nobody follows may still be on; they come back when that is gone."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import groupby
+from collections.abc import Iterable, Sequence
 
 from env.api.sessions import TestView
-from env.lifecycle.rejection import rejection
-from env.store.model import MAX_INFRA_FAILURES, Run, Status, Test
-from leaderboard.naming import elapsed_column, metric_column
+from env.lifecycle.findings import told
+from env.lifecycle.rehearsals import Rehearsal
+from env.lifecycle.results import _figure, results, saved
+from env.store.budget import MAX_INFRA_FAILURES
+from env.store.keys import name_of
+from env.store.model import Status, Test
 
-LAST_STEPS = 5
 _PASSED = "[check] Passed"
 
 
@@ -20,15 +20,25 @@ def tests_remaining(left: int) -> str:
     return f"{left} test remaining" if left == 1 else f"{left} tests remaining"
 
 
-def queued(n: int, left: int, result_call: str) -> str:
-    """The answer to a test call that was accepted and is not over yet; `result_call` is how its result is asked for."""
-    return f"[Test #{n}] queued ({tests_remaining(left)}). Its result: {result_call}, until the status is final."
+def probes_remaining(left: int) -> str:
+    """The same of probes."""
+    return f"{left} probe remaining" if left == 1 else f"{left} probes remaining"
+
+
+def queued(test: Test, left: int, result_call: str, ahead: int = 0) -> str:
+    """The answer to a call that bought a test or a probe, which is not over yet; `result_call` is how its result is
+    asked for, `ahead` how many wait already.
+    """
+    remaining = probes_remaining(left) if test.is_probe else tests_remaining(left)
+    told = f"[{test.name}] queued ({remaining}). Its result: {result_call}, until the status is final."
+    return f"{told}\n{ahead} test(s) wait before it." if ahead else told
 
 
 def under_way(seen: TestView, result_call: str) -> str:
     """How a test stands that is not over; `result_call` is how its result is asked for."""
     progress = seen.progress
-    parts = [f"[Test #{seen.n}] {seen.status}"]
+    kind = "Probe" if seen.kind == "probe" else "Test"
+    parts = [f"[{kind} #{seen.n}] {seen.status}{_waiting(seen.ahead or 0)}"]
     if progress.stage:
         parts.append(f"{progress.stage}{', being evaluated' if progress.evaluating else ''}")
     if (queue := progress.queue) is not None:
@@ -44,8 +54,8 @@ def under_way(seen: TestView, result_call: str) -> str:
     return f"{'; '.join(parts)}. Its result: {result_call}, until the status is final."
 
 
-def tested(test: Test, budget: int, left: int) -> str:
-    """The answer to a test that is over; `left` tests remain of `budget`."""
+def tested(test: Test, budget: int, left: int, further: Iterable[str]) -> str:
+    """The answer to a test that is over; `left` tests remain of `budget`. What is `further` to be said comes last."""
     parts = [
         f"[Test #{test.n}] ({tests_remaining(left)}; call submit(n=N) to choose which test result to submit as final)"
     ]
@@ -55,32 +65,56 @@ def tested(test: Test, budget: int, left: int) -> str:
             "your final answer."
         )
     if test.refunded:
-        parts.append(
-            f"[NOTE] Test #{test.n} was not counted: {_why_refunded(test)} It does not reduce your budget of {budget}."
-        )
+        parts.append(_refunded(test, budget))
     parts.append(results(test))
     if not test.refunded:
         parts.append(saved(test))
+    parts += further
     return "\n\n".join(part for part in parts if part)
 
 
-def given_up(n: int) -> str:
-    """The answer to a test that the service itself could not take to its end."""
+def probed(test: Test, budget: int, left: int, used: str) -> str:
+    """The answer to a probe that is over; `left` probes remain of `budget`. What it `used` of others comes last."""
+    head = f"[{test.name}] ({probes_remaining(left)}; probes guide you, they are never ranked)"
+    parts = (head, _refunded(test, budget) if test.refunded else "", results(test), used)
+    return "\n\n".join(part for part in parts if part)
+
+
+def confirmed(test: Test, run_key: str, seed: int | None) -> str:
+    """What came of a submitted test's code at another seed; no agent bought it."""
+    return "\n\n".join(part for part in (f"[confirm] {run_key} at seed {seed}", results(test)) if part)
+
+
+def _waiting(ahead: int) -> str:
+    return f", {ahead} test(s) wait before it" if ahead else ""
+
+
+def _refunded(test: Test, budget: int) -> str:
+    return f"[NOTE] {test.name} was not counted: {_why_refunded(test)} It does not reduce your budget of {budget}."
+
+
+def given_up(name: str) -> str:
+    """The answer to a test or a probe, by its name, that the service itself could not take to its end."""
     return (
-        f"[Test #{n}] [INFRASTRUCTURE FAILURE the service could not handle this test; its operator can read why in "
-        f"the log]\n\n[NOTE] Test #{n} was not counted: the infrastructure failed, not your code."
+        f"[{name}] [INFRASTRUCTURE FAILURE the service could not handle it; its operator can read why in the log]"
+        f"\n\n[NOTE] {name} was not counted: the infrastructure failed, not your code."
     )
 
 
-def checked(passed: bool, reason: str, output: str, metrics: Mapping[str, float], seconds: float, left: int) -> str:
-    """The answer to a rehearsal."""
-    head = f"{_PASSED if passed else '[check] FAILED'} after {seconds:.1f} s ({left} check(s) remaining)"
-    if not passed:
-        return "\n".join(part for part in (f"{head}: {reason}", output) if part)
+def checked(over: Rehearsal, text: str, cap: int | None, left: int) -> str:
+    """The answer to a rehearsal of the file `text`; `cap` is the most parameters that are allowed."""
+    head = f"{_PASSED if over.passed else '[check] FAILED'} after {over.seconds:.1f} s ({left} check(s) remaining)"
+    if over.rehearsed is None:
+        return f"{head}: {over.why_none}."
+    if not over.passed:
+        return "\n".join((f"{head}:", *(f"- {told(finding, text, cap)}" for finding in over.rehearsed.findings)))
+    counted = over.rehearsed.parameters or 0
+    size = f"{counted:,} parameters" if cap is None or counted <= cap else "parameters"  # else the count is no count
+    of = "" if cap is None else f" of {cap:,} allowed"
     return (
-        f"{head}. The script builds ({metrics['parameters']:,.0f} parameters at the real size), takes two optimizer "
-        f"steps on two processes (train_loss {metrics['first_loss']:.4f} to {metrics['last_loss']:.4f}), and what it "
-        "expects at a position does not depend on later tokens."
+        f"{head}. The script builds ({size}{of} at the real size), takes inputs of any length, takes two optimizer "
+        "steps on two processes with finite losses, leaves a checkpoint that loads, and what it expects at a position "
+        "does not depend on later tokens."
     )
 
 
@@ -94,116 +128,47 @@ def checking(left: int, result_call: str) -> str:
     return f"[check] Under way ({left} check(s) remaining, this one included). Its result: {result_call}."
 
 
-def submitted(test: Test, stopped: int | None = None) -> str:
-    """The answer to a submission; `stopped` is the test that ran or waited meanwhile."""
+def submitted(test: Test, stopped: int | None = None, standing: str = "") -> str:
+    """The answer to a submission; `stopped` is the key of the test or probe that ran or waited meanwhile, `standing`
+    says how it stands.
+    """
     parts = [
         f"[submit] Submitting result from test #{test.n} as final.",
         results(test),
         f"[submit] Finalized test #{test.n} as final.",
         saved(test),
+        *([standing] if standing else []),
     ]
     if stopped is not None:
-        parts.append(f"[NOTE] Test #{stopped} was not over. It is cancelled, as the session is closed now.")
+        parts.append(f"[NOTE] {name_of(stopped)} was not over. It is cancelled, as the session is closed now.")
     return "\n\n".join(parts)
 
 
 def cancelling(test: Test, by: str) -> str:
     """The step that cancels a test."""
     refund = "It had not started, and is refunded." if test.started_at is None else "It had started, so it is spent."
-    return f"[cancel] Test #{test.n} is cancelled by {by}. {refund}"
+    return f"[cancel] {test.name} is cancelled by {by}. {refund}"
 
 
-def submitted_for(test: Test, why: str) -> str:
+def standing(headline: str | None, seeds: Sequence[int]) -> str:
+    """How a submission stands beside the best baseline, and the `seeds` at which it is run again."""
+    told = [] if headline is None else [f"[Leaderboard] {headline}"]
+    if seeds:
+        listed = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+        told.append(f"[NOTE] It is run again at {listed} to confirm it, which costs you nothing.")
+    return "\n".join(told)
+
+
+def submitted_for(test: Test, why: str, standing: str = "") -> str:
     """The last step of a session that did not submit itself."""
     chosen = f"[auto_submit] {why[:1].upper()}{why[1:]}: submitting its best result, of test #{test.n}, as final."
-    return "\n\n".join((chosen, results(test), f"[auto_submit] Finalized test #{test.n} as final.", saved(test)))
+    parts = (chosen, results(test), f"[auto_submit] Finalized test #{test.n} as final.", saved(test), standing)
+    return "\n\n".join(filter(None, parts))
 
 
 def closed(why: str) -> str:
     """The last step of a session that did not submit itself and has nothing to submit."""
     return f"[close] {why[:1].upper()}{why[1:]}, and no test has succeeded: closed without a submission."
-
-
-def results(test: Test) -> str:
-    """What came of a test: a section for each stage that ran, in order."""
-    if not test.runs:
-        return "Cancelled before it started." if test.status is Status.CANCELLED else ""
-    return "\n\n".join("\n".join(_stage(list(runs))) for _, runs in groupby(test.runs, key=lambda run: run.label))
-
-
-def saved(test: Test) -> str:
-    """The line that says what the leaderboard got: metrics and elapsed seconds of every stage."""
-    values: dict[str, float | int] = {}
-    for label, runs in groupby(test.runs, key=lambda run: run.label):
-        stage = list(runs)
-        values |= {metric_column(name, label): round(value, 4) for name, value in stage_metrics(stage).items()}
-        values[elapsed_column(label)] = round(sum(run.elapsed_s for run in stage))
-    return f"[Leaderboard] Results saved: {values}"
-
-
-def stage_metrics(runs: Iterable[Run]) -> dict[str, float]:
-    """The metrics of all runs of one stage together, by their bare names."""
-    return {name: value for run in runs for name, value in run.metrics.items()}
-
-
-def flat_metrics(test: Test) -> tuple[dict[str, float], dict[str, float]]:
-    """A leaderboard row's `<metric>_<label>` values and `elapsed_<label>` seconds."""
-    metrics: dict[str, float] = {}
-    elapsed: dict[str, float] = {}
-    for run in test.runs:
-        metrics |= {metric_column(name, run.label): value for name, value in run.metrics.items()}
-        key = elapsed_column(run.label)
-        elapsed[key] = round(elapsed.get(key, 0.0) + run.elapsed_s, 3)
-    return metrics, elapsed
-
-
-def _stage(runs: list[Run]) -> Iterator[str]:
-    label = runs[0].label
-    yield f"### {label} ({runs[0].script})"
-    for run in runs:
-        if run.status is not Status.SUCCEEDED:
-            yield from _headline(run)
-    yield from (f"[NOTE] {run.note}" for run in runs if run.note)
-    series = [point for run in runs for point in run.series]
-    if series:
-        yield "Training metrics (last steps):"
-        yield from (str(point) for point in series[-LAST_STEPS:])
-    for run in runs:
-        if run.status is not Status.SUCCEEDED and run.output:
-            yield run.output
-    metrics = stage_metrics(runs)
-    if metrics:
-        yield f"Final metrics ({label}): {_listed(metrics, label)}"
-    for run in runs:
-        if run.evaluation is not None and (certificate := run.evaluation.certificate) is not None:
-            yield (
-                f"Certificate: val_loss {certificate.certified:.4f} within {certificate.error:.4f} "
-                f"({certificate.tokens:,} tokens that no process had seen)"
-            )
-
-
-def _headline(run: Run) -> Iterator[str]:
-    match run.status:
-        case Status.REJECTED:
-            yield from rejection(run)
-        case Status.DIVERGED:
-            yield f"[DIVERGED {run.reason}]"
-        case Status.CANCELLED:
-            yield "[CANCELLED]"
-        case Status.TIMED_OUT:
-            yield f"[TIMED OUT {run.reason}]"
-        case Status.INFRA_FAILED:
-            yield f"[INFRASTRUCTURE FAILURE {run.reason}]"
-        case _:
-            yield f"[COMMAND FAILED {run.reason}]"
-
-
-def _listed(metrics: Mapping[str, float], label: str) -> str:
-    return ", ".join(f"{metric_column(name, label)}={_figure(value)}" for name, value in metrics.items())
-
-
-def _figure(value: float) -> str:
-    return f"{value:.4f}" if math.isfinite(value) else "nan"
 
 
 def _loss(value: float | None) -> str:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+<<<<<<< ours
 from collections import Counter
 from collections.abc import Callable, Coroutine
+=======
+from collections.abc import Callable, Mapping
+>>>>>>> theirs
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +18,7 @@ from pathlib import Path
 from env.lifecycle.attempts import Attempts
 from env.lifecycle.devices import DeviceReturns
 from env.lifecycle.execution import Execution
-from env.lifecycle.leftovers import clear_up
+from env.lifecycle.leftovers import clear_up, everybodys
 from env.lifecycle.news import TestNews
 from env.lifecycle.plan import on_gpus
 from env.lifecycle.progress import NoWatcher, Progress, Watcher
@@ -25,7 +29,7 @@ from env.lifecycle.turns import Turns, ask
 from env.store.model import Session, Status, Test
 from env.store.outage import OUTAGES, Loop
 from env.store.store import Store
-from env.store.unfinished import Unfinished, all_held, held_devices, unfinished
+from env.store.unfinished import Unfinished, all_held, held_devices, in_turn, unfinished
 from runner.pool import Host, Pool
 from runner.protocol import Runner
 from tasks.model import Scale, Task
@@ -36,11 +40,6 @@ REST_S = 10.0
 """Between two looks for tests to start, if nobody wakes the loop."""
 LIMIT_S = 180.0
 """A look that takes longer is stuck. The first may have to remove a lot."""
-
-
-def everybodys(_: str) -> bool:
-    """Every session's tests are to be taken."""
-    return True
 
 
 class Lifecycle(TestNews):
@@ -71,7 +70,9 @@ class Lifecycle(TestNews):
         self._attempts = Attempts(runner, self._turns)
         self._returns = DeviceReturns(host, self.wake)
         self._references = References(data_dir, runner, self._turns)
-        self._execution = Execution(store, self._attempts, self._references, clock, self._watcher, data_dir)
+        self._execution = Execution(
+            store, self._attempts, self._references, clock, self._watcher, runner.name, data_dir
+        )
         self._set_aside: set[tuple[str, int]] = set()
         """Tests that can be neither handled nor ended, until a restart."""
         self._live: dict[tuple[str, int], Progress] = {}
@@ -92,6 +93,16 @@ class Lifecycle(TestNews):
         """Why no test could be run at the moment, in words; None where nothing is known to be wrong."""
         return self.loop.trouble
 
+    @property
+    def machine(self) -> Mapping[str, str]:
+        """What the runner says of hardware and versions; nothing before it was asked."""
+        return self._execution.machine
+
+    @property
+    def idle(self) -> bool:
+        """Whether tests are being taken and there is none, nor anything left of one."""
+        return self.alive and not self._live and not self._tasks
+
     async def tidied(self) -> None:
         """Waits until what the service left behind when it last died is removed: an id of then can be used again."""
         await self._tidy.wait()
@@ -100,10 +111,6 @@ class Lifecycle(TestNews):
         """Waits until nothing of tests that are over is left, and their devices are given back."""
         while self._tasks:
             await asyncio.wait(self._tasks)
-
-    def can_run(self, session: Session) -> bool:
-        """Whether this host has the devices at all."""
-        return self._host.pool(on_gpus(session.size)).fits(session.size.world_size)
 
     def wake(self) -> None:
         """Has the loop look for tests to start, after one was committed as queued."""
@@ -128,9 +135,10 @@ class Lifecycle(TestNews):
         if (live := self._live.get((test.session_id, test.n))) is not None:  # else not taken up again yet
             live.cancel_requested = True
 
-    async def make_reference(self, task: Task, scale: Scale) -> Reference:
-        """Made unless it is there. Raises ReferenceFailed."""
+    async def make_reference(self, task: Task, scale: Scale, seed: int | None = None) -> Reference:
+        """Made unless it is there; at a seed, with what it measures. Raises ReferenceFailed, NoDevice."""
         pool = self._host.pool(on_gpus(scale))
+<<<<<<< ours
         devices = pool.lease(scale.world_size)
         if devices is None:
             raise ReferenceFailed(f"this host has no {scale.world_size} free devices for scale {scale.name}")
@@ -138,6 +146,12 @@ class Lifecycle(TestNews):
             return await self._references.make(task, scale, devices, self._clock())
         finally:
             await self._returns.give_back(pool, devices)
+=======
+        if not pool.fits(scale.world_size):
+            raise ReferenceFailed(f"this host has no {scale.world_size} devices for scale {scale.name}")
+        async with self._returns.lent(pool, scale.world_size) as devices:
+            return await self._references.make(task, scale, devices, self._clock(), seed)
+>>>>>>> theirs
 
     async def _round(self) -> None:
         """The first takes up what was under way when the service last died."""
@@ -168,7 +182,7 @@ class Lifecycle(TestNews):
     def _start_waiting(self) -> list[Unfinished]:
         """Starts what there are devices for; returns the tests that it could not handle, for which no other waits."""
         with self._store.begin() as conn:
-            found = unfinished(conn)
+            found = in_turn(conn, unfinished(conn))
         known = self._live.keys() | self._set_aside
         waiting = [one for one in found if one.key not in known and self._ours(one.session_id)]
         full: set[Pool] = set()  # nobody overtakes whoever waits for the same devices
@@ -191,7 +205,7 @@ class Lifecycle(TestNews):
             session, test = self._store.session(conn, one.session_id), self._store.test(conn, one.session_id, one.n)
         assert session is not None
         assert test is not None
-        scale = session.size
+        scale = session.size_of(test)
         pool = self._host.pool(on_gpus(scale))
         waited = test.status is Status.QUEUED
         if not waited:
@@ -202,6 +216,7 @@ class Lifecycle(TestNews):
                 full.add(pool)
                 return
             test = replace(test, status=Status.RUNNING, started_at=self._clock(), devices=devices)
+            test = self._execution.with_origin(session, test)
         try:
             if waited:
                 with self._store.begin() as conn:
@@ -213,7 +228,9 @@ class Lifecycle(TestNews):
             raise
         self._live[one.key] = live
         self.beat(one.key)
-        self._spawn(self._supervise(session, test, live, pool))
+        task = asyncio.create_task(self._supervise(session, test, live, pool))
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
 
     async def _supervise(self, session: Session, test: Test, live: Progress, pool: Pool) -> None:
         key = (test.session_id, test.n)
@@ -233,11 +250,6 @@ class Lifecycle(TestNews):
         self._execution.give_up(one)
         self.last_beat(one.key)
         await self._attempts.remove_where(lambda key: key == one.key)
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._over)
 
     def _over(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

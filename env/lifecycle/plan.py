@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from env.lifecycle.reference import Reference
+from env.store.keys import key_from_text, key_text
 from env.store.model import Test
+from runner.inside.findings import Part
 from runner.inside.names import EVALUATE, LANGUAGE_MODELLING, REFERENCE, REHEARSE, WORKER, worker_names
 from runner.protocol import RunSpec
 from tasks.model import Scale, Stage, Task
@@ -39,7 +41,7 @@ _TINY = {
 REHEARSAL_S = 120.0
 """Seconds that a rehearsal may take."""
 NO_TEST = 0
-"""What stands in a rehearsal's run id where a test's number would: tests count from 1."""
+"""What stands in a rehearsal's run id where a test's key would: tests count from 1, probes down from -1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +90,13 @@ def plan(scale: Scale) -> tuple[PlannedRun, ...]:
 
 def run_id(session_id: str, n: int, position: int, attempt: int) -> str:
     """The id of an attempt at the run at `position` of a session's test `n`. Runners know runs by their ids only."""
-    return f"{session_id}-{n}-{position}-{attempt}"
+    return f"{session_id}-{key_text(n)}-{position}-{attempt}"
 
 
 def owner(run_id: str) -> tuple[str, int]:
-    """Session and test number that a run id was made for: of a run that nothing but its runner may know any more."""
+    """Session and test's key that a run id was made for: of a run that nothing but its runner may know any more."""
     session_id, n, _, _ = run_id.rsplit("-", 3)
-    return session_id, int(n)
+    return session_id, key_from_text(n)
 
 
 def spec(
@@ -153,6 +155,7 @@ def spec(
             **_cap(scale),
             **({} if beside is None else {"REFERENCE": "1"}),
             **({"KEEP_WEIGHTS": "1"} if run.keeps_weights else {}),
+            **({} if task.cost_growth is None else {"COST_GROWTH": "1"}),
         },
         data={**scale.evaluation_data, **({} if beside is None else {"REFERENCE_DIR": beside.folder})},
         exam=run.exam,
@@ -203,7 +206,14 @@ def halved(settings: Mapping[str, str], times: int) -> Mapping[str, str] | None:
     return {**settings, "BATCH_SIZE": str(int(batch) // factor), "GRAD_ACCUM": str(int(accumulation) * factor)}
 
 
-def rehearsal(task: Task, scale: Scale, session_id: str, number: int, files: Mapping[str, str]) -> RunSpec:
+def rehearsal(
+    task: Task,
+    scale: Scale,
+    session_id: str,
+    number: int,
+    files: Mapping[str, str],
+    parts: Sequence[Part] = tuple(Part),
+) -> RunSpec:
     """The free check of the same script on CPU, at a size that takes seconds. It sees no data but what it invents."""
     return RunSpec(
         run_id=run_id(session_id, NO_TEST, number, 0),
@@ -215,7 +225,9 @@ def rehearsal(task: Task, scale: Scale, session_id: str, number: int, files: Map
             **{f"FULL_{name}": scale.settings[name] for name in _SHAPE if name in scale.settings},
             "SCRIPT": task.filename,
             "WORLD_SIZE_EXPECTED": "2",
+            "PARTS": " ".join(parts),
             **_cap(scale),
+            **({} if task.cost_growth is None else {"COST_GROWTH": "1"}),
         },
         devices=2,
         timeout_s=REHEARSAL_S,

@@ -11,13 +11,14 @@ from typing import Any
 
 from env.api.distribution import own_version
 from env.lifecycle.compute import compute
-from env.lifecycle.feedback import flat_metrics
 from env.lifecycle.plan import exam_data_set, plan
+from env.lifecycle.question import cost_growth_of, unmet
 from env.lifecycle.reference import Reference
+from env.lifecycle.results import flat_metrics
 from env.lifecycle.selfreport import expected_steps, first_val_loss, last_step, last_val_loss, uniform_loss
 from env.store.model import Run, Session, Test
 from leaderboard.model import Result
-from runner.data.digests import folder_digest
+from runner.data.digests import content_digest, folder_digest
 from runner.data.exam import RESERVE
 from tasks.model import Scale
 
@@ -43,6 +44,10 @@ def result_of(
     checkpoint = next((each.checkpoint_sha256 for each in evaluated if each.checkpoint_sha256 is not None), None)
     certificate = next((each.certificate for each in evaluated if each.certificate is not None), None)
     used = compute(test, scale, reference, machine)
+    data = data_digests(scale, data_dir)
+    if test.data not in (None, data):  # it changed while the test ran: nobody can say what was read
+        data = {use: dict.fromkeys(folders) for use, folders in data.items()}
+    growth = cost_growth_of(test)
     return Result(
         run_key=test.run_key,
         task_id=session.task.id,
@@ -66,13 +71,14 @@ def result_of(
             "audits": [audit for run in test.runs for audit in _audits(run)],
             "self_reported": _self_reported(test, scale),
             "compute": asdict(used),
-            "data": _data(scale, data_dir),
+            **({} if growth is None else {"cost_growth": asdict(growth)}),
+            "data": data,
             "exam": _exam(test, scale),
             "reference": None if reference is None else reference.key,
             "ringfence": own_version(),
             "world_size": scale.world_size,
             "settings": dict(scale.settings),
-            "machine": dict(machine),
+            "machine": {**machine, **({} if test.runner is None else {"runner": test.runner})},
             "devices": list(test.devices),
             "runs": list(_runs(test, scale)),
         },
@@ -82,20 +88,26 @@ def result_of(
         compute=None if used.ratio is None else round(used.ratio, 4),
         certified=None if certificate is None else certificate.certified,
         certified_error=None if certificate is None else certificate.error,
+        confirms=session.confirms,
+        unmet=unmet(session.task, test),
     )
 
 
-def _data(scale: Scale, data_dir: Path | None) -> dict[str, dict[str, str | None]]:
-    """By use, the data folders and a SHA-256 over what was noted of their files; null where nothing was."""
+def data_digests(scale: Scale, data_dir: Path | None) -> dict[str, dict[str, str | None]]:
+    """By use (`training`, `held_out`, `reserve`), the data folders and a SHA-256 over what was noted of their files.
+
+    Where nothing was, it is over the files themselves, and None of a reserve, which changes, and where there are none.
+    """
     names = {"training": scale.data.values(), "held_out": scale.evaluation_data.values()}
     data_set = exam_data_set(scale)
     reserve = f"{data_set}/{RESERVE}"
     found = {use: {name: _digest(data_dir, name) for name in folders} for use, folders in names.items()}
-    return {**found, RESERVE: {reserve: _digest(data_dir, reserve)} if data_set not in (None, "smoke") else {}}
+    noted = None if data_dir is None else folder_digest(data_dir, reserve)
+    return {**found, RESERVE: {reserve: noted} if data_set not in (None, "smoke") else {}}
 
 
 def _digest(data_dir: Path | None, name: str) -> str | None:
-    return None if data_dir is None else folder_digest(data_dir, name)
+    return None if data_dir is None else folder_digest(data_dir, name) or content_digest(data_dir, name)
 
 
 def _exam(test: Test, scale: Scale) -> dict[str, Any]:

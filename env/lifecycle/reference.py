@@ -5,6 +5,7 @@ Other models are compared with it: what they cost to train, and what they predic
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import tempfile
@@ -17,7 +18,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runner.data.digests import file_digests
-from tasks.model import Scale, Task
+from tasks.data_sets import data_set_of, scale_reading
+from tasks.model import CHANGE_NO_FIGURE, Scale, Task
 from tasks.scales import builtin_scale
 from templates.render import BASE, names, render
 
@@ -25,8 +27,6 @@ FOLDER = "reference"
 """The folder in the data folder that holds a folder for each reference."""
 SCRIPT = f"{BASE}.py"
 _SHAPE = ("N_LAYER", "N_HEAD", "N_EMBD", "BLOCK_SIZE", "VOCAB_SIZE", "BIAS", "TOKENIZER", "DEVICE", "DTYPE")
-_EVALUATION = ("AUDIT_SAMPLES", "SCORERS", "REQUEST_TIMEOUT_S", "START_TIMEOUT_S", "CERTIFICATE_TOKENS")
-"""Settings that change no loss."""
 
 
 class ReferenceTable(BaseModel):
@@ -50,6 +50,10 @@ class ReferenceTable(BaseModel):
     """Data folder to SHA-256 by file."""
     script_sha256: str
     checkpoint_sha256: str
+    metrics: dict[str, float] = Field(default_factory=dict)
+    """What its evaluation measured, by bare name; empty in references from before this was noted."""
+    data_key: str | None = None
+    """Of all that these metrics come from, as results have it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,13 +93,15 @@ class Recipe:
     @property
     def key(self) -> str:
         """Of everything that its loss depends on."""
-        settings = {name: value for name, value in self.scale.settings.items() if name not in _EVALUATION}
+        settings = {name: value for name, value in self.scale.settings.items() if name not in CHANGE_NO_FIGURE}
         about = [settings, self.scale.world_size, self.scale.stages[0].script_text, self.data, self.script_sha256]
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def recipe(task: Task, scale: Scale, data_dir: Path) -> Recipe | None:
+def recipe(task: Task, scale: Scale, data_dir: Path, seed: int | None = None) -> Recipe | None:
     """How the reference for tests of a task at one of its scales is made; None where there is none.
+
+    With a `seed`, how it is made once more at that seed, for what a single training does not tell.
 
     Tasks with a script that is not built in have none: theirs may be about something else. A scale that has a built-in
     one's name, shape and data shares its reference, however the task trains there.
@@ -112,7 +118,10 @@ def recipe(task: Task, scale: Scale, data_dir: Path) -> Recipe | None:
     if heldout is None or not all(digests.values()):
         return None  # nobody can say of which data it would be
     digests[folders[-1]] = {"heldout.bin": heldout}
-    return Recipe(scale=_as_builtin(scale), data=digests)
+    scale = _as_builtin(scale)
+    if seed is not None and "SEED" in scale.settings:
+        scale = Scale(**{**vars(scale), "settings": {**scale.settings, "SEED": str(seed)}})
+    return Recipe(scale=scale, data=digests)
 
 
 def find(wanted: Recipe | None, data_dir: Path) -> Reference | None:
@@ -128,7 +137,10 @@ def find(wanted: Recipe | None, data_dir: Path) -> Reference | None:
 
 
 def put(data_dir: Path, key: str, table: ReferenceTable, weights: bytes) -> None:
-    """Put a reference into the data folder: it appears there whole, and never twice."""
+    """Put a reference into the data folder: it appears there whole, and never twice.
+
+    One that is there and has no metrics gets those of `table`, and stays as it is otherwise.
+    """
     root = data_dir / FOLDER
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=".making-") as draft:
@@ -141,6 +153,14 @@ def put(data_dir: Path, key: str, table: ReferenceTable, weights: bytes) -> None
             file.chmod(0o644)
         if not (root / key).exists():
             made.rename(root / key)
+            return
+        noted = root / key / "reference.json"
+        with contextlib.suppress(OSError, ValidationError):
+            known = ReferenceTable.model_validate_json(noted.read_bytes())
+            if not known.metrics:
+                known = known.model_copy(update={"metrics": table.metrics, "data_key": table.data_key})
+                (made / "reference.json").write_text(known.model_dump_json(indent=1) + "\n", encoding="utf-8")
+                (made / "reference.json").replace(noted)
 
 
 def listed(data_dir: Path) -> list[Reference]:
@@ -160,7 +180,9 @@ def _builtin_scripts() -> frozenset[str]:
 
 
 def _as_builtin(scale: Scale) -> Scale:
-    builtin = builtin_scale(scale.name)
+    builtin, data_set = builtin_scale(scale.name), data_set_of(scale)
+    if builtin is not None and data_set is not None:
+        builtin = scale_reading(builtin, data_set)
     if (
         builtin is None
         or any(builtin.settings[name] != scale.settings[name] for name in _SHAPE)

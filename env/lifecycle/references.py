@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
+import math
 import os
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,9 +18,11 @@ from env.api.distribution import own_version
 from env.lifecycle.attempts import Attempts
 from env.lifecycle.plan import exam_data_set, plan
 from env.lifecycle.progress import Progress
+from env.lifecycle.record import data_digests
 from env.lifecycle.reference import FOLDER, SCRIPT, Recipe, Reference, ReferenceTable, find, put, recipe
 from env.lifecycle.turns import Turns, ask
 from env.store.model import Run, Session, Status, Test
+from leaderboard.board import data_key
 from runner.protocol import Runner
 from tasks.model import Scale, Task
 from templates.render import BASE, render
@@ -41,7 +45,8 @@ class References:
         self._data_dir = data_dir
         self._runner = runner
         self._attempts = Attempts(runner, turns)
-        self._making = asyncio.Lock()
+        self._making: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """By key."""
         self._failed: set[str] = set()
         """Keys of those that could not be made since the service started."""
 
@@ -52,7 +57,7 @@ class References:
         """
         if self._data_dir is None or (wanted := recipe(task, scale, self._data_dir)) is None:
             return None
-        async with self._making:
+        async with self._making[wanted.key]:
             found = find(wanted, self._data_dir)
             if found is not None or exam_data_set(scale) != "smoke" or wanted.key in self._failed:
                 return found
@@ -63,18 +68,32 @@ class References:
                 self._failed.add(wanted.key)
                 return None
 
-    async def make(self, task: Task, scale: Scale, devices: tuple[str, ...], now: datetime) -> Reference:
-        """The reference for tests of a task at a scale, made on `devices` if need be. Raises ReferenceFailed."""
-        wanted = None if self._data_dir is None else recipe(task, scale, self._data_dir)
+    async def make(
+        self, task: Task, scale: Scale, devices: tuple[str, ...], now: datetime, seed: int | None = None
+    ) -> Reference:
+        """The reference for tests of a task at a scale, made on `devices` if need be; with a `seed`, the one at that
+        seed, with its metrics. Raises ReferenceFailed; one at a seed that failed once is not tried again.
+        """
+        wanted = None if self._data_dir is None else recipe(task, scale, self._data_dir, seed)
         if wanted is None:
             raise ReferenceFailed(f"scale {scale.name} has none, or its data is missing: see `ringfence data prepare`")
-        async with self._making:
-            return await self._make(wanted, devices, now)
+        if seed is not None and wanted.key in self._failed:
+            raise ReferenceFailed("it could not be made before")
+        try:
+            async with self._making[wanted.key]:
+                return await self._make(wanted, devices, now, measured=seed is not None)
+        except (ReferenceFailed, OSError) as failure:
+            self._failed.add(wanted.key)
+            raise ReferenceFailed(str(failure)) from failure
 
-    async def _make(self, wanted: Recipe, devices: tuple[str, ...], now: datetime) -> Reference:
+    async def _make(
+        self, wanted: Recipe, devices: tuple[str, ...], now: datetime, *, measured: bool = False
+    ) -> Reference:
+        """`measured`: one without metrics will not do."""
         assert self._data_dir is not None
         async with _alone(self._data_dir / FOLDER, wanted.key):
-            if (found := find(wanted, self._data_dir)) is not None:
+            found = find(wanted, self._data_dir)
+            if found is not None and (found.table.metrics or not measured):
                 return found
             log.info("training the reference of scale %s, once for this data", wanted.scale.name)
             session, test = _as_test(wanted, devices, now)
@@ -87,7 +106,8 @@ class References:
                     test = replace(test, runs=(*test.runs, run))
                 weights = await self._weights(test.runs[0], test.runs[1])
                 machine = await ask(self._runner.describe)
-                await asyncio.to_thread(put, self._data_dir, wanted.key, _table(wanted, test, machine), weights)
+                table = _table(wanted, test, machine, self._data_dir)
+                await asyncio.to_thread(put, self._data_dir, wanted.key, table, weights)
             finally:
                 await self._attempts.remove_where(lambda key: key == (session.id, test.n))
         found = find(wanted, self._data_dir)
@@ -130,7 +150,7 @@ def _as_test(wanted: Recipe, devices: tuple[str, ...], now: datetime) -> tuple[S
     )
 
 
-def _table(wanted: Recipe, test: Test, machine: Mapping[str, str]) -> ReferenceTable:
+def _table(wanted: Recipe, test: Test, machine: Mapping[str, str], data_dir: Path) -> ReferenceTable:
     trained, evaluated = test.runs
     assert evaluated.evaluation is not None
     return ReferenceTable(
@@ -145,6 +165,8 @@ def _table(wanted: Recipe, test: Test, machine: Mapping[str, str]) -> ReferenceT
         data={name: dict(files) for name, files in wanted.data.items()},
         script_sha256=wanted.script_sha256,
         checkpoint_sha256=evaluated.evaluation.checkpoint_sha256 or "",
+        metrics={name: value for name, value in evaluated.metrics.items() if math.isfinite(value)},
+        data_key=data_key(data_digests(wanted.scale, data_dir)),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, ValidationError
 
-from env.store.evaluation import CertifiedLoss, Evaluation, StoredAudit
+from env.store.evaluation import CertifiedLoss, Evaluation, StoredAudit, StoredCostGrowth
 from runner.inside.digits import rounded
 from runner.text import readable
 
@@ -49,6 +49,17 @@ class _CertificateEntry(_Strict):
     reference: FiniteFloat | None
 
 
+class _CostGrowthEntry(_Strict):
+    lengths: Annotated[list[_Count], Field(max_length=16)]
+    operations: Annotated[list[FiniteFloat], Field(max_length=16)]
+    beside_softmax: FiniteFloat | None
+    exponent: FiniteFloat | None
+    device: Annotated[str, StringConstraints(max_length=16)] = "cpu"
+    trained: bool
+    subquadratic: bool | None
+    why_not: _Text = ""
+
+
 class _ReportFile(_Strict):
     metrics: Annotated[dict[_Name, float | None], Field(max_length=64)]
     rejected: _Text | None = None
@@ -57,6 +68,7 @@ class _ReportFile(_Strict):
     audits: Annotated[list[_AuditEntry], Field(max_length=32)] = []
     details: Annotated[dict[_Name, FiniteFloat | None], Field(max_length=256)] = {}
     certificate: _CertificateEntry | None = None
+    cost_growth: _CostGrowthEntry | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +104,8 @@ def read_report(raw: bytes) -> CheckedReport | None:
     if not file.metrics:
         return None
     metrics = {name: math.nan if value is None else _short(value) for name, value in file.metrics.items()}
-    return CheckedReport(metrics, "", replace(evaluation, certificate=_certificate(file.certificate)))
+    found = replace(evaluation, certificate=_certificate(file.certificate), cost_growth=_cost_growth(file.cost_growth))
+    return CheckedReport(metrics, "", found)
 
 
 def _certificate(entry: _CertificateEntry | None) -> CertifiedLoss | None:
@@ -105,6 +118,21 @@ def _certificate(entry: _CertificateEntry | None) -> CertifiedLoss | None:
         limit=_short(entry.limit),
         tokens=entry.tokens,
         reference=None if entry.reference is None else _short(entry.reference),
+    )
+
+
+def _cost_growth(entry: _CostGrowthEntry | None) -> StoredCostGrowth | None:
+    if entry is None:
+        return None
+    return StoredCostGrowth(
+        lengths=tuple(entry.lengths),
+        operations=tuple(map(_short, entry.operations)),
+        beside_softmax=None if entry.beside_softmax is None else _short(entry.beside_softmax),
+        exponent=None if entry.exponent is None else _short(entry.exponent),
+        device=_one_line(entry.device, 16),
+        trained=entry.trained,
+        subquadratic=entry.subquadratic,
+        why_not=_one_line(entry.why_not, MAX_REASON // 3),
     )
 
 

@@ -37,7 +37,8 @@ from env.store.outage import OUTAGES
 
 _INSTRUCTIONS = """\
 Ringfence: improve an LLM-pretraining script inside its editable line ranges. open_session gives the task and a token;
-then edit, check, test, and test_status until the test is over; submit(n) ends the session."""
+then edit, check, probe where the scale has a proxy, test, and test_status until the test is over; submit(n) ends the
+session."""
 _TOKEN = {
     "type": "string",
     "description": "The session's token, as open_session returned it. May be left out by a client that sends it as "
@@ -148,7 +149,7 @@ def _result(answer: Answer) -> CallToolResult:
 def _lean(answer: Answer) -> dict[str, Any]:
     """The answer without what a model would read twice."""
     if isinstance(answer, LastTest):
-        return answer.model_dump(exclude={"test": {"observation": True, "progress": {"series"}}})
+        return answer.model_dump(exclude_unset=True, exclude={"test": {"observation": True, "progress": {"series"}}})
     return answer.to_dict()
 
 

@@ -18,6 +18,7 @@ from env.api.arguments import (
     EditArguments,
     ListTasksArguments,
     OpenArguments,
+    ProbeArguments,
     SubmitArguments,
     TestArguments,
     TestStatusArguments,
@@ -105,8 +106,11 @@ class Toolbox:
             case CheckStatusArguments():
                 return await checks.last(token, session_id, arguments.wait_s, CHECK_CALL)
             case TestArguments():
-                await checks.lint_aside(call(arguments))
+                await checks.before_a_test(call(arguments))
                 return tools.test(call(arguments), RESULT_CALL)
+            case ProbeArguments():
+                await checks.before_a_test(call(arguments))
+                return tools.probe(call(arguments), RESULT_CALL)
             case TestStatusArguments():
                 return await self._last_test(token, session_id, arguments.wait_s, tell)
             case SubmitArguments():
@@ -144,12 +148,12 @@ class Toolbox:
         )
 
     async def _last_test(self, bearer: str | None, session_id: str, wait_s: float, tell: Tell) -> LastTest:
-        """The last test, as soon as it is over or `wait_s` seconds have passed. Not a step: it changes nothing."""
+        """The last test or probe, once it is over or `wait_s` seconds have passed. Not a step: it changes nothing."""
         views, lifecycle = self._service.views, self._service.lifecycle
-        tests = views.session(bearer, session_id).tests
-        if not tests:
+        bought = views.tests(bearer, session_id)
+        if not bought:
             raise no_results()
-        n = tests[-1].n
+        n = bought[-1]
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_s
         while (left := deadline - loop.time()) > 0 and await lifecycle.changed(session_id, n, left):

@@ -6,11 +6,12 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
-from env.api.results import Labels, StoredResult
 from env.api.sessions import (
     Budget,
     ClosedView,
+    ConfirmationView,
     File,
     Point,
     ProgressView,
@@ -23,15 +24,19 @@ from env.api.sessions import (
     TestView,
     TrajectoryView,
 )
-from env.lifecycle.feedback import stage_metrics
 from env.lifecycle.progress import Progress
+from env.lifecycle.results import stage_metrics
+from env.service.comparisons import comparison_view
 from env.service.live import LiveSession
 from env.service.workspace import Workspace
-from env.store.model import Run, Session, Step, Test, tests_left
+from env.store.budget import gpu_hours_used, probes_left, tests_left
+from env.store.confirmations import Confirmation
+from env.store.keys import is_probe
+from env.store.model import Run, Session, Step, Test
+from leaderboard.board import RunnerClass
 from leaderboard.column_types import time_text
-from leaderboard.model import RecordedResult
-from leaderboard.naming import MORE_COMPUTE, metric_column
-from leaderboard.table import iso
+from leaderboard.comparison import Comparison
+from leaderboard.naming import metric_column
 from runner.metrics import TrainMetrics
 from runner.protocol import Queued
 
@@ -40,8 +45,17 @@ from runner.protocol import Queued
 
 def budget(session: Session, tests: Iterable[Test]) -> Budget:
     """What the session may spend, and what is left of it."""
-    limits = session.task.budget
-    return Budget(tests=limits.tests, tests_remaining=tests_left(session, tests), steps=limits.steps)
+    limits, had = session.task.budget, tuple(tests)
+    own = {
+        "tests": limits.tests,
+        "tests_remaining": tests_left(session, had),
+        "steps": limits.steps,
+        "gpu_hours": limits.gpu_hours,
+        "gpu_hours_used": None if limits.gpu_hours is None else round(gpu_hours_used(had), 4),
+    }
+    if session.proxy is None:
+        return Budget(**own)
+    return Budget(**own, probes=limits.probes, probes_remaining=probes_left(session, had))
 
 
 def files(workspace: Workspace) -> tuple[File, ...]:
@@ -52,7 +66,10 @@ def files(workspace: Workspace) -> tuple[File, ...]:
     )
 
 
-def session_view(live: LiveSession, tests: Sequence[Test]) -> SessionView:
+def session_view(
+    live: LiveSession, tests: Sequence[Test], confirmed: Sequence[Confirmation], compared: Comparison | None
+) -> SessionView:
+    """`confirmed` and `compared` are about what it submitted."""
     session, submitted, ending = live.session, live.submission, live.ending
     return SessionView(
         session_id=session.id,
@@ -66,12 +83,28 @@ def session_view(live: LiveSession, tests: Sequence[Test]) -> SessionView:
         steps=live.seq,
         revision=live.revision,
         files=files(live.workspace),
-        tests=tuple(map(_test_brief, tests)),
+        tests=tuple(_test_brief(session, test) for test in tests if not test.is_probe),
+        **_probes(session, tests),
         submission=None
         if submitted is None
         else SubmissionView(n=submitted.test, submitted_at=time_text(submitted.at), auto_submitted=ending is not None),
         closed=None if ending is None else ClosedView(at=time_text(ending.at), reason=ending.reason),
+        confirms=session.confirms,
+        confirmations=confirmation_views(confirmed),
+        comparison=comparison_view(compared),
     )
+
+
+def confirmation_views(confirmed: Iterable[Confirmation]) -> tuple[ConfirmationView, ...]:
+    return tuple(
+        ConfirmationView(session_id=one.session_id, seed=one.seed, status=one.status.value) for one in confirmed
+    )
+
+
+def _probes(session: Session, tests: Sequence[Test]) -> Mapping[str, tuple[TestBrief, ...]]:
+    if session.proxy is None:
+        return {}
+    return {"probes": tuple(_test_brief(session, test) for test in tests if test.is_probe)}
 
 
 def trajectory_view(live: LiveSession) -> TrajectoryView:
@@ -90,8 +123,9 @@ def trajectory_view(live: LiveSession) -> TrajectoryView:
 
 
 def step_view(step: Step, results: Mapping[int, str | None]) -> StepView:
-    """A test's step tells what came of it, once that is known: `results` has the tests' observations by number."""
-    told = results[step.test] if step.tool == "test" and step.test is not None else None
+    """A test's step tells what came of it, once that is known: `results` has the tests' observations by their keys."""
+    told = results[step.test] if step.tool in ("test", "probe") and step.test is not None else None
+    of_probe = step.test is not None and is_probe(step.test)
     return StepView(
         step=step.seq,
         tool=step.tool,
@@ -99,35 +133,41 @@ def step_view(step: Step, results: Mapping[int, str | None]) -> StepView:
         ok=step.ok,
         code=step.code,
         observation=told or step.observation,
-        test=step.test,
+        test=None if of_probe else step.test,
         at=time_text(step.at),
+        **({"probe": abs(step.test)} if of_probe and step.test is not None else {}),
     )
 
 
 # --- tests --------------------------------------------------------------------------------------------------------
 
 
-def _test_brief(test: Test) -> TestBrief:
+def _test_brief(session: Session, test: Test) -> TestBrief:
+    about: dict[str, Any] = {"kind": "probe", "scale": session.size_of(test).name} if test.is_probe else {}
     return TestBrief(
-        n=test.n,
+        n=test.number,
+        **about,
         status=test.status.value,
         refunded=test.refunded,
         created_at=time_text(test.created_at),
         started_at=None if test.started_at is None else time_text(test.started_at),
         ended_at=None if test.ended_at is None else time_text(test.ended_at),
+        runner=test.runner,
+        mark="" if test.started_at is None else RunnerClass.of(test.runner).mark,
     )
 
 
-def test_view(test: Test, progress: Progress | None) -> TestView:
-    """`progress` is that of the run under way, None when there is none."""
+def test_view(session: Session, test: Test, progress: Progress | None, ahead: int | None) -> TestView:
+    """`progress` is that of the run under way, None when there is none; `ahead` is how many tests wait before it."""
     return TestView(
-        **_test_brief(test).to_dict(),
+        **_test_brief(session, test).to_dict(),
         progress=progress_view(progress, _reported(test, progress)),
         metrics={
             metric_column(name, run.label): _finite(value) for run in test.runs for name, value in run.metrics.items()
         },
         stages=tuple(_stage_views(test.runs)),
         observation=test.observation,
+        ahead=ahead,
     )
 
 
@@ -167,48 +207,15 @@ def _stage_views(runs: Iterable[Run]) -> Iterator[StageView]:
             status=stage[-1].status.value,
             reason=stage[-1].reason,
             elapsed_s=round(sum(run.elapsed_s for run in stage), 3),
-            metrics=_all_finite(stage_metrics(stage)),
+            metrics=all_finite(stage_metrics(stage)),
         )
 
 
 # --- tasks and results --------------------------------------------------------------------------------------------
 
 
-def result_view(entry: RecordedResult, *, with_code: bool) -> StoredResult:
-    result = entry.result
-    return StoredResult(
-        run_key=result.run_key,
-        timestamp=iso(result.finished_at),
-        task_id=result.task_id,
-        task_version=result.task_version,
-        agent=result.agent,
-        session_id=result.session_id,
-        test=result.test,
-        is_final=entry.is_final,
-        status=result.status,
-        scale=result.scale,
-        seed=result.seed,
-        score=entry.score,
-        delta_noise=entry.delta_noise,
-        parameters=result.parameters,
-        compute=result.compute,
-        certified=result.certified,
-        certified_error=result.certified_error,
-        labels=Labels(
-            template_unmodified=result.template_unmodified,
-            duplicate_of=entry.duplicate_of,
-            auto_submitted=entry.auto_submitted,
-            more_compute=result.compute is not None and result.compute > MORE_COMPUTE,
-        ),
-        metrics=_all_finite(result.metrics),
-        elapsed=_all_finite(result.elapsed),
-        record=dict(result.record),
-        code_sha256=result.code_sha256,
-        code=dict(result.code) if with_code else None,
-    )
-
-
-def _all_finite(values: Mapping[str, float]) -> dict[str, float | None]:
+def all_finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """By name, with None for what JSON has no number for."""
     return {name: _finite(value) for name, value in values.items()}
 
 

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from env.api.arguments import TOOLS, Arguments, CancelArguments
+from env.api.arguments import TOOLS, Arguments, CancelArguments, CancelProbeArguments
 
 A = TypeVar("A", bound=Arguments)
 A_co = TypeVar("A_co", bound=Arguments, covariant=True)
 
-_NAMES = {arguments: name for name, arguments in TOOLS.items()} | {CancelArguments: "cancel"}
+_NAMES: dict[type[Arguments], str] = {
+    **{arguments: name for name, arguments in TOOLS.items()},
+    CancelArguments: "cancel",
+    CancelProbeArguments: "cancel_probe",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from env.api.arguments import CancelArguments
+from env.api.arguments import CancelArguments, CancelProbeArguments
 from env.api.refusal import Kind, Refusal
 from env.lifecycle import feedback
 from env.lifecycle.loop import Lifecycle
@@ -13,6 +13,7 @@ from env.service.call import Call
 from env.service.live import LiveSessions
 from env.service.refusals import unknown_test
 from env.service.steps import Effect, Steps
+from env.store.keys import key_of_probe
 from env.store.outage import OUTAGES
 from env.store.store import Store
 
@@ -26,10 +27,12 @@ class Cancelling:
         self._access = access
 
     def cancel(self, call: Call[CancelArguments]) -> None:
-        """Stops a test. One that waits is refunded; one that runs is spent. A step, unless it is refused or the same
-        call was made before under its key. Raises Refusal.
+        """Stops a test or a probe. One that waits is refunded; one that runs is spent. A step, unless it is refused or
+        the same call was made before under its key. Raises Refusal.
         """
         live, n = self._live.get(call.session_id), call.arguments.n
+        if isinstance(call.arguments, CancelProbeArguments):
+            n = key_of_probe(n)
         self._access.require_reader(call.bearer, live.session)
         if self._steps.given_before(call):
             return
@@ -38,7 +41,7 @@ class Cancelling:
         if test is None:
             raise unknown_test(call.session_id, n)
         if test.status.final:
-            raise Refusal(Kind.CONFLICT, "test_over", f"Test #{n} is over already: {test.status.value}.")
+            raise Refusal(Kind.CONFLICT, "test_over", f"{test.name} is over already: {test.status.value}.")
         by = "an operator" if self._access.is_operator(call.bearer) else "its agent"
         effect = Effect(
             observation=feedback.cancelling(test, by),

@@ -14,20 +14,19 @@ from env.api.catalogue import (
     TaskBudget,
     Tasks,
     TaskWhole,
+    UneditedHere,
 )
 from env.service.refusals import unknown_task
-from leaderboard.naming import metric_column
-from leaderboard.score_formula import Anchor, ScoreFormula
-from tasks.anchors import ScaleAnchors
+from env.service.scoring import ScaleScoring, Scoring
 from tasks.model import Scale, Task
 
 
 class Catalogue:
     """Every task of the service with its anchors, by scale."""
 
-    def __init__(self, tasks: Mapping[str, Task], anchors: Mapping[str, Mapping[str, ScaleAnchors]]) -> None:
+    def __init__(self, tasks: Mapping[str, Task], scoring: Scoring) -> None:
         self._tasks = tasks
-        self._anchors = anchors
+        self._scoring = scoring
 
     def brief(self) -> Tasks:
         """All tasks, in the order in which they were loaded."""
@@ -42,7 +41,7 @@ class Catalogue:
 
     def whole(self, task_id: str) -> TaskWhole:
         """A task with everything that an agent and a researcher may know of it. Raises Refusal."""
-        task, anchors = self.task(task_id), self._anchors.get(task_id, {})
+        task = self.task(task_id)
         return TaskWhole(
             id=task.id,
             title=task.title,
@@ -52,25 +51,30 @@ class Catalogue:
             description=task.description,
             editable=task.editable,
             text=task.text,
-            budget=TaskBudget(tests=task.budget.tests, steps=task.budget.steps, checks=task.budget.checks),
+            budget=_budget(task),
             override_keys=task.override_keys,
             scale_details={name: _scale_details(scale) for name, scale in task.scales.items()},
             anchors={
-                scale: _anchors_view(task, anchors.get(scale)) for scale in dict.fromkeys((*task.scales, *anchors))
+                scale: _anchors_view(self._scoring.scale(task_id, scale)) for scale in self._scoring.scales(task_id)
             },
         )
 
     def scoring_note(self, task_id: str, scale: str | None) -> str:
         """One paragraph for readers of a leaderboard: what its scores mean, or why there are none. Raises Refusal."""
-        view = _anchors_view(self.task(task_id), self._anchors.get(task_id, {}).get(scale or ""))
-        if not view.scored:
-            return f"No scores: {view.reason}."
-        assert view.provenance is not None
-        seeds = ", ".join(map(str, view.seeds))
-        return (
+        scoring = self._scoring.scale(self.task(task_id).id, scale or "")
+        if scoring.anchors is None or scoring.reason is not None:
+            return f"No scores: {scoring.reason}."
+        seeds = ", ".join(map(str, scoring.anchors.seeds))
+        note = (
             "Score: 0 is the worst baseline, 0.5 the best, 1 the bound that no method can pass; delta_noise is the "
             "lead over the best baseline's loss in standard deviations over seeds. Baselines were measured on "
-            f"{view.provenance.date} with seed{'s' * (',' in seeds)} {seeds}."
+            f"{scoring.anchors.provenance.date} with seed{'s' * (',' in seeds)} {seeds}."
+        )
+        if scoring.unedited is None:
+            return note
+        return (
+            f"{note} What they reached is relative to the unedited file, which was measured on this installation's "
+            f"data with seeds {', '.join(map(str, scoring.unedited.by_seed))}; results on other data have other scores."
         )
 
 
@@ -79,28 +83,21 @@ def task_brief(task: Task) -> TaskBrief:
     return TaskBrief(id=task.id, title=task.title, scales=tuple(task.scales), filename=task.filename)
 
 
-def score_formula(scale: str, anchors: ScaleAnchors) -> ScoreFormula:
-    """The anchors of a task's scale as the leaderboard scores by them."""
-    return ScoreFormula(
-        anchors.task_version,
-        scale,
-        tuple(
-            Anchor(
-                metric=metric_column(one.metric, one.stage),
-                stage=one.stage,
-                floor=one.floor,
-                ref=one.ref,
-                bound=one.bound,
-                weight=one.weight,
-                noise=one.noise,
-            )
-            for one in anchors.metrics
-        ),
+def _budget(task: Task) -> TaskBudget:
+    budget = task.budget
+    proxied = any(scale.probe for scale in task.scales.values())
+    return TaskBudget(
+        tests=budget.tests,
+        steps=budget.steps,
+        checks=budget.checks,
+        gpu_hours=budget.gpu_hours,
+        **({"probes": budget.probes} if proxied else {}),
     )
 
 
 def _scale_details(scale: Scale) -> ScaleDetails:
     return ScaleDetails(
+        **({} if scale.probe is None else {"probe": scale.probe}),
         summary=scale.summary,
         world_size=scale.world_size,
         settings=dict(scale.settings),
@@ -111,14 +108,15 @@ def _scale_details(scale: Scale) -> ScaleDetails:
     )
 
 
-def _anchors_view(task: Task, anchors: ScaleAnchors | None) -> Anchors:
+def _anchors_view(scoring: ScaleScoring) -> Anchors:
+    anchors = scoring.anchors
     if anchors is None:
-        return Anchors(scored=False, reason="nobody has measured the baselines at this scale")
-    reason = _unscored(task, anchors)
-    about = anchors.provenance
+        assert scoring.reason is not None
+        return Anchors(scored=False, reason=scoring.reason)
+    about, here = anchors.provenance, scoring.unedited
     return Anchors(
-        scored=reason is None,
-        reason=reason,
+        scored=scoring.reason is None,
+        reason=scoring.reason,
         task_version=anchors.task_version,
         seeds=tuple(anchors.seeds),
         provenance=Provenance(
@@ -128,6 +126,11 @@ def _anchors_view(task: Task, anchors: ScaleAnchors | None) -> Anchors:
             hardware=about.hardware,
             torch=about.torch,
         ),
+        relative=anchors.relative,
+        waits=scoring.waits,
+        unedited=None
+        if here is None
+        else UneditedHere(data=here.data, seeds=tuple(here.by_seed), metrics=dict(here.metrics)),
         metrics=tuple(
             MetricAnchor(
                 metric=one.metric,
@@ -140,18 +143,6 @@ def _anchors_view(task: Task, anchors: ScaleAnchors | None) -> Anchors:
                 noise=one.noise,
                 baselines={name: tuple(values) for name, values in one.baselines.items()},
             )
-            for one in anchors.metrics
+            for one in scoring.metrics
         ),
     )
-
-
-def _unscored(task: Task, anchors: ScaleAnchors) -> str | None:
-    """Why results of the task's present version get no score by these anchors; None if they do."""
-    if anchors.task_version != task.version:
-        return f"measured for version {anchors.task_version[:12]} of the task, which is {task.version[:12]} now"
-    if not any(one.weight for one in anchors.metrics):
-        return "no metric tells the baselines apart"
-    best = {metric_column(one.metric, one.stage): one.ref for one in anchors.metrics}
-    if score_formula("", anchors).score(best) is None:
-        return "the baselines do not differ, or reach the bound, in a metric that weighs"
-    return None

@@ -7,20 +7,20 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from env.api.arguments import Arguments, CheckArguments
+from env.api.arguments import Arguments, CheckArguments, ProbeArguments, TestArguments
 from env.api.refusal import Kind, Refusal
 from env.api.tools import Checked, CheckResult, CheckUnderWay, LastCheck, TurnedDown
 from env.fence import FenceViolation, check_source
 from env.lifecycle import feedback
-from env.lifecycle.attempts import Ended
-from env.lifecycle.rehearsals import Rehearsals
+from env.lifecycle.question import cost_growth_note
+from env.lifecycle.rehearsals import Rehearsal, Rehearsals
 from env.service.access import Access
 from env.service.call import Call
+from env.service.foresight import Foresight
 from env.service.live import LiveSession, LiveSessions
 from env.service.refusals import no_scale, nothing_runs
 from env.service.steps import Effect, Steps
 from env.service.workspace import Workspace
-from env.store.model import Status
 from env.store.outage import until_committed
 from env.store.store import Store
 from env.store.trajectory import last_step
@@ -67,6 +67,7 @@ class Checks:
         live: LiveSessions,
         steps: Steps,
         rehearsals: Rehearsals,
+        foresight: Foresight,
         access: Access,
         trouble: Callable[[], str | None],
     ) -> None:
@@ -75,6 +76,7 @@ class Checks:
         self._live = live
         self._steps = steps
         self._rehearsals = rehearsals
+        self._foresight = foresight
         self._access = access
         self._trouble = trouble
         self._jobs: dict[str, _Job] = {}
@@ -92,6 +94,12 @@ class Checks:
         if live.submission is None and live.ending is None and (live.linted or (None,))[0] is not workspace:
             async with self._linting:
                 live.linted = workspace, await asyncio.to_thread(_violation, live, workspace)
+
+    async def before_a_test(self, call: Call[TestArguments] | Call[ProbeArguments]) -> None:
+        """Has the next call of `test`, or of `probe`, know what is wrong with the files. Raises Refusal."""
+        await self.lint_aside(call)
+        job = self._jobs.get(call.session_id)
+        await self._foresight.look(call, None if job is None else job.task)
 
     async def check(
         self, call: Call[CheckArguments], wait_s: float, result_call: str = CHECK_OVER_HTTP
@@ -152,10 +160,12 @@ class Checks:
 
     async def _rehearse(self, call: Call[CheckArguments]) -> Checked | TurnedDown:
         live = self._live.get(call.session_id)
-        ended = await self._rehearsals.rehearse(live.session, live.seq + 1, live.workspace.texts)
+        files = live.workspace.texts
+        over = await self._rehearsals.rehearse(live.session, live.seq + 1, files)
+        self._foresight.remember(call.session_id, files, live.session.size, over)
         return await until_committed(
             f"the check of session {call.session_id}",
-            lambda: self._steps.take(call, Checked, lambda live: self._told(live, ended)),
+            lambda: self._steps.take(call, Checked, lambda live: self._told(live, over)),
         )
 
     def _under_way(self, session_id: str, result_call: str) -> Checked:
@@ -186,22 +196,19 @@ class Checks:
         lint(live)
         return Effect(observation="", document=live.workspace.document(None))
 
-    def _told(self, live: LiveSession, ended: Ended) -> Effect:
-        judged = ended.judged
-        if judged.status is Status.INFRA_FAILED:
+    def _told(self, live: LiveSession, over: Rehearsal) -> Effect:
+        if over.ours:
             raise Refusal(
-                Kind.CONFLICT,
-                "check_failed_here",
-                f"The check could not run, and was not counted: {judged.reason}.",
+                Kind.CONFLICT, "check_failed_here", f"The check could not run, and was not counted: {over.why_none}."
             )
         left = self._left(live.session.id) - 1
-        passed = judged.status is Status.SUCCEEDED
-        seconds = ended.state.elapsed_s or 0.0
-        told = feedback.checked(passed, judged.reason, ended.output, judged.metrics, seconds, left)
+        document = live.workspace.document(None)
+        told = feedback.checked(over, document.text, live.session.size.max_parameters, left)
+        growth = over.rehearsed.cost_growth if over.passed and over.rehearsed is not None else None
         return Effect(
-            observation=told,
-            document=live.workspace.document(None),
-            adds={"check": CheckResult(passed=passed, checks_remaining=left)},
+            observation="\n".join(filter(None, (told, cost_growth_note(growth)))),
+            document=document,
+            adds={"check": CheckResult(passed=over.passed, checks_remaining=left)},
         )
 
     def _left(self, session_id: str) -> int:

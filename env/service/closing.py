@@ -11,16 +11,20 @@ from datetime import datetime, timedelta
 
 from env.api.refusal import Kind, Refusal
 from env.lifecycle import feedback
+from env.service.confirming import Confirming
 from env.service.live import LiveSession, LiveSessions
 from env.service.repeats import KEPT
 from env.service.served import TICK_S, ServedTime
+from env.store.budget import tests_left
 from env.store.kept_answers import forget_answers
-from env.store.model import Ending, Idle, Step, Submission, tests_left
+from env.store.model import Ending, Step, Submission
 from env.store.outage import OUTAGES, Loop
-from env.store.silence import silent
+from env.store.silence import Idle, silent
 from env.store.store import Store
 from env.store.unfinished import stop_unfinished
 from leaderboard import writing as leaderboard
+from leaderboard.comparing import comparison_of
+from leaderboard.comparison import headline
 from leaderboard.overview import best_of_session
 
 log = logging.getLogger("ringfence.service")
@@ -54,14 +58,16 @@ class Closing:
         patience: SessionPatience,
         stop_all: Callable[[str], None],
         served: ServedTime,
+        confirming: Confirming | None = None,
     ) -> None:
-        """`stop_all` stops the tests of a session."""
+        """`stop_all` stops the tests of a session; `confirming` has what is submitted run again by policy."""
         self._store = store
         self._live = live
         self._clock = clock
         self._patience = patience
         self._stop_all = stop_all
         self._served = served
+        self._confirming = confirming
         self._set_aside: set[str] = set()
         """Sessions that cannot be closed, until a restart."""
         self.loop = Loop("closing sessions", self._round, self._rest, LOOK_S)
@@ -122,7 +128,7 @@ class Closing:
         budget = live.session.task.budget
         if 0 < budget.steps <= live.seq:
             return True
-        if idle.tests < budget.tests:
+        if budget.gpu_hours is None and idle.tests < budget.tests:
             return False  # the usual case: their texts need not be read for it
         with self._store.read() as conn:
             return tests_left(live.session, self._store.tests(conn, idle.session_id)) <= 0
@@ -135,12 +141,17 @@ class Closing:
             n = best_of_session(conn, session_id)
             test = None if n is None else self._store.test(conn, session_id, n)
             submission = None if test is None else Submission(test=test.n, at=ending.at)
+            compared = None if test is None else comparison_of(conn, test.run_key)
+            further = self._confirming.planned(conn, live.session, test) if test and self._confirming else []
+            standing = feedback.standing(None if compared is None else headline(compared), further)
             step = Step(
                 seq=live.seq + 1,
                 tool="auto_submit" if test else "close",
                 input={} if test is None else {"n": test.n},
                 ok=True,
-                observation=feedback.submitted_for(test, ending.reason) if test else feedback.closed(ending.reason),
+                observation=feedback.submitted_for(test, ending.reason, standing)
+                if test
+                else feedback.closed(ending.reason),
                 at=ending.at,
                 test=None if test is None else test.n,
             )
@@ -150,6 +161,8 @@ class Closing:
             if test is not None and submission is not None:
                 self._store.submit(conn, session_id, submission)
                 leaderboard.submit(conn, session_id, test.run_key, ending.at, auto=True)
+                if self._confirming is not None:
+                    self._confirming.queue(conn, live.session, test, further)
 
 
 def _in_words(time: timedelta) -> str:

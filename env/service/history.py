@@ -14,11 +14,13 @@ from env.service.prompt import prompt
 from env.service.refusals import unknown_test
 from env.service.workspace import Workspace
 from env.store import trajectory
-from env.store.model import Test
+from env.store.model import Session, Test
 from env.store.snapshots import Snapshots
 from env.store.store import Store
+from env.store.unfinished import ahead
 from leaderboard import reading
 from leaderboard.model import RecordedResult
+from tasks.model import Scale
 
 STEPS_PER_PAGE = 25
 
@@ -42,25 +44,27 @@ class StepHistory:
 
 @dataclass(frozen=True, kw_only=True)
 class TestHistory:
-    """One test, the code under test against the task's original, and its row on the leaderboard."""
+    """One test or probe, the code under test against the task's original, and its row on the leaderboard."""
 
     view: TestView
     run_key: str
     changes: tuple[FileChange, ...]
     recorded: RecordedResult | None
-    """None when it has no row there, or none yet."""
+    """None when it has no row there, or none yet; probes have none."""
 
     __test__ = False  # not a test case, whatever pytest makes of the name
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionHistory:
-    """A session with all its tests and one page of its steps."""
+    """A session with all its tests and probes, in the order they were bought, and one page of its steps."""
 
     view: SessionView
     title: str
     """The task's."""
     prompt: str
+    proxy: Scale | None
+    """The scale that its probes run at; None where it can have none."""
     tests: Sequence[TestHistory]
     steps: Sequence[StepHistory]
     page: int
@@ -74,7 +78,7 @@ class HistoryPage:
 
     view: SessionView
     running: Mapping[int, ProgressView]
-    """Of the tests that are not over, by number: how far they are, without all their losses."""
+    """Of the tests and probes that are not over, by their keys: how far they are, without all their losses."""
     page: int
     pages: int
 
@@ -104,7 +108,7 @@ class History:
             ]
             of_tests = [
                 TestHistory(
-                    view=_test_view(test, wanted.running.get(test.n)),
+                    view=_test_view(session, test, wanted.running.get(test.n)),
                     run_key=test.run_key,
                     changes=_changes(opened.texts, test.files),
                     recorded=reading.entry(conn, test.run_key),
@@ -115,6 +119,7 @@ class History:
             view=wanted.view,
             title=session.task.title,
             prompt=prompt(session.task, session.scale),
+            proxy=session.proxy,
             tests=of_tests,
             steps=steps,
             page=wanted.page,
@@ -129,16 +134,20 @@ class History:
                 yield step_view(step, told)
 
     def test(self, session_id: str, n: int, live: Progress | None) -> TestView:
-        """A test with all its losses; `live` is what it tells of itself while it runs. Raises Refusal."""
+        """A test or probe, by its key, with all its losses; `live` is what it tells of itself while it runs. Raises
+        Refusal.
+        """
         with self._snapshots.open() as conn:
+            session = self._store.session(conn, session_id)
             test = self._store.test(conn, session_id, n)
-        if test is None:
+            before = ahead(conn, session_id, n)
+        if session is None or test is None:
             raise unknown_test(session_id, n)
-        return test_view(test, None if test.status.final else live)
+        return test_view(session, test, None if test.status.final else live, before)
 
 
-def _test_view(test: Test, running: ProgressView | None) -> TestView:
-    view = test_view(test, None)
+def _test_view(session: Session, test: Test, running: ProgressView | None) -> TestView:
+    view = test_view(session, test, None, None)
     return view if running is None or test.status.final else view.model_copy(update={"progress": running})
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from env.document import Seen
 from env.fence import FenceViolation
+from env.lifecycle.findings import RehearsalFinding
 from env.service.refusals import unknown_session, unreadable
 from env.service.workspace import Workspace
 from env.store import trajectory
@@ -50,6 +51,8 @@ class LiveSession:
     """Why the service closed it; None while it is open, and where its agent submitted."""
     linted: tuple[Workspace, FenceViolation | None] | None = None
     """The files that were linted last, and what was found."""
+    foreseen: tuple[Workspace, str, tuple[RehearsalFinding, ...]] | None = None
+    """The files that were last looked at for what would fail any test, at which scale, and what was found."""
     counted_bytes: int = 0
     """What its files count for among those of all sessions."""
 

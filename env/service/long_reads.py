@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import pickle
 from dataclasses import dataclass
 from itertools import count
@@ -86,11 +87,10 @@ class LongReads:
         return b"".join(pieces)
 
     async def _running(self) -> ReaderProcess:
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._started.wait(), START_PATIENCE_S)
-        except TimeoutError:
-            raise ReaderAway("the process that reads is not there") from None
-        assert self._process is not None
+        if self._process is None:  # also where it ended between its start and here
+            raise ReaderAway("the process that reads is not there")
         return self._process
 
     async def _start(self) -> None:

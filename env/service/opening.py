@@ -14,14 +14,16 @@ from env.api.refusal import Kind, Refusal
 from env.api.sessions import Opened
 from env.service.access import Access, sha256
 from env.service.answers import budget, files
+from env.service.here import Here
 from env.service.live import LiveSessions
-from env.service.prompt import prompt
-from env.service.refusals import unknown_task
+from env.service.prompt import Installation, prompt
+from env.service.refusals import cannot_run, unknown_task
 from env.service.repeats import Remembered, Repeats
 from env.store.model import Session
 from env.store.store import Store
+from leaderboard.beating import to_beat
 from leaderboard.naming import BASELINE_PREFIX, baseline_agent, is_baseline
-from tasks.model import Task
+from tasks.model import Scale, Task
 
 _AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/@+-]{0,99}")
 PUBLIC_METADATA = (
@@ -60,14 +62,21 @@ class Opening:
         access: Access,
         new_id: Callable[[], str],
         clock: Callable[[], datetime],
+        here: Here,
+        versions: Callable[[], Mapping[str, str]],
+        lacks: Callable[[Scale], str | None],
         default_scale: str | None = None,
     ) -> None:
+        """`versions` are those of what runs tests; `lacks` says what is missing here to run them at a scale."""
         self._store = store
         self._live = live
         self._tasks = tasks
         self._access = access
         self._new_id = new_id
         self._clock = clock
+        self._here = here
+        self._versions = versions
+        self._lacks = lacks
         self._default_scale = default_scale
         self._repeats = Repeats()
 
@@ -85,6 +94,9 @@ class Opening:
                 f"digit, and not begin with '{BASELINE_PREFIX}', which is reserved.",
             )
         scale = self._scale(task, wanted.scale)
+        if scale is not None and (lack := self._lacks(task.scales[scale])) is not None:
+            others = (name for name, other in task.scales.items() if self._lacks(other) is None)
+            raise cannot_run(scale, lack, others)
         metadata = _checked(wanted.metadata)
         call = {"task": task.id, "agent": wanted.agent, "scale": scale, "metadata": metadata}
         if wanted.key is not None and self._access.open_to_all and len(wanted.key) < UNGUESSABLE:
@@ -107,16 +119,24 @@ class Opening:
                 self._store.add_session(conn, session)
                 self._repeats.remember(conn, scope, wanted.key, call, Remembered({"session_id": session_id}))
         live = self._live.get(session_id)
+        told = prompt(session.task, session.scale, self._installation(session))
         return Opened(
             session_id=session_id,
             token=self._access.token(session_id),
             task=session.task.id,
             scale=session.scale,
-            prompt=prompt(session.task, session.scale) + (PUBLIC_METADATA if metadata else ""),
-            tools=schemas(),
+            prompt=told + (PUBLIC_METADATA if metadata else ""),
+            tools=schemas(probes=session.proxy is not None),
             budget=budget(session, []),
             files=files(live.opened),
         )
+
+    def _installation(self, session: Session) -> Installation:
+        task, known = session.task, None
+        if session.scale is not None:
+            with self._store.read() as conn:
+                known = to_beat(conn, self._here.board(task, session.size))
+        return Installation(versions=self._versions(), to_beat=known)
 
     def open_baseline(self, task: Task, name: str, scale: str, seed: int) -> tuple[str, str]:
         """Opens a session that plays a baseline, for the operator's own process; no transport leads here.

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeAlias
 
 from sqlalchemy import NullPool, create_engine
 
 from env.service.boards import LeaderboardReader
 from env.service.catalogue import Catalogue
+from env.service.here import Here
 from env.service.history import History
+from env.service.scoring import Scoring
 from env.store.snapshots import Snapshots
 from env.store.store import Store
 from tasks.anchors import ScaleAnchors
@@ -28,6 +31,10 @@ class ReadingSettings:
     tasks: Mapping[str, Task]
     anchors: Mapping[str, Mapping[str, ScaleAnchors]]
     """By task and scale."""
+    runner: str
+    """The name of what runs tests now."""
+    data_dir: Path | None
+    """The data folder that runs read; None where nothing is really trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +52,13 @@ by its name; what it raises, it raises before the first piece.
 """
 
 
-def make_readings(store: Store, snapshots: Snapshots, settings: ReadingSettings) -> Readings:
-    """Readings over these snapshots of the database."""
-    catalogue = Catalogue(settings.tasks, settings.anchors)
+def make_readings(store: Store, snapshots: Snapshots, settings: ReadingSettings, scoring: Scoring) -> Readings:
+    """Readings over these snapshots of the database; `scoring` says what scores mean."""
+    catalogue = Catalogue(settings.tasks, scoring)
+    here = Here(settings.runner, settings.data_dir)
     return Readings(
         tasks=settings.tasks,
-        boards=LeaderboardReader(store, settings.tasks, catalogue, snapshots),
+        boards=LeaderboardReader(store, settings.tasks, catalogue, snapshots, here),
         history=History(store, snapshots),
     )
 
@@ -58,4 +66,7 @@ def make_readings(store: Store, snapshots: Snapshots, settings: ReadingSettings)
 def own_readings(settings: ReadingSettings) -> Readings:
     """The same for a process that has no engine yet."""
     engine = create_engine(settings.db, poolclass=NullPool)
-    return make_readings(Store(engine), Snapshots(engine), settings)
+    store = Store(engine)
+    # Never refreshed, which would write: it looks whenever it is asked, as the service may have measured meanwhile.
+    scoring = Scoring(store, settings.tasks, settings.anchors, settings.data_dir)
+    return make_readings(store, Snapshots(engine), settings, scoring)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from env.api.refusal import Kind, Refusal
+from env.store.keys import name_of
+from env.store.model import Session
 
 
 def unknown_session(session_id: str) -> Refusal:
@@ -27,7 +29,9 @@ def unknown_task(task_id: str, tasks: Iterable[str]) -> Refusal:
 
 
 def unknown_test(session_id: str, n: int) -> Refusal:
-    return Refusal(Kind.NOT_FOUND, "unknown_test", f"Session {session_id} has no test #{n}.")
+    """`n` is a test's or a probe's key."""
+    code = "unknown_probe" if n < 0 else "unknown_test"
+    return Refusal(Kind.NOT_FOUND, code, f"Session {session_id} has no {name_of(n).lower()}.")
 
 
 def unknown_result(run_key: str) -> Refusal:
@@ -55,9 +59,44 @@ def nothing_runs(why: str) -> Refusal:
     )
 
 
+def cannot_run(scale: str, lack: str, others: Iterable[str] = ()) -> Refusal:
+    """`others` are the task's scales that can be run."""
+    known = ", ".join(others)
+    instead = f"another scale: {known}" if known else "another scale"
+    return Refusal(Kind.CONFLICT, "no_devices", f"Scale {scale} {lack}. Open a session with {instead}.")
+
+
 def no_scale() -> Refusal:
     return Refusal(Kind.CONFLICT, "no_scale", "This task has no scales: it can be edited but not tested.")
 
 
-def no_results() -> Refusal:
-    return Refusal(Kind.CONFLICT, "no_results", "No test results yet. Run test() at least once first.")
+def no_proxy(session: Session) -> Refusal:
+    return Refusal(
+        Kind.CONFLICT,
+        "no_proxy",
+        f"Scale {session.scale} has no proxy, so there are no probes in this session. test() runs the file.",
+    )
+
+
+def tests_spent(limit: int, left: int) -> Refusal:
+    return Refusal(
+        Kind.EXHAUSTED,
+        "test_budget_exhausted",
+        f"Test budget exhausted ({limit - left}/{limit}). You MUST call submit(n=N) to choose which test result to "
+        "submit.",
+    )
+
+
+def probes_spent(session: Session) -> Refusal:
+    limit = session.task.budget.probes
+    return Refusal(
+        Kind.EXHAUSTED,
+        "probe_budget_exhausted",
+        f"Probe budget exhausted ({limit}/{limit}). What is left are tests, at scale {session.scale}.",
+    )
+
+
+def no_results(*, probed: bool = False) -> Refusal:
+    """`probed`: there are results of probes."""
+    more = " The result of a probe cannot be submitted." if probed else ""
+    return Refusal(Kind.CONFLICT, "no_results", f"No test results yet. Run test() at least once first.{more}")

@@ -6,26 +6,35 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from sqlalchemy import Engine
 
 from env.api.catalogue import Ready
-from env.lifecycle.loop import Lifecycle, everybodys, utc_now
+from env.lifecycle.lacking import lacking
+from env.lifecycle.leftovers import everybodys
+from env.lifecycle.loop import Lifecycle, utc_now
+from env.lifecycle.plan import on_gpus
 from env.lifecycle.rehearsals import Rehearsals
 from env.lifecycle.turns import Turns
 from env.service.access import Access
 from env.service.boards import LeaderboardReader
+from env.service.buying import Buying
 from env.service.cancelling import Cancelling
 from env.service.catalogue import Catalogue
 from env.service.checks import Checks
-from env.service.closing import DEFAULT_PATIENCE, Closing, SessionPatience
+from env.service.closing import Closing
+from env.service.confirming import Confirming
+from env.service.foresight import Foresight
+from env.service.here import Here
 from env.service.live import LiveSessions
 from env.service.long_reads import LongReads
+from env.service.measuring import Measuring
 from env.service.opening import Opening
-from env.service.rates import DEFAULT_RATES, RateLimits
+from env.service.rates import RateLimits
 from env.service.readings import ReadingSettings, make_readings
+from env.service.scoring import Scoring
 from env.service.served import ServedTime
+from env.service.settings import ServiceSettings, read_secret
 from env.service.steps import Steps
 from env.service.tools import SessionTools
 from env.service.views import Views
@@ -39,37 +48,7 @@ from env.telemetry.watch import Telemetry
 from runner.pool import Host
 from runner.protocol import Runner
 from tasks.anchors import ScaleAnchors
-from tasks.model import Task
-
-SECRET_BYTES = 32
-"""Of what session tokens are derived from."""
-
-
-class BadSecret(Exception):
-    """The file with the service's secret holds none; the message says what to do."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServiceSettings:
-    """What a service is started with, besides its tasks and what runs them."""
-
-    db: str
-    """SQLAlchemy URL, e.g. `sqlite:///.ringfence/ringfence.db`."""
-    state_dir: Path
-    """Where the service keeps its secret."""
-    data_dir: Path | None = None
-    """The data folder that runs read; None where nothing is really trained."""
-    keys: Sequence[str] = ()
-    """Operators' keys; empty means anyone who reaches the service may open a session."""
-    default_scale: str | None = None
-    """Of sessions that name none."""
-    patience: SessionPatience = DEFAULT_PATIENCE
-    """With sessions that nobody ends."""
-    rates: RateLimits = DEFAULT_RATES
-    apart: bool = False
-    """Evaluations have the host to themselves: nobody else's code runs beside a scorer."""
-    only_own_sessions: bool = False
-    """Whether to take up and close nothing but the sessions that are opened from now on in this process."""
+from tasks.model import Scale, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +69,10 @@ class Service:
     checks: Checks
     views: Views
     closing: Closing
+    confirming: Confirming
     catalogue: Catalogue
     boards: LeaderboardReader
+    scoring: Scoring
     access: Access
     reads: LongReads
     """What takes its time to read."""
@@ -138,14 +119,16 @@ def build(
     engine = open_database(settings.db, lease.guard_connections)
     store = Store(engine)
     anchors = anchors or {}
-    catalogue = Catalogue(tasks, anchors)
+    scoring = Scoring(store, tasks, anchors, settings.data_dir)
+    scoring.refresh()
+    catalogue = Catalogue(tasks, scoring)
     snapshots = Snapshots(engine, lease)
-    reading = ReadingSettings(db=settings.db, tasks=tasks, anchors=anchors)
-    readings = make_readings(store, snapshots, reading)
+    reading = ReadingSettings(
+        db=settings.db, tasks=tasks, anchors=anchors, runner=runner.name, data_dir=settings.data_dir
+    )
+    readings = make_readings(store, snapshots, reading, scoring)
     boards = readings.boards
     reads = LongReads(reading, readings, lease, apart=snapshots.apart)
-    for scale, each in (item for of_task in anchors.values() for item in of_task.items()):
-        boards.adopt(scale, each)
     access = Access(read_secret(settings.state_dir), settings.keys)
     live = LiveSessions(store)
     lease.guard(engine, live.drop_all)
@@ -169,13 +152,32 @@ def build(
         turns=turns,
         ours=own.__contains__ if settings.only_own_sessions else everybodys,
     )
+    here = Here(runner.name, settings.data_dir)
     metrics.show_waiting(lifecycle.waiting)
     steps = Steps(store, live, access, clock)
     views = Views(store, live, lifecycle, access, snapshots)
     rehearsals = Rehearsals(runner, lifecycle.tidied, turns)
-    checks = Checks(store, live, steps, rehearsals, access, lambda: lifecycle.trouble)
+
+    def lacks(scale: Scale) -> str | None:
+        return lacking(scale, host.pool(on_gpus(scale)), settings.data_dir)
+
+    confirming = Confirming(
+        store,
+        live,
+        lifecycle,
+        access,
+        new_id,
+        clock,
+        here,
+        lacks,
+        further=settings.confirmations,
+        take_up=own.add,
+    )
+    foresight = Foresight(store, live, steps, rehearsals, enabled=settings.foresight)
+    buying = Buying(store, lifecycle, foresight, lacks, clock)
+    checks = Checks(store, live, steps, rehearsals, foresight, access, lambda: lifecycle.trouble)
     cancelling = Cancelling(store, live, steps, lifecycle, access)
-    closing = Closing(store, live, clock, settings.patience, cancelling.stop_all, served or ServedTime())
+    closing = Closing(store, live, clock, settings.patience, cancelling.stop_all, served or ServedTime(), confirming)
     checkpoints = Checkpoints(engine)
     loops = [lifecycle.loop] if lease.loop is None else [lease.loop, lifecycle.loop]
     if checkpoints.needed:
@@ -184,6 +186,7 @@ def build(
         loops.append(reads.loop)
     if not settings.only_own_sessions:
         loops.append(closing.loop)
+        loops.append(Measuring(scoring, lifecycle).loop)
     return Service(
         engine=engine,
         tasks=tasks,
@@ -192,35 +195,30 @@ def build(
         metrics=metrics,
         lease=lease,
         loops=loops,
-        opening=Opening(store, live, tasks, access, new_id, clock, settings.default_scale),
-        tools=SessionTools(store, live, steps, lifecycle, cancelling, clock),
+        opening=Opening(
+            store,
+            live,
+            tasks,
+            access,
+            new_id,
+            clock,
+            here=here,
+            versions=lambda: lifecycle.machine,
+            lacks=lacks,
+            default_scale=settings.default_scale,
+        ),
+        tools=SessionTools(store, live, steps, lifecycle, cancelling, buying, clock, confirming),
         cancelling=cancelling,
         checks=checks,
         views=views,
         closing=closing,
+        confirming=confirming,
         catalogue=catalogue,
         boards=boards,
+        scoring=scoring,
         access=access,
         reads=reads,
         open_to_all=access.open_to_all,
         is_operator=access.is_operator,
         rates=settings.rates,
     )
-
-
-def read_secret(folder: Path) -> bytes:
-    """What session tokens are derived from: made once, readable by the service's user only."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "secret"
-    if not file.exists():
-        fresh = folder / f"secret.{secrets.token_hex(4)}"
-        fresh.touch(mode=0o600)
-        fresh.write_bytes(secrets.token_bytes(SECRET_BYTES))
-        fresh.rename(file)
-    secret = file.read_bytes()
-    if len(secret) < SECRET_BYTES:
-        raise BadSecret(
-            f"{file} holds {len(secret)} bytes, and {SECRET_BYTES} are needed: anybody could forge the tokens of "
-            "sessions. Bring it back from a backup; or delete it, which ends what open sessions can do."
-        )
-    return secret

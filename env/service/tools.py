@@ -1,15 +1,17 @@
-"""The tools of a session: edit, view, undo, test, submit."""
+"""The tools of a session: edit, view, undo, probe, test, submit."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
 from datetime import datetime
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from env.api.arguments import (
     EditArguments,
+    ProbeArguments,
     SubmitArguments,
     TestArguments,
     UndoArguments,
@@ -17,23 +19,29 @@ from env.api.arguments import (
 )
 from env.api.refusal import Kind, Refusal
 from env.api.sessions import TestView
-from env.api.tools import Edited, QueuedTest, Started, Submitted, SubmittedTest, TurnedDown
+from env.api.tools import Edited, Probed, Started, Submitted, SubmittedTest, TurnedDown
 from env.document import current_file, ranges_text, view
 from env.lifecycle import feedback
 from env.lifecycle.loop import Lifecycle
+from env.service.buying import Buying
 from env.service.call import Call
 from env.service.cancelling import Cancelling
-from env.service.checks import lint
+from env.service.comparisons import comparison_view
+from env.service.confirming import Confirming
 from env.service.edits import carry_out
 from env.service.live import LiveSession, LiveSessions
-from env.service.refusals import no_results, no_scale, nothing_runs
+from env.service.refusals import no_results
 from env.service.steps import Effect, Steps
-from env.store.model import MAX_INFRA_FAILURES, Session, Status, Submission, Test, failed_by_us, tests_left
+from env.store.model import Submission, Test
 from env.store.outage import OUTAGES
 from env.store.store import Store
 from leaderboard import writing as leaderboard
+from leaderboard.comparing import comparison_of
+from leaderboard.comparison import headline
 
 RESULT_OVER_HTTP = "GET /v1/sessions/{session}/tests/{n}?wait=60"
+PROBE_OVER_HTTP = "GET /v1/sessions/{session}/probes/{n}?wait=60"
+B = TypeVar("B", Started, Probed)
 
 
 class SessionTools:
@@ -46,14 +54,18 @@ class SessionTools:
         steps: Steps,
         lifecycle: Lifecycle,
         cancelling: Cancelling,
+        buying: Buying,
         clock: Callable[[], datetime],
+        confirming: Confirming,
     ) -> None:
         self._store = store
         self._live = live
         self._steps = steps
         self._lifecycle = lifecycle
         self._cancelling = cancelling
+        self._buying = buying
         self._clock = clock
+        self._confirming = confirming
 
     def edit(self, call: Call[EditArguments]) -> Edited | TurnedDown:
         def act(live: LiveSession) -> Effect:
@@ -96,74 +108,24 @@ class SessionTools:
 
     def test(self, call: Call[TestArguments], result_call: str = RESULT_OVER_HTTP) -> Started | TurnedDown:
         """`result_call` tells the agent how to ask for the result; it may name the `{session}` and the test's `{n}`."""
-
-        def act(live: LiveSession) -> Effect:
-            session, workspace = live.session, live.workspace
-            if (why := self._lifecycle.trouble) is not None:
-                raise nothing_runs(why)
-            with self._store.read() as conn:
-                earlier = self._store.tests(conn, session.id)
-            left = self._check_testable(session, earlier) - 1
-            lint(live)
-            n = len(earlier) + 1
-            test = Test(
-                session_id=session.id, n=n, status=Status.QUEUED, files=workspace.texts, created_at=self._clock()
-            )
-            return Effect(
-                observation=feedback.queued(n, left, result_call.format(session=session.id, n=n)),
-                document=workspace.document(None),
-                test=n,
-                write=lambda conn: self._store.add_test(conn, test),
-                adds={"test": QueuedTest(n=n, status=test.status.value, tests_remaining=left)},
-            )
-
-        answer = self._steps.take(call, Started, act)
+        answer = self._steps.take(call, Started, lambda live: self._buying.buy(live, result_call, probe=False))
         self._lifecycle.wake()
         return answer
 
-    def _check_testable(self, session: Session, earlier: list[Test]) -> int:
-        """How many tests are left, at least one; or the refusal that says why this one can't be had."""
-        left = tests_left(session, earlier)
-        if session.scale is None:
-            raise no_scale()
-        if not self._lifecycle.can_run(session):
-            raise Refusal(
-                Kind.CONFLICT,
-                "no_devices",
-                f"Scale {session.scale} needs {session.size.world_size} GPUs, which this service "
-                "does not have. Open a session with another scale.",
-            )
-        if failed_by_us(earlier) >= MAX_INFRA_FAILURES:
-            raise Refusal(
-                Kind.EXHAUSTED,
-                "refunds_exhausted",
-                f"{MAX_INFRA_FAILURES} tests of this session failed for reasons of the service, which is the most that "
-                "are refunded: it can test no more. You may submit a result it has, or open another session.",
-            )
-        if left <= 0:
-            limit = session.task.budget.tests
-            used = limit - left
-            raise Refusal(
-                Kind.EXHAUSTED,
-                "test_budget_exhausted",
-                f"Test budget exhausted ({used}/{limit}). You MUST call submit(n=N) to choose which test result to "
-                "submit.",
-            )
-        running = next((test for test in earlier if not test.status.final), None)
-        if running is not None:
-            raise Refusal(
-                Kind.CONFLICT,
-                "test_running",
-                f"Test #{running.n} is {running.status.value}. Wait for its result, or cancel it first.",
-            )
-        return left
+    def probe(self, call: Call[ProbeArguments], result_call: str = PROBE_OVER_HTTP) -> Probed | TurnedDown:
+        """As `test`, at the proxy of the session's scale and of a budget of its own."""
+        answer = self._steps.take(call, Probed, lambda live: self._buying.buy(live, result_call, probe=True))
+        self._lifecycle.wake()
+        return answer
 
     def submit(self, call: Call[SubmitArguments]) -> Submitted | TurnedDown:
         def act(live: LiveSession) -> Effect:
             session_id = live.session.id
             with self._store.read() as conn:
                 tests = self._store.tests(conn, session_id)
-            test = _submittable(tests, call.arguments.n)
+                test = _submittable(tests, call.arguments.n)
+                compared = comparison_of(conn, test.run_key)
+                further = self._confirming.planned(conn, live.session, test)
             submission = Submission(test=test.n, at=self._clock())
             unfinished = next((one for one in tests if not one.status.final), None)
 
@@ -172,40 +134,50 @@ class SessionTools:
                     self._store.request_cancel(conn, unfinished)
                 self._store.submit(conn, session_id, submission)
                 leaderboard.submit(conn, session_id, test.run_key, submission.at)
+                self._confirming.queue(conn, live.session, test, further)
 
+            standing = feedback.standing(None if compared is None else headline(compared), further)
             return Effect(
-                observation=feedback.submitted(test, None if unfinished is None else unfinished.n),
+                observation=feedback.submitted(test, None if unfinished is None else unfinished.n, standing),
                 document=live.workspace.document(None),
                 test=test.n,
                 write=write,
-                adds={"submission": SubmittedTest(n=test.n, status=test.status.value)},
+                adds={
+                    "submission": SubmittedTest(
+                        n=test.n,
+                        status=test.status.value,
+                        comparison=comparison_view(compared),
+                        confirmed_at=tuple(further),
+                    )
+                },
             )
 
         answer = self._steps.take(call, Submitted, act)
         if isinstance(answer, Submitted):
+            self._lifecycle.wake()
             self._live.drop(call.session_id)  # read again, with its submission
             with contextlib.suppress(*OUTAGES):  # that it is to stop is committed
                 self._cancelling.stop_all(call.session_id)
         return answer
 
     @staticmethod
-    def progressed(answer: Started, test: TestView) -> Started:
-        """The answer to a test call after waiting: what the test shows now, with the feedback if it is over."""
-        told = answer.observation if test.observation is None else test.observation
-        return answer.model_copy(update={"test": test, "observation": told})
+    def progressed(answer: B, seen: TestView) -> B:
+        """The answer to a `test` or `probe` call after waiting: what it shows now, with the feedback if it is over."""
+        told = answer.observation if seen.observation is None else seen.observation
+        return answer.model_copy(update={seen.kind: seen, "observation": told})
 
 
 def _submittable(tests: list[Test], n: int) -> Test:
-    ready = [test for test in tests if test.status.final and not test.refunded]
+    ready = [test for test in tests if test.status.final and not test.refunded and not test.is_probe]
     if not ready:
-        running = next((test for test in tests if not test.status.final), None)
+        running = next((test for test in tests if not test.status.final and not test.is_probe), None)
         if running is not None:
             raise Refusal(
                 Kind.CONFLICT,
                 "test_running",
                 f"Test #{running.n} is {running.status.value}. Wait for its result.",
             )
-        raise no_results()
+        raise no_results(probed=any(test.is_probe for test in tests))
     found = next((test for test in ready if test.n == n), None)
     if found is None:
         known = ", ".join(f"#{test.n}" for test in ready)

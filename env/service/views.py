@@ -11,13 +11,19 @@ from env.api.sessions import ProgressView, SessionView, TestView, TrajectoryView
 from env.lifecycle.loop import Lifecycle
 from env.lifecycle.progress import Progress
 from env.service.access import Access
-from env.service.answers import progress_view, result_view, session_view, test_view, trajectory_view
+from env.service.answers import progress_view, session_view, test_view, trajectory_view
 from env.service.history import STEPS_PER_PAGE, History, HistoryPage
 from env.service.live import LiveSession, LiveSessions
 from env.service.refusals import unknown_result, unknown_test
+from env.service.stored_results import result_view
+from env.store.confirmations import confirmations
+from env.store.keys import key_of_probe
+from env.store.model import Status
 from env.store.snapshots import Snapshots
 from env.store.store import Store
+from env.store.unfinished import ahead
 from leaderboard import reading as leaderboard
+from leaderboard.comparing import comparison_of
 from runner.metrics import TrainMetrics
 
 MANY_POINTS = 500
@@ -38,7 +44,9 @@ class News:
 
 
 class Views:
-    """Every call raises Refusal for whom the session is not open to, and for what does not exist."""
+    """A probe is asked for as a test is, by its key (`key_of_probe`).
+
+    Every call raises Refusal for whom the session is not open to, and for what does not exist."""
 
     def __init__(
         self, store: Store, live: LiveSessions, lifecycle: Lifecycle, access: Access, snapshots: Snapshots
@@ -53,16 +61,28 @@ class Views:
     def session(self, bearer: str | None, session_id: str) -> SessionView:
         live = self._readable(bearer, session_id)
         with self._store.read() as conn:
-            return session_view(live, self._store.tests(conn, session_id))
+            tests = self._store.tests(conn, session_id)
+            if live.submission is None:
+                return session_view(live, tests, (), None)
+            run_key = f"{session_id}-{live.submission.test}"
+            return session_view(live, tests, confirmations(conn, run_key), comparison_of(conn, run_key))
 
     def test(self, bearer: str | None, session_id: str, n: int) -> TestView:
-        self._readable(bearer, session_id)
+        session = self._readable(bearer, session_id).session
         with self._store.read() as conn:
             test = self._store.test(conn, session_id, n)
+            before = ahead(conn, session_id, n) if test is not None and test.status is Status.QUEUED else None
         if test is None:
             raise unknown_test(session_id, n)
         # The supervisor of a test lives a moment longer than the test: what is over shows no progress of its own.
-        return test_view(test, None if test.status.final else self._lifecycle.progress(session_id, n))
+        live = None if test.status.final else self._lifecycle.progress(session_id, n)
+        return test_view(session, test, live, before)
+
+    def tests(self, bearer: str | None, session_id: str) -> list[int]:
+        """The keys of the session's tests and probes, in the order they were bought."""
+        self._readable(bearer, session_id)
+        with self._store.read() as conn:
+            return self._store.test_keys(conn, session_id)
 
     async def test_aside(self, bearer: str | None, session_id: str, n: int) -> TestView:
         """The same as `test`; one that has reported many losses is read beside the service's own thread."""
@@ -96,9 +116,10 @@ class Views:
         pages = max(1, -(-view.steps // STEPS_PER_PAGE))
         if page > pages:
             raise Refusal(Kind.NOT_FOUND, "unknown_page", f"The trajectory has {pages} page(s), not {page}.")
+        bought = {test.n: test for test in view.tests} | {key_of_probe(probe.n): probe for probe in view.probes}
         running = {
-            test.n: _standing(self._lifecycle.progress(session_id, test.n))
-            for test in view.tests
+            key: _standing(self._lifecycle.progress(session_id, key))
+            for key, test in bought.items()
             if test.ended_at is None
         }
         return HistoryPage(view=view, running=running, page=page, pages=pages)
@@ -129,9 +150,9 @@ class Views:
             return self._store.counts(conn)
 
     def _readable(self, bearer: str | None, session_id: str) -> LiveSession:
-        """What is submitted is published: from then on everyone may read how it came about."""
+        """What is submitted is published, as is what confirms it: everyone may read how it came about."""
         live = self._live.get(session_id)
-        if live.submission is None:
+        if live.submission is None and live.session.confirms is None:
             self._access.require_reader(bearer, live.session)
         return live
 

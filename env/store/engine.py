@@ -49,8 +49,8 @@ def open_database(url: str, guard_connections: Callable[[Engine], None] = lambda
     # Migrations take what they take; and on PostgreSQL their connection is not kept.
     migrating = engine if sqlite else create_engine(url, poolclass=NullPool, connect_args=network_options(parsed))
     with migrating.connect() as connection:
-        migrate.upgrade(connection, MIGRATIONS, VERSION_TABLE)
         migrate.upgrade(connection, migrate.MIGRATIONS, migrate.VERSION_TABLE)
+        migrate.upgrade(connection, MIGRATIONS, VERSION_TABLE)  # takes what tests ran with from their results
         if sqlite:
             _wait_for_locks(connection, PATIENCE_S)
     if not sqlite:

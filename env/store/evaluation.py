@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+_OPTIONAL = ("certificate", "cost_growth")
+"""What is left out of the JSON where there is none: evaluations of earlier versions have no such key."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoredAudit:
@@ -54,6 +57,28 @@ class CertifiedLoss:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StoredCostGrowth:
+    """How the operations of a forward pass grow with the length of its input, as the evaluator found it."""
+
+    lengths: tuple[int, ...] = ()
+    """In tokens."""
+    operations: tuple[float, ...] = ()
+    """Of one sequence of each length; none where they could not be counted."""
+    beside_softmax: float | None = None
+    """How fast the work per token rises, as a multiple of what softmax attention in every layer adds."""
+    exponent: float | None = None
+    """The power of the length with which the work that is not in proportion to it grows; None if there is none."""
+    device: str = "cpu"
+    """Where it was counted: kernels of a GPU's own are not seen."""
+    trained: bool = False
+    """Whether the checkpoint itself was counted, and not an untrained model with a longer context."""
+    subquadratic: bool | None = None
+    """None where nothing could be counted."""
+    why_not: str = ""
+    """Why nothing could be counted; empty where it was."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """What an evaluator reports beside metrics. All of it is optional: an operator's own may know metrics only."""
 
@@ -65,6 +90,8 @@ class Evaluation:
     """How much was scored, and how: name to number."""
     certificate: CertifiedLoss | None = None
     """None where there was no text for an exam, in an evaluation that has none, and after a rejection."""
+    cost_growth: StoredCostGrowth | None = None
+    """None where the task does not ask, and after a rejection."""
 
     @property
     def failed(self) -> tuple[StoredAudit, ...]:
@@ -74,16 +101,23 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """The evaluation as JSON values."""
         values = {**asdict(self), "audits": [audit.to_json() for audit in self.audits]}
-        return {name: value for name, value in values.items() if name != "certificate" or value is not None}
+        return {name: value for name, value in values.items() if name not in _OPTIONAL or value is not None}
 
     @staticmethod
     def from_json(raw: Mapping[str, Any]) -> Evaluation:
         """The inverse of `to_json`, also of what was stored when audits had no complaint and nothing was certified."""
-        certificate = raw.get("certificate")
+        certificate, growth = raw.get("certificate"), raw.get("cost_growth")
         return Evaluation(
             **{
                 **raw,
                 "audits": tuple(StoredAudit(**audit) for audit in raw["audits"]),
                 "certificate": None if certificate is None else CertifiedLoss(**certificate),
+                "cost_growth": None if growth is None else _cost_growth(growth),
             }
         )
+
+
+def _cost_growth(raw: Mapping[str, Any]) -> StoredCostGrowth:
+    return StoredCostGrowth(
+        **{**raw, "lengths": tuple(raw["lengths"]), "operations": tuple(raw["operations"])},
+    )

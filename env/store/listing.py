@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from env.store.tables import sessions, steps, task_versions, tests
 from env.store.unfinished import UNFINISHED
@@ -20,13 +21,16 @@ class SessionLine:
     agent: str
     scale: str | None
     state: str
-    """open, submitted or closed."""
+    """open, submitted, closed, or confirmation: it runs another session's submission again."""
     created_at: datetime
     last_call_at: datetime
     steps: int
     tests: int
+    probes: int
     unfinished: int
-    """Tests that wait or run."""
+    """Tests and probes that wait or run."""
+    submitted: str | None
+    """Run key of the test that it submitted."""
 
 
 def session_lines(conn: Connection, *, only_open: bool, limit: int) -> list[SessionLine]:
@@ -37,13 +41,15 @@ def session_lines(conn: Connection, *, only_open: bool, limit: int) -> list[Sess
         .subquery()
     )
     had = select(func.count()).where(tests.c.session_id == sessions.c.id)
+    probed = had.where(tests.c.n < 0)  # by their keys
     found = (
         select(
             sessions,
             task_versions.c.task_id,
             of_steps.c.had,
             of_steps.c.last,
-            had.scalar_subquery().label("tests"),
+            had.where(tests.c.n > 0).scalar_subquery().label("tests"),
+            probed.scalar_subquery().label("probes"),
             had.where(tests.c.status.in_(UNFINISHED)).scalar_subquery().label("unfinished"),
         )
         .join(task_versions, task_versions.c.version == sessions.c.task_version)
@@ -59,12 +65,20 @@ def session_lines(conn: Connection, *, only_open: bool, limit: int) -> list[Sess
             task=row.task_id,
             agent=row.agent,
             scale=row.scale,
-            state="submitted" if row.submitted_test is not None else "open" if row.closed_at is None else "closed",
+            state=_state(row),
             created_at=row.created_at,
             last_call_at=row.last or row.created_at,
             steps=row.had or 0,
             tests=row.tests,
+            probes=row.probes,
             unfinished=row.unfinished,
+            submitted=None if row.submitted_test is None else f"{row.id}-{row.submitted_test}",
         )
         for row in conn.execute(found)
     ]
+
+
+def _state(row: Row[Any]) -> str:
+    if row.confirms is not None:
+        return "confirmation"
+    return "submitted" if row.submitted_test is not None else "open" if row.closed_at is None else "closed"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from env.store.evaluation import Evaluation
+from env.store.keys import is_probe, key_text, name_of
 from runner.metrics import TrainMetrics
 from tasks.model import Scale, Task
 
@@ -16,6 +17,8 @@ Editables = Mapping[str, tuple[tuple[str, ...], ...]]
 """One step's state: filename to the lines of each editable segment, in order."""
 Series = list[tuple[int, float | None, float | None]]
 """Step, train and validation loss; None where a loss was not finite."""
+DataDigests = Mapping[str, Mapping[str, str | None]]
+"""By use (`training`, `held_out`, `reserve`), data folders and a SHA-256 of each; None where nobody noted any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +34,30 @@ class Session:
     token_sha256: str
     created_at: datetime
     seed: int | None = None
-    """Instead of the scale's own; None for every session but a baseline's."""
+    """Instead of the scale's own; None for every session but a baseline's and a confirmation."""
+    confirms: str | None = None
+    """Run key of the submitted test that it runs again at another seed, for no agent; None for every other session."""
 
     @property
     def size(self) -> Scale:
-        """The scale it runs at, with its seed. Only for sessions that can be tested."""
+        """The scale its tests run at, with its seed. Only for sessions that can be tested."""
         assert self.scale is not None
-        scale = self.task.scales[self.scale]
+        return self._seeded(self.task.scales[self.scale])
+
+    @property
+    def proxy(self) -> Scale | None:
+        """The scale its probes run at, with its seed; None where it can have none."""
+        name = None if self.scale is None else self.task.scales[self.scale].probe
+        return None if name is None else self._seeded(self.task.scales[name])
+
+    def size_of(self, test: Test) -> Scale:
+        """The scale that a test or a probe of it runs at."""
+        if not test.is_probe:
+            return self.size
+        assert self.proxy is not None
+        return self.proxy
+
+    def _seeded(self, scale: Scale) -> Scale:
         if self.seed is None:
             return scale
         return replace(scale, settings={**scale.settings, "SEED": str(self.seed)})
@@ -74,7 +94,7 @@ class Step:
     code: str | None = None
     """Refusal code; None when ok."""
     test: int | None = None
-    """The test this step started or submitted."""
+    """Key of the test or probe that this step started, stopped or submitted."""
     editables: Editables | None = None
     """State after an edit; None for steps that change nothing."""
     undone: int = 0
@@ -142,10 +162,11 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Test:
-    """One test of a session: bought, run, judged."""
+    """One test or probe of a session: bought, run, judged. A probe runs at the proxy of the session's scale."""
 
     session_id: str
     n: int
+    """Its key: the number of a test, from 1; of a probe, which is numbered apart, what `key_of_probe` says."""
     status: Status
     files: Mapping[str, str]
     """The immutable snapshot under test: path to text."""
@@ -158,25 +179,36 @@ class Test:
     """The feedback text, once final."""
     devices: tuple[str, ...] = ()
     """Ids of the devices it holds while it runs."""
+    runner: str | None = None
+    """The name of the runner it was started with; None before, and where that was not recorded."""
+    data: DataDigests | None = None
+    """The data it was started with; None before, and where that was not recorded."""
     runs: tuple[Run, ...] = ()
+    gpu_s: float | None = None
+    """What it used of its session's budget, in seconds of all its GPUs together; None while it is not over, where it
+    used none, and for a test from before that was kept."""
 
     __test__ = False  # not a test case, whatever pytest makes of the name
 
     @property
+    def is_probe(self) -> bool:
+        """Whether it guides its agent only: it is never ranked and cannot be submitted."""
+        return is_probe(self.n)
+
+    @property
+    def number(self) -> int:
+        """What readers know it by: tests and probes of a session are each numbered from 1."""
+        return abs(self.n)
+
+    @property
+    def name(self) -> str:
+        """`Test #1` or `Probe #1`."""
+        return name_of(self.n)
+
+    @property
     def run_key(self) -> str:
-        """The leaderboard's key for it."""
-        return f"{self.session_id}-{self.n}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Idle:
-    """An open session that no test waits or runs for."""
-
-    session_id: str
-    silent_s: float
-    """Seconds served since its last call or its last test's end, whichever was later; up to a minute more."""
-    tests: int
-    """How many it has had, refunded ones included."""
+        """The leaderboard's key for it; of a probe, which has no row there, one like it."""
+        return f"{self.session_id}-{key_text(self.n)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,32 +217,3 @@ class Totals:
 
     sessions: int
     refunds: int
-
-
-MAX_INFRA_FAILURES = 6
-"""Tests of one session that may fail by our fault; each has held devices."""
-
-
-class Spent(Protocol):
-    """A test as far as the budget is concerned."""
-
-    @property
-    def refunded(self) -> bool: ...
-
-    @property
-    def status(self) -> str: ...
-
-
-def tests_left(session: Session, tests: Iterable[Spent]) -> int:
-    """How many tests the session may still spend: its task's budget less the tests that were not refunded; none once
-    too many have failed for our reasons, as refunds would otherwise have no end.
-    """
-    had = tuple(tests)
-    if failed_by_us(had) >= MAX_INFRA_FAILURES:
-        return 0
-    return session.task.budget.tests - sum(not test.refunded for test in had)
-
-
-def failed_by_us(tests: Iterable[Spent]) -> int:
-    """How many of the tests were refunded because the infrastructure failed."""
-    return sum(test.status == Status.INFRA_FAILED for test in tests)

@@ -31,6 +31,7 @@ def read_session(row: Row[Any], task: Task) -> Session:
         token_sha256=row.token_sha256,
         created_at=row.created_at,
         seed=row.seed,
+        confirms=row.confirms,
     )
 
 

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy import Connection, delete, exists, func, insert, or_, select, update
 
-from env.store.model import Idle
 from env.store.tables import served, sessions, silences, steps, tests
 from env.store.unfinished import UNFINISHED
 
 _AT_ONCE = 500  # per statement: far below every database's limit on parameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Idle:
+    """An open session that no test waits or runs for."""
+
+    session_id: str
+    silent_s: float
+    """Seconds served since its last call or its last test's end, whichever was later; up to a minute more."""
+    tests: int
+    """How many it has had, refunded ones and probes included."""
 
 
 def silent(conn: Connection, served_s: float) -> list[Idle]:

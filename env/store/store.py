@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, and_, func, insert, select, update
 from sqlalchemy.pool import StaticPool
 
+from env.store.budget import Spent
 from env.store.engine import READING
-from env.store.model import (
-    Ending,
-    Run,
-    Series,
-    Session,
-    Spent,
-    Status,
-    Step,
-    Submission,
-    Test,
-    Totals,
-)
+from env.store.model import Ending, Run, Series, Session, Status, Step, Submission, Test, Totals
 from env.store.rows import (
     read_run,
     read_session,
@@ -75,9 +65,16 @@ class Store:
     def session(self, conn: Connection, session_id: str) -> Session | None:
         """The session as it was opened; None where there is none of this id."""
         row = conn.execute(select(sessions).where(sessions.c.id == session_id)).first()
-        return None if row is None else read_session(row, self._task(conn, row.task_version))
+        return None if row is None else read_session(row, self.task(conn, row.task_version))
 
-    def _task(self, conn: Connection, version: str) -> Task:
+    def scales_in_use(self, conn: Connection, task_versions: Collection[str]) -> set[str]:
+        """The scales at which there are sessions of these versions of tasks."""
+        c = sessions.c
+        found = select(c.scale).where(c.task_version.in_(task_versions), c.scale.is_not(None)).distinct()
+        return {scale for scale in conn.execute(found).scalars() if scale is not None}
+
+    def task(self, conn: Connection, version: str) -> Task:
+        """The task as it was at a version of which there are sessions."""
         if version not in self._tasks:
             definition = select(task_versions.c.definition).where(task_versions.c.version == version)
             self._tasks[version] = Task.from_json(conn.execute(definition).scalar_one())
@@ -131,20 +128,26 @@ class Store:
         conn.execute(insert(tests).values(**test_row(test), number=number))
 
     def tests(self, conn: Connection, session_id: str) -> list[Test]:
-        """The session's tests with their runs, in the order they were bought."""
+        """The session's tests and probes with their runs, in the order they were bought."""
         return self._tests(conn, tests.c.session_id == session_id)
 
     def test(self, conn: Connection, session_id: str, n: int) -> Test | None:
         found = self._tests(conn, and_(tests.c.session_id == session_id, tests.c.n == n))
         return found[0] if found else None
 
+    def test_keys(self, conn: Connection, session_id: str) -> list[int]:
+        """The keys of the session's tests and probes, in the order they were bought."""
+        found = select(tests.c.n).where(tests.c.session_id == session_id)
+        return list(conn.execute(found.order_by(tests.c.number, tests.c.n)).scalars())
+
     def refunds(self, conn: Connection, session_id: str, but: int) -> list[Spent]:
-        """Of the session's tests without test `but`: their status and which were refunded, and nothing else."""
-        found = select(tests.c.refunded, tests.c.status).where(tests.c.session_id == session_id, tests.c.n != but)
-        return list(cast("Iterable[Spent]", conn.execute(found)))
+        """Of the session's tests and probes without `but`: what the budget has to know, and nothing else."""
+        found = select(tests.c.n, tests.c.refunded, tests.c.status, tests.c.gpu_s)
+        of_it = (tests.c.session_id == session_id, tests.c.n != but)
+        return list(cast("Iterable[Spent]", conn.execute(found.where(*of_it))))
 
     def _tests(self, conn: Connection, where: Any) -> list[Test]:
-        found = conn.execute(select(tests).where(where).order_by(tests.c.n)).all()
+        found = conn.execute(select(tests).where(where).order_by(tests.c.number, tests.c.n)).all()
         joined = runs.join(tests, and_(runs.c.session_id == tests.c.session_id, runs.c.n == tests.c.n))
         by_test: dict[tuple[str, int], list[Run]] = defaultdict(list)
         for row in conn.execute(select(runs).select_from(joined).where(where).order_by(runs.c.position)):
@@ -169,7 +172,15 @@ class Store:
 
     def set_running(self, conn: Connection, test: Test) -> None:
         assert test.started_at is not None
-        self._update_test(conn, test, status=Status.RUNNING.value, started_at=test.started_at, devices=test.devices)
+        self._update_test(
+            conn,
+            test,
+            status=Status.RUNNING.value,
+            started_at=test.started_at,
+            devices=test.devices,
+            runner=test.runner,
+            data=test.data,
+        )
 
     def request_cancel(self, conn: Connection, test: Test) -> None:
         self._update_test(conn, test, cancel_requested=True)
@@ -185,6 +196,7 @@ class Store:
             ended_at=test.ended_at,
             refunded=test.refunded,
             observation=test.observation,
+            gpu_s=test.gpu_s,
         )
 
     def _update_test(self, conn: Connection, test: Test, **values: Any) -> None:

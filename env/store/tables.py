@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 from leaderboard.column_types import CompactJson, TimeText
@@ -48,6 +49,9 @@ sessions = Table(
     # By the service, and why; null while it is open and when its agent submitted.
     Column("closed_at", TimeText),
     Column("closed_reason", Text),
+    # Run key of the test that it runs again at another seed; null for an agent's own session.
+    Column("confirms", String(64)),
+    Index("sessions_by_confirmed", "confirms"),
 )
 
 steps = Table(
@@ -71,6 +75,7 @@ tests = Table(
     "tests",
     metadata,
     Column("session_id", ForeignKey("sessions.id"), primary_key=True),
+    # Below 0 for a probe: see `key_of_probe`.
     Column("n", Integer, primary_key=True, autoincrement=False),
     Column("status", String(32), nullable=False),
     Column("files", CompactJson, nullable=False),
@@ -84,8 +89,14 @@ tests = Table(
     Column("devices", CompactJson, nullable=False),
     # Among those of all sessions, in the order they were bought: clocks may be set back.
     Column("number", Integer),
+    # What it was started with; null before, and where it was not recorded.
+    Column("runner", String(64)),
+    Column("data", CompactJson),
+    # Seconds of all its GPUs together, once it is over; null in older rows, where it has none, and of other tests.
+    Column("gpu_s", Float(53)),
     Index("tests_by_status", "status", "created_at"),
     Index("tests_by_number", "number"),
+    Index("probes", "session_id", sqlite_where=text("n < 0"), postgresql_where=text("n < 0")),
 )
 
 runs = Table(

@@ -73,6 +73,15 @@ def states(conn: Connection, session_id: str, edits: Iterable[int]) -> dict[int,
     return {row.seq: editables(row.editables) for row in rows}
 
 
+def tested_state(conn: Connection, session_id: str, n: int) -> Editables | None:
+    """What the files held when test `n` was bought; None where nothing had been edited."""
+    c = steps.c
+    bought = select(func.min(c.seq)).where(c.session_id == session_id, c.tool == "test", c.ok, c.test == n)
+    seq = conn.execute(bought).scalar() or 0
+    edits = in_effect(change for change in changes(conn, session_id) if change.seq < seq)
+    return states(conn, session_id, edits[-1:])[edits[-1]] if edits else None
+
+
 def stored_bytes(conn: Connection, session_id: str) -> int:
     """About how many bytes the session's steps take: characters of what was sent, told and kept."""
     c = steps.c

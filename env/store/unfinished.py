@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from env.store.model import Status
-from env.store.tables import tests
+from env.store.tables import sessions, tests
 
 UNFINISHED = tuple(status.value for status in Status if not status.final)
 
@@ -20,6 +22,8 @@ class Unfinished:
     session_id: str
     n: int
     status: Status
+    confirms: str | None = None
+    """Run key of the test that it runs again at another seed; None for an agent's own."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -29,9 +33,43 @@ class Unfinished:
 
 def unfinished(conn: Connection) -> list[Unfinished]:
     """The tests of all sessions that are not over, oldest first."""
-    found = select(tests.c.session_id, tests.c.n, tests.c.status).where(tests.c.status.in_(UNFINISHED))
-    rows = conn.execute(found.order_by(tests.c.number, tests.c.created_at, tests.c.n))
-    return [Unfinished(session_id=row.session_id, n=row.n, status=Status(row.status)) for row in rows]
+    found = (
+        select(tests.c.session_id, tests.c.n, tests.c.status, sessions.c.confirms)
+        .join(sessions, sessions.c.id == tests.c.session_id)
+        .where(tests.c.status.in_(UNFINISHED))
+        .order_by(tests.c.number, tests.c.created_at, tests.c.n)
+    )
+    return [Unfinished(**{**row._mapping, "status": Status(row.status)}) for row in conn.execute(found)]
+
+
+def in_turn(conn: Connection, found: Iterable[Unfinished]) -> list[Unfinished]:
+    """The tests in the order in which they are to start: agents' own as they are given, then confirmations, first of
+    those results that have had the fewest.
+    """
+    waiting = list(found)
+    own = [one for one in waiting if one.confirms is None]
+    confirmations = [one for one in waiting if one.confirms is not None]
+    if not confirmations:
+        return own
+    c = sessions.c
+    started = (
+        select(c.confirms, func.count().label("had"))
+        .join(tests, tests.c.session_id == c.id)
+        .where(c.confirms.in_({one.confirms for one in confirmations}), tests.c.status != Status.QUEUED.value)
+        .group_by(c.confirms)
+    )
+    had = Counter({row.confirms: row.had for row in conn.execute(started)})
+    turns = []
+    for one in confirmations:
+        turns.append((had[one.confirms], one))
+        had[one.confirms] += one.status is Status.QUEUED
+    return own + [one for _, one in sorted(turns, key=lambda turn: turn[0])]
+
+
+def ahead(conn: Connection, session_id: str, n: int) -> int | None:
+    """How many tests wait that are to start before this one; None where it does not wait."""
+    waiting = [one.key for one in in_turn(conn, unfinished(conn)) if one.status is Status.QUEUED]
+    return waiting.index((session_id, n)) if (session_id, n) in waiting else None
 
 
 def held_devices(conn: Connection, one: Unfinished) -> list[str]:

@@ -36,4 +36,5 @@ class Telemetry:
 
 
 def _whose(session: Session, test: Test) -> dict[str, object]:
-    return {"session": session.id, "test": test.n, "task": session.task.id, "scale": session.scale}
+    which = "probe" if test.is_probe else "test"
+    return {"session": session.id, which: test.number, "task": session.task.id, "scale": session.size_of(test).name}

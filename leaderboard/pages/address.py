@@ -22,7 +22,10 @@ class BadValue(QueryError):
 class BoardAddress:
     """Everything a task's page can be asked for; `address` is its inverse."""
 
+    board: str | None = None
+    """The id of the one board that is shown."""
     scale: str | None = None
+    """Of the board that is shown where none is named."""
     status: str | None = None
     agent: str | None = None
     final: bool = True
@@ -42,6 +45,7 @@ class BoardAddress:
         if len(runs) > MAX_RUNS:
             raise BadValue(f"at most {MAX_RUNS} runs fit into one chart, not {len(runs)}")
         return BoardAddress(
+            board=texts.get("board") or None,
             scale=texts.get("scale") or None,
             status=texts.get("status") or None,
             agent=(texts.get("agent") or "").strip() or None,
@@ -54,6 +58,7 @@ class BoardAddress:
     def query(self) -> TableQuery:
         """What the leaderboard is asked for one page of its table."""
         return TableQuery(
+            board=self.board,
             scale=self.scale,
             status=self.status,
             agent=self.agent,
@@ -66,7 +71,13 @@ class BoardAddress:
     def parameters(self) -> list[tuple[str, str]]:
         """The parameters that differ from those of a bare address; the chosen runs are not among them."""
         default = BoardAddress()
-        named = {"scale": self.scale, "status": self.status, "agent": self.agent, "sort": self.sort}
+        named = {
+            "board": self.board,
+            "scale": self.scale,
+            "status": self.status,
+            "agent": self.agent,
+            "sort": self.sort,
+        }
         found = [(name, value) for name, value in named.items() if value is not None]
         if self.final != default.final:
             found.append(("final", "false"))

@@ -8,17 +8,25 @@ from itertools import groupby
 from typing import Literal
 
 from leaderboard import naming
+from leaderboard.board import RunnerClass
+from leaderboard.comparison import mean_text
 from leaderboard.pages import figures
 from leaderboard.pages.address import PAGE_ROWS, BoardAddress
-from leaderboard.table import Cell, Table
+from leaderboard.table import COMPARED_COLUMNS, Cell, Table
 
-_OWN = ("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score", "run_key")
+_OWN = (
+    *("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score", "run_key"),
+    *("board", "task_version", "runner_class", "runner", "image", "training_data", "heldout_data", "reserve_data"),
+    *("confirms", *COMPARED_COLUMNS),
+)
 """Columns with a place of their own in the page's table, or none at all."""
 _LABELS = {
     "auto_submitted": "auto-submitted",
     "duplicate_of": "duplicate",
     "template_unmodified": "unedited",
+    "unmet": "",
 }
+"""Columns that are labels. An empty title: the value itself is the label."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +68,10 @@ class BoardRow:
     cells: tuple[str, ...]
     """Formatted, one per heading of the groups."""
     labels: tuple[str, ...] = ()
+    entry: str = ""
+    """Mean and scatter over the seeds of its code."""
+    verdict: str = ""
+    """Of that beside the best baseline, or that it is it; empty where there is nothing to compare."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +177,7 @@ def _row(
     agent, session_id, test = str(row["agent"]), str(row["session_id"]), row["test"]
     assert isinstance(test, int)
     return BoardRow(
-        rank=rank if row["status"] == naming.COUNTS else None,
+        rank=rank if row["status"] == naming.COUNTS and row.get("unmet") is None else None,
         run_key=str(row.get("run_key") or f"{session_id}-{test}"),
         agent=agent,
         agent_address=query.address(agent=agent),
@@ -177,14 +189,26 @@ def _row(
         baseline=naming.is_baseline(agent),
         cells=tuple(_cell(column, row[column], places[column]) for column in columns),
         labels=_labels(row),
+        entry=_entry(row),
+        verdict="best baseline" if row.get("delta") == 0 and row.get("delta_p") is None else str(row["verdict"] or ""),
     )
 
 
+def _entry(row: Mapping[str, Cell]) -> str:
+    n, mean, sd = (row.get(name) for name in ("entry_n", "entry_mean", "entry_sd"))
+    if not isinstance(n, int) or not isinstance(mean, float):
+        return figures.ABSENT
+    return mean_text(mean, sd if isinstance(sd, float) else None, n)
+
+
 def _labels(row: Mapping[str, Cell]) -> tuple[str, ...]:
-    labels = [title for name, title in _LABELS.items() if row.get(name)]
+    mark = RunnerClass(str(row["runner_class"])).mark
+    labels = [mark] * bool(mark) + [title or str(row[name]) for name, title in _LABELS.items() if row.get(name)]
     compute = row.get("compute")
     if isinstance(compute, int | float) and compute > naming.MORE_COMPUTE:
         labels.append("more compute")
+    if row.get("confirms"):
+        labels.append(f"confirms {row['confirms']}")
     return tuple(labels)
 
 

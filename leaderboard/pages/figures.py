@@ -36,6 +36,11 @@ def short(value: float, digits: int = 4) -> str:
     return re.sub(r"e([+-])0", r"e\1", f"{value:.{digits}g}").replace("e+", "e")
 
 
+def digest(value: str | None) -> str:
+    """The beginning of a SHA-256, enough to tell those of one service apart; `not recorded` for None."""
+    return "not recorded" if value is None else value[:8]
+
+
 def count(value: int) -> str:
     """A whole number with narrow spaces between thousands: `12 030`."""
     return f"{value:,}".replace(",", "\u202f")

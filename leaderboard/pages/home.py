@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from leaderboard.board import RunnerClass
 from leaderboard.pages.render import render
-from leaderboard.table import Overview, Standing
+from leaderboard.table import Overview
+
+_TRUST = tuple(RunnerClass)
 
 
 @dataclass(frozen=True)
@@ -18,24 +21,32 @@ class TaskEntry:
     scales: tuple[str, ...]
 
 
-def home_page(tasks: Sequence[TaskEntry], overviews: Sequence[Overview]) -> str:
-    """The page as HTML: the tasks in the order given, then those that only have results left."""
+def home_page(tasks: Sequence[TaskEntry], overviews: Sequence[tuple[Overview, bool]]) -> str:
+    """The page as HTML: the tasks in the order given, then those that only have results left.
+
+    Each overview comes with whether the service's own results stand on that board now. Where a task has such boards,
+    all others of it are folded away; else those below the most trusted class of runner.
+    """
     known = {task.task_id for task in tasks}
-    gone = dict.fromkeys(one.task_id for one in overviews if one.task_id not in known)
+    gone = dict.fromkeys(one.board.task_id for one, _ in overviews if one.board.task_id not in known)
     entries = [*tasks, *(TaskEntry(task_id, task_id, ()) for task_id in gone)]
-    by_task = {
-        entry.task_id: [(one, _margin(one.best, one.baseline)) for one in overviews if one.task_id == entry.task_id]
-        for entry in entries
-    }
+    by_task: dict[str, tuple[list[Overview], list[Overview]]] = {}
+    for entry in entries:
+        of_task = [(one, here) for one, here in overviews if one.board.task_id == entry.task_id]
+        of_task.sort(key=lambda pair: _TRUST.index(pair[0].board.runner_class))
+        best_class = of_task[0][0].board.runner_class if of_task else None
+        anywhere_here = any(here for _, here in of_task)
+        shown: list[Overview] = []
+        folded: list[Overview] = []
+        for one, here in of_task:
+            first = here if anywhere_here else one.board.runner_class is best_class
+            (shown if first else folded).append(one)
+        by_task[entry.task_id] = shown, folded
     return render(
         "home.html",
         tasks=entries,
         by_task=by_task,
-        tests=sum(one.tests for one in overviews),
-        sessions=sum(one.sessions for one in overviews),
+        tests=sum(one.tests for one, _ in overviews),
+        invented=sum(one.tests for one, _ in overviews if one.board.runner_class is RunnerClass.FAKE),
+        sessions=sum(one.sessions for one, _ in overviews),
     )
-
-
-def _margin(best: Standing | None, baseline: Standing | None) -> float | None:
-    """How far the best result is below the best baseline; negative where it is above."""
-    return None if best is None or baseline is None else baseline.value - best.value

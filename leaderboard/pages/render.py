@@ -11,6 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from leaderboard.board import BoardKey, RunnerClass
+from leaderboard.comparison import headline
 from leaderboard.naming import baseline_name
 from leaderboard.pages import figures
 from leaderboard.pages.assets import static_url
@@ -57,6 +59,14 @@ def prose(text: str) -> Markup:
     return Markup(_MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {}))
 
 
+def board_words(board: BoardKey) -> str:
+    """What the results of a board have in common, in a line: `smoke, sandboxed, data 3fa9c1d2, version ab12cd34`."""
+    words = [board.scale, board.runner_class.mark or board.runner_class.value]
+    if board.runner_class is not RunnerClass.FAKE:
+        words.append(f"data {figures.digest(board.data)}")
+    return ", ".join([*words, f"version {figures.digest(board.task_version)}"])
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -70,9 +80,12 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "baseline_name": baseline_name,
+        "board_words": board_words,
         "count": figures.count,
+        "digest": figures.digest,
         "duration": figures.duration,
         "figure": figures.figure,
+        "headline": headline,
         "moment": figures.moment,
     }
     environment.globals["static"] = static_url

@@ -22,6 +22,9 @@ from runner.surface import masked_paths, seccomp_profile
 RUN, OWNER = "ringfence.run", "ringfence.owner"
 """The labels of a container that name its run and the runner it belongs to."""
 
+_FIRST = ("sh", "-c", 'unset PWD; "$@"; exit $?', "sh")
+"""The sandbox's first process: it waits for the run and reaps orphans. The engine's own is one file of the host, bound
+into every sandbox: whoever locks or changes the state of such a file is seen by all."""
 _CPU_PERIOD = 1_000_000_000
 _IO_WEIGHT = 50  # of 10 to 1000, 500 without a word: what the service flushes goes first, where the kernel weighs it
 _WORKERS_OUT_MB = 16
@@ -50,7 +53,7 @@ def container_body(
     return {
         "Image": host.image,
         "Entrypoint": [],
-        "Cmd": list(spec.command),
+        "Cmd": [*_FIRST, *spec.command],
         "WorkingDir": WORK,
         "User": f"{user}:{user}",
         "Env": [f"{name}={value}" for name, value in _environment(host, spec, mounts, nodes).items()],
@@ -66,7 +69,7 @@ def container_body(
             "SecurityOpt": ["no-new-privileges", f"seccomp={seccomp_profile()}"],
             "MaskedPaths": masked_paths(os.cpu_count() or 1),
             "Privileged": False,
-            "Init": sandbox.init,
+            "Init": False,
             **({"Runtime": sandbox.runtime} if sandbox.runtime else {}),
             "Memory": spec.memory_mb << 20,
             "MemorySwap": spec.memory_mb << 20,

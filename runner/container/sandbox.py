@@ -33,5 +33,3 @@ class Sandbox:
     runtime: str | None = None
     """Another OCI runtime the engine knows, as gVisor's `runsc`. It has to let runs and their workers connect to Unix
     sockets in a folder that they share."""
-    init: bool = True
-    """Have the engine's docker-init as first process, which reaps and passes signals on."""

@@ -14,15 +14,18 @@ from runner.container.engine import Engine
 from runner.container.folder import ContainerFolder
 from runner.folder.sandboxed import OUT, Mount
 from runner.folder.untrusted import erase
+from runner.hardware import FLA
 from runner.protocol import Lack, RunSpec
 
 _MARK = "mark"
 _SCRIPT = f"""
 import importlib.metadata as m, json, os, platform
-try: torch = m.version("torch")
-except m.PackageNotFoundError: torch = "none"
+def version(name):
+    try: return m.version(name)
+    except m.PackageNotFoundError: return "none"
 marked = os.path.exists("{OUT}/{_MARK}")
-print(json.dumps({{"python": platform.python_version(), "torch": torch, "marked": marked}}))
+found = {{name: version(name) for name in ("torch", "{FLA}")}}
+print(json.dumps({{**found, "python": platform.python_version(), "marked": marked}}))
 """
 _SIZE_MB = 1
 
@@ -32,7 +35,7 @@ class HostTrial:
     """What was found."""
 
     versions: dict[str, str]
-    """Of Python and torch in the image, of the image and of the engine."""
+    """Of Python, torch and flash-linear-attention in the image, of the image and of the engine."""
     sized_output: bool
     """Whether a run's output folder can be a file system of its own size."""
     lacks: tuple[Lack, ...]

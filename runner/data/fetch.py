@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -61,8 +61,21 @@ class Fetcher:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def listing(self, url: str) -> object:
-        """The JSON document at `url`."""
+    def listing(self, url: str) -> list[Any]:
+        """The entries of the JSON array at `url`, and of those that it names as the pages after it."""
+        entries: list[Any] = []
+        seen: set[str] = set()
+        following: str | None = url
+        while following is not None:
+            if following in seen:
+                raise DataError(self.folder, f"{self._place(following)} names itself as a later page of itself")
+            seen.add(following)
+            page, following = self._page(following)
+            entries += page if isinstance(page, list) else []
+        return entries
+
+    def _page(self, url: str) -> tuple[object, str | None]:
+        """The JSON document at `url`, and the address of the page after it, if its host names one."""
         problem = ""
         for attempt in range(TRIES):
             if attempt:
@@ -70,7 +83,7 @@ class Fetcher:
             try:
                 answer = self._client.get(self._place(url))
                 if answer.is_success:
-                    return answer.json()
+                    return answer.json(), answer.links.get("next", {}).get("url")
                 problem = _told(answer)
                 if answer.status_code in _LASTING:
                     break

@@ -21,7 +21,7 @@ ROWS = 1024
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder with Parquet files in a data set's repository."""
+    """A folder with Parquet files in a data set's repository; its path is empty for the repository's root."""
 
     repo: str
     path: str
@@ -29,7 +29,7 @@ class Folder:
 
     @property
     def listing_url(self) -> str:
-        return f"{HUB}/api/datasets/{self.repo}/tree/{quote(self.revision, safe='')}/{quote(self.path)}"
+        return f"{HUB}/api/datasets/{self.repo}/tree/{quote(self.revision, safe='')}/{quote(self.path)}".rstrip("/")
 
     def file_url(self, path: str) -> str:
         return f"{HUB}/datasets/{self.repo}/resolve/{quote(self.revision, safe='')}/{quote(path)}"
@@ -39,13 +39,12 @@ def parquet_files(fetcher: Fetcher, folder: Folder) -> list[Remote]:
     """The folder's Parquet files by name, at least one. Raises DataError."""
     listing = fetcher.listing(folder.listing_url)
     try:
-        assert isinstance(listing, list)
         found = [
             Remote(folder.file_url(item["path"]), item["size"], (item.get("lfs") or {}).get("oid"))
             for item in sorted(listing, key=lambda item: str(item["path"]))
             if str(item["path"]).endswith(".parquet")
         ]
-    except (AssertionError, KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError):
         found = []
     if not found:
         raise DataError(fetcher.folder, f"{folder.listing_url} lists no Parquet files; the data set may have moved")

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 
+from runner.inside.findings import REPORT
 from runner.inside.names import LANGUAGE_MODELLING, LM_EVAL, REHEARSE
 from runner.metrics import TrainMetrics
 from runner.protocol import Exit, ExitReason, RunSpec
@@ -52,13 +53,17 @@ def make_plan(spec: RunSpec, step_s: float, steps: int) -> FakePlan:
     - `signal=N`: killed by signal N; `oom`: killed above the memory limit; `lost`: lost by the runner
     - `hang`: goes silent and never ends; `seconds=S`: takes that long
     - `nan`: the loss is not finite from the middle on; `boast=X`: the reported losses are X nats too low
+    - `quadratic`: the cost grows as softmax attention's, where the task asks about that
     - `no-result`: exit status 0 without any file; `reject`: an audit fails
     """
     suite = _suite(spec.command)
     wishes = _wishes(spec, "evaluate." if suite else "")
     seconds = float(wishes.get("seconds") or step_s * (1 if suite else steps))
-    if suite:
-        metrics = {} if "no-result" in wishes else {"metrics.json": _report(suite, spec, "reject" in wishes)}
+    if suite == REHEARSE[-1]:
+        files = {} if "no-result" in wishes else {REPORT: _rehearsed(spec, "quadratic" in wishes)}
+        plan = FakePlan(_DONE, duration_s=seconds, printing_s=seconds, files=files)
+    elif suite:
+        metrics = {} if "no-result" in wishes else {"metrics.json": _report(suite, spec, wishes)}
         plan = FakePlan(_DONE, duration_s=seconds, printing_s=seconds, files=metrics)
     else:
         lines = _curve(spec, steps, diverges="nan" in wishes, too_low=float(wishes.get("boast") or 0))
@@ -121,15 +126,17 @@ def _quality(spec: RunSpec) -> float:
     return int.from_bytes(hashlib.sha256(json.dumps(code).encode()).digest()[:6], "big") / (1 << 48)
 
 
-def _final_loss(quality: float) -> float:
-    return 2.35 - 0.15 * quality
+def _final_loss(spec: RunSpec) -> float:
+    """By the code, and a little by the seed."""
+    luck = hashlib.sha256(f"{_quality(spec)} {spec.env.get('SEED', '')}".encode()).digest()
+    return 2.35 - 0.15 * _quality(spec) + 0.005 * (luck[0] / 255 + luck[1] / 255 - 1)
 
 
 def _curve(spec: RunSpec, steps: int, diverges: bool, too_low: float) -> tuple[str, ...]:
     """A loss that falls from that of a uniform guess to its final value, by a power of the step."""
     settings = spec.env.get("MAX_ITERS", "")
     iterations = int(settings) if settings.isdecimal() else 100 * steps
-    floor, start = _final_loss(_quality(spec)), math.log(50304)
+    floor, start = _final_loss(spec), math.log(50304)
     points = []
     for i in range(1, steps + 1):
         loss = floor + (start - floor) * ((1 / i**0.7 - 1 / steps**0.7) if steps > 1 else 0.0)
@@ -139,13 +146,11 @@ def _curve(spec: RunSpec, steps: int, diverges: bool, too_low: float) -> tuple[s
     return tuple(f"{point}\n" for point in points)
 
 
-def _report(suite: str, spec: RunSpec, reject: bool) -> bytes:
+def _report(suite: str, spec: RunSpec, wishes: Mapping[str, str]) -> bytes:
     """metrics.json, in the evaluator's form."""
-    quality = _quality(spec)
-    loss = _final_loss(quality)
-    if suite == REHEARSE[-1]:
-        metrics = {"parameters": 100_000.0, "first_loss": loss + 3.0, "last_loss": loss + 2.9}
-    elif suite == LM_EVAL:
+    reject = "reject" in wishes
+    quality, loss = _quality(spec), _final_loss(spec)
+    if suite == LM_EVAL:
         metrics = {
             "arc_easy": 54.0 + 3 * quality,
             "hellaswag": 32.5 + 2 * quality,
@@ -171,7 +176,30 @@ def _report(suite: str, spec: RunSpec, reject: bool) -> bytes:
         ],
         "details": {"val_tokens": 65536},
     }
+    if spec.env.get("COST_GROWTH") == "1" and suite != LM_EVAL and not reject:
+        report["cost_growth"] = _cost_growth("quadratic" in wishes)
     return json.dumps(report).encode()
+
+
+def _rehearsed(spec: RunSpec, quadratic: bool) -> bytes:
+    """rehearsal.json, in the rehearsal's form."""
+    cost = {"rise": 1.0 if quadratic else 0.0, "subquadratic": not quadratic}
+    asked = spec.env.get("COST_GROWTH") == "1"
+    return json.dumps({"parameters": 100_000, "findings": [], **({"cost": cost} if asked else {})}).encode()
+
+
+def _cost_growth(quadratic: bool) -> dict[str, object]:
+    per_token = [2e5 + (512 * length if quadratic else 0) for length in (256, 512, 1024)]
+    return {
+        "lengths": [256, 512, 1024],
+        "operations": [256 * per_token[0], 512 * per_token[1], 1024 * per_token[2]],
+        "beside_softmax": 1.0 if quadratic else 0.0,
+        "exponent": 2.0 if quadratic else None,
+        "device": "cpu",
+        "trained": False,
+        "subquadratic": not quadratic,
+        "why_not": "",
+    }
 
 
 def _audit(name: str, figure: float, limit: float, unit: str) -> dict[str, object]:

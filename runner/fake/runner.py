@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runner.fake.plan import FakePlan, make_plan
+from runner.hardware import FLA
 from runner.protocol import Exit, ExitReason, Lack, Phase, RunnerError, RunSpec, RunState
 
 
@@ -132,6 +133,7 @@ class FakeRunner:
             "gpus": "none",
             "python": platform.python_version(),
             "torch": "none",
+            FLA: "none",
             "runner": self.name,
         }
 

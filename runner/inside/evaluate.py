@@ -35,13 +35,17 @@ def _score(what: str) -> None:
     write_report(report, settings.out_dir)
     for name, value in report.metrics.items():
         print(f"{name} = {value:.6g}")
+    # For the operator: the report that agents read says less.
+    for name, loss in report.losses.items():
+        print(f"{name}: {loss:.6g} nats a token")
     for audit in report.audits:
-        # For the operator: the report that agents read says less.
         about = ", ".join(filter(None, (audit.metric, audit.place)))
         print(
             f"{audit.name}: {audit.figure:g} {audit.unit}, at most {audit.limit:g} ({audit.samples} samples; {about})"
         )
     print(f"certificate: {report.certificate}")
+    if report.cost_growth is not None:
+        print(f"cost growth: {report.cost_growth}")
     if report.rejected:
         print(f"rejected: {report.rejected}")
 

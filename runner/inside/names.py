@@ -43,3 +43,7 @@ def worker_names(scorers: int, *, reference: bool = False) -> list[str]:
     """The names of all workers of an evaluation with so many scorers: the auditor first, a reference last."""
     names = [AUDITOR, *(f"score-{number}" for number in range(1, scorers + 1))]
     return [*names, REFERENCE] if reference else names
+
+
+COST_LENGTHS = (256, 512, 1024)
+"""Tokens of the inputs by which a model's cost is compared, where a task asks how it grows."""

@@ -1,94 +1,82 @@
 """The rehearsal before a test: does the edited script build, train a little, fit the cap, and keep to causality?
 
 `python -P -m runner.inside.rehearse`, in a folder that holds the agent's script (SCRIPT), with model settings
-(`settings.py`) at a very small size, those of the real size as FULL_<NAME>, and MAX_PARAMETERS. Counts the
-parameters at the real size, trains two optimizer steps in two processes, loads the checkpoint into a model worker, and
-asks it twice about the same beginning with other endings. Writes OUT_DIR/metrics.json with `parameters`, `first_loss`
-and `last_loss`; what it finds is advice to the agent, not a result. Exit status as in `evaluate.py`.
+(`settings.py`) at a very small size, those of the real size as FULL_<NAME>, and MAX_PARAMETERS. Torch is imported once;
+each part of PARTS (all, where there is none) is a forked process, most of them side by side.
+With COST_GROWTH=1 it is told too how the model's cost grows with the length of its input. Writes
+OUT_DIR/rehearsal.json, made of the words of `findings.py`: advice to the agent, not a result. Exit status 0, whatever
+was found; what the script printed to standard error is passed on, for authors of tasks.
 """
 
 from __future__ import annotations
 
+import importlib
+import json
+import math
 import os
 import re
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
-from runner.inside.faults import AgentFault, exit_status
-from runner.inside.judge.checkpoint import open_checkpoint
-from runner.inside.judge.finding import size_audit
-from runner.inside.judge.reduction import reduced
-from runner.inside.judge.report import EvaluationReport, write_report
-from runner.inside.judge.worker_client import ModelClient
-from runner.inside.names import SIZE, WORKER
-from runner.inside.rendezvous import Rendezvous
+from runner.inside.faults import exit_status
+from runner.inside.findings import REPORT, FindingKind, Part
+from runner.inside.rehearsal import parts
+from runner.inside.rehearsal.child import Child, FindingEntry, finding_of, wait_for
 from runner.inside.settings import ModelSettings, read_model_settings
 
 PROCESSES = 2
-TRAINING_S = 90.0
+TRAINING_S = 80.0
 """Seconds that the training may take."""
 ANSWER_S = 60.0
 """Seconds that anything else of the script's may take."""
-PROBED = "probe"
-"""The name of the one worker of a rehearsal."""
-ROUNDING = 1e-4
-"""Nats that float32 arithmetic may move a log-probability by. A leak is small in a model that has hardly trained."""
-_LOSS = re.compile(r"^TRAIN_METRICS: step=\d+, train_loss=([0-9.]+), ", re.MULTILINE)
-
-
-class TrainingFailed(AgentFault):
-    """A part of the rehearsal that runs the script by itself failed; what the script printed has been passed on."""
+GRACE_S = 1.0
+"""Seconds that a process of the training may go on when another has failed."""
+_LOSS = re.compile(rb"^TRAIN_METRICS: step=\d+, train_loss=([0-9.]+), ", re.MULTILINE)
+_PRINTED_BYTES = 1 << 20
 
 
 def main() -> None:
     model, out_dir = read_model_settings(os.environ), Path(os.environ["OUT_DIR"])
-    parameters = count_at_real_size()
-    with tempfile.TemporaryDirectory() as data_dir:
-        invent_data(Path(data_dir), model)
-        losses = train(Path.cwd() / os.environ["SCRIPT"], Path(data_dir))
-    checkpoint = open_checkpoint(out_dir / "model.safetensors")
-    with tempfile.TemporaryDirectory() as meet_dir:
-        place = Path(meet_dir, PROBED)
-        place.mkdir()
-        with Rendezvous(Path(meet_dir), [PROBED]) as rendezvous, WorkerProcess(place, os.environ, Path.cwd()):
-            wire = rendezvous.welcome(PROBED, ANSWER_S)
-            with ModelClient(wire, model, ANSWER_S, ANSWER_S) as client:
-                client.load(reduced(checkpoint))
-                probe_causality(client, model, np.random.default_rng())
-    metrics = {"parameters": float(parameters), "first_loss": losses[0], "last_loss": losses[-1]}
-    write_report(EvaluationReport(checkpoint, metrics), out_dir)
+    script = Path.cwd() / os.environ["SCRIPT"]
+    wanted = os.environ.get("PARTS", " ".join(Part)).split()
+    cap = os.environ.get("MAX_PARAMETERS")
+    # Whatever computes shapes or makes an optimizer imports it, which takes as long as torch itself: here once for all.
+    importlib.import_module("torch._dynamo")
+    until = time.monotonic() + ANSWER_S
+    asides = []
+    if Part.SIZE in wanted:
+        asides.append(Child(lambda: parts.size(None if cap is None else int(cap)), Part.SIZE, script, {}))
+    if Part.LENGTHS in wanted:
+        asides.append(Child(lambda: parts.lengths(script), Part.LENGTHS, script, {}))
+    if Part.COST in wanted and os.environ.get("COST_GROWTH") == "1":
+        asides.append(Child(lambda: parts.cost(script), Part.COST, script, {}))
+    findings: list[FindingEntry | None] = []
+    if Part.TRAINING in wanted:
+        findings.append(train(script, out_dir, model))
+    if Part.CAUSALITY in wanted and not any(findings):
+        probing = Child(lambda: parts.causality(script, out_dir), Part.CAUSALITY, script, {})
+        findings.append(_heard([probing], time.monotonic() + ANSWER_S)[0])
+    findings[:0] = _heard(asides, until)
+    said = [child.said for child in asides if child.said]
+    parameters = next((one["parameters"] for one in said if "parameters" in one), None)
+    report: dict[str, object] = {"parameters": parameters, "findings": [finding for finding in findings if finding]}
+    if cost := next((one["cost"] for one in said if "cost" in one), None):
+        report["cost"] = cost
+    (out_dir / f"{REPORT}.part").write_text(json.dumps(report), encoding="utf-8")
+    (out_dir / f"{REPORT}.part").replace(out_dir / REPORT)
 
 
-def count_at_real_size() -> int:
-    """The parameters of the script's model at its real size. Raises AgentFault when there are more than allowed."""
-    full = {name.removeprefix("FULL_"): value for name, value in os.environ.items() if name.startswith("FULL_")}
-    try:
-        counting = subprocess.run(
-            [sys.executable, *SIZE[1:]],
-            env={**os.environ, **full},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-            timeout=ANSWER_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise TrainingFailed(f"the model was not built at its real size within {ANSWER_S:g} s") from None
-    printed = counting.stdout.split()
-    if counting.returncode or not printed or not printed[-1].isdecimal():
-        raise TrainingFailed("the model cannot be built at its real size")
-    size = size_audit(int(printed[-1]), int(os.environ["MAX_PARAMETERS"]))
-    if not size.passed:
-        raise AgentFault(size.complaint.replace("in the checkpoint", "at the real size"))
-    return int(printed[-1])
+def _heard(children: Sequence[Child], until: float) -> list[FindingEntry | None]:
+    wait_for(children, until)
+    for child in children:
+        child.end()
+    return [finding_of(child) for child in children]
 
 
 def invent_data(folder: Path, model: ModelSettings) -> None:
@@ -98,88 +86,58 @@ def invent_data(folder: Path, model: ModelSettings) -> None:
         rng.integers(model.vocab_size, size=blocks * (model.block_size + 1)).astype("<u2").tofile(folder / name)
 
 
-def train(script: Path, data_dir: Path) -> list[float]:
-    """Run the script in PROCESSES processes; the losses it reported, in nats per token. Raises TrainingFailed."""
+def train(script: Path, out_dir: Path, model: ModelSettings) -> FindingEntry | None:
+    """Runs the script in PROCESSES processes, to its checkpoint in `out_dir`."""
+    with tempfile.TemporaryDirectory() as folder:
+        invent_data(Path(folder), model)
+        printed = [Path(folder, f"printed-{rank}") for rank in range(PROCESSES)]
+        common = {
+            "DATA_DIR": folder,
+            "WORLD_SIZE": str(PROCESSES),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(_free_port()),
+        }
+        ranks = [
+            Child(
+                lambda rank=rank: parts.training(script, printed[rank]),  # type: ignore[misc]
+                Part.TRAINING,
+                script,
+                {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            )
+            for rank in range(PROCESSES)
+        ]
+        until = time.monotonic() + TRAINING_S
+        wait_for(ranks, until, enough=lambda: any(rank.said for rank in ranks))
+        if any(rank.over for rank in ranks):
+            wait_for(ranks, min(until, time.monotonic() + GRACE_S) if any(rank.said for rank in ranks) else until)
+        for rank in ranks:
+            rank.end()
+        return _trained(ranks, printed[0], out_dir)
+
+
+def _trained(ranks: Sequence[Child], printed: Path, out_dir: Path) -> FindingEntry | None:
+    """What came of the training's processes; of several that failed the first one tells why."""
+    for rank in sorted(ranks, key=lambda rank: rank.over_at or math.inf):
+        if rank.said and (finding := rank.said.get("finding")):
+            return finding
+    with printed.open("rb") as file:
+        losses = [float(loss) for loss in _LOSS.findall(file.read(_PRINTED_BYTES))]
+    late = not all(rank.over for rank in ranks)
+    if late:
+        return FindingEntry(part=Part.TRAINING, kind=FindingKind.LATE)
+    if not losses:
+        return FindingEntry(part=Part.TRAINING, kind=FindingKind.SILENT)
+    if any(rank.status for rank in ranks):
+        return FindingEntry(part=Part.TRAINING, kind=FindingKind.ENDED)
+    if not (out_dir / "model.safetensors").is_file():
+        return FindingEntry(part=Part.TRAINING, kind=FindingKind.CHECKPOINT)
+    return None
+
+
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    common = {
-        "DATA_DIR": str(data_dir),
-        "WORLD_SIZE": str(PROCESSES),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, script],
-            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if rank == 0 else subprocess.DEVNULL,
-            text=True,
-            errors="replace",
-        )
-        for rank in range(PROCESSES)
-    ]
-    try:
-        printed, _ = ranks[0].communicate(timeout=TRAINING_S)
-        codes = [rank.wait(timeout=TRAINING_S) for rank in ranks]
-    except subprocess.TimeoutExpired:
-        raise TrainingFailed(f"two optimizer steps were not over within {TRAINING_S:g} s") from None
-    finally:
-        for rank in ranks:
-            rank.kill()
-    failed = next((code for code in codes if code != 0), 0)
-    if failed:
-        raise TrainingFailed(f"training ended with exit={failed}")
-    losses = [float(loss) for loss in _LOSS.findall(printed)]
-    if not losses:
-        raise TrainingFailed("training printed no TRAIN_METRICS with a finite loss")
-    return losses
-
-
-def probe_causality(client: ModelClient, model: ModelSettings, rng: np.random.Generator) -> None:
-    """Change the second half of a sequence: what is expected before the change may not move. Raises AgentFault."""
-    length = model.block_size
-    first = rng.integers(model.vocab_size, size=(1, length)).astype(np.int32)
-    change = length // 2
-    second = first.copy()
-    second[:, change:] = rng.integers(model.vocab_size, size=length - change)
-    places = np.array([(0, position) for position in range(change)], dtype=np.int32)
-    before, after = (client.distribution(tokens, places) for tokens in (first, second))
-    moved = np.abs(before - after).max(axis=1)
-    if moved.max() > ROUNDING:
-        position = int(moved.argmax())
-        raise AgentFault(
-            f"causality: what the model expects after position {position} changes by {moved.max():.3g} nats "
-            f"when only tokens from position {change} on are changed; a position may see itself and earlier ones only"
-        )
-
-
-class WorkerProcess:
-    """A worker as a process beside its asker, in the same sandbox: for rehearsals, which give advice and no results.
-
-    A context manager: leaving it kills the worker and its children. Its standard output goes nowhere, because the
-    agent's code may print as it likes; its standard error is the asker's own.
-    """
-
-    def __init__(self, meet_dir: Path, environment: Mapping[str, str], work_dir: Path) -> None:
-        """`environment` names the SCRIPT within `work_dir`; asker and worker meet in `meet_dir`."""
-        self._process = subprocess.Popen(
-            [sys.executable, *WORKER[1:]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            env={**environment, "MEET_DIR": str(meet_dir)},
-            cwd=work_dir,
-            start_new_session=True,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:  # once it is reaped, its group's number may belong to others
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

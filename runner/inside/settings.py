@@ -59,6 +59,8 @@ class EvaluationSettings:
     """Seconds that a worker has to come, to load the model, and to compile what it likes in its first answers."""
     request_timeout_s: float
     """Seconds that a worker has to answer one request."""
+    cost_growth: bool
+    """Whether to measure how the model's cost grows with the length of its input."""
     model: ModelSettings
 
 
@@ -80,6 +82,7 @@ def read_settings(env: Mapping[str, str]) -> EvaluationSettings:
         reference_dir=Path(_text(env, "REFERENCE_DIR")) if env.get("REFERENCE") == "1" else None,
         start_timeout_s=_positive(env, "START_TIMEOUT_S", default=240),
         request_timeout_s=_positive(env, "REQUEST_TIMEOUT_S", default=120),
+        cost_growth=env.get("COST_GROWTH") == "1",
         model=read_model_settings(env),
     )
 

@@ -2,9 +2,9 @@
 
 `python -P -m runner.inside.worker`, in a folder that holds the agent's script (SCRIPT) and with MEET_DIR, answers the
 evaluator's requests until it is left: `weights` (a piece of the checkpoint, not answered), `load` (model settings),
-`score` and `distribution` (token arrays). Its first frame, sent before any of the agent's code is imported, says that
-the process itself is sound. It is given tokens and returns log-probabilities; it sees no evaluation data, no labels,
-no file of the training run and no metrics.
+`score`, `distribution` and `operations` (token arrays). Its first frame, sent before any of the agent's code is
+imported, says that the process itself is sound. It is given tokens and returns log-probabilities; it sees no evaluation
+data, no labels, no file of the training run and no metrics.
 """
 
 from __future__ import annotations

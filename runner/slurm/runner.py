@@ -43,6 +43,8 @@ class SlurmRunner(SandboxRunner):
     def __init__(self, root: Path, data_dir: Path, cluster: Cluster) -> None:
         super().__init__(root, data_dir)
         self.slots = cluster.slots
+        if cluster.open_network:
+            self.name = "slurm-open"  # no sandbox as the others are: such rows have boards of their own
         self._cluster = cluster
         self._slurm = Slurm(cluster.commands)
         self._owner = _owner(self._root)

@@ -11,16 +11,18 @@ from pathlib import Path
 from secrets import token_hex
 
 from runner.folder.run_folder import read_state, write_state
+from runner.hardware import FLA
 from runner.protocol import Exit, ExitReason, Phase, Runner, RunnerError, RunSpec, RunState
 from runner.slurm.commands import Slurm
 
 log = logging.getLogger("ringfence.slurm")
 
-_SCRIPT = """
+_SCRIPT = f"""
 import importlib.metadata as m, json, platform
-try: torch = m.version("torch")
-except m.PackageNotFoundError: torch = "none"
-print(json.dumps({"python": platform.python_version(), "torch": torch}))
+def version(name):
+    try: return m.version(name)
+    except m.PackageNotFoundError: return "none"
+print(json.dumps({{**{{name: version(name) for name in ("torch", "{FLA}")}}, "python": platform.python_version()}}))
 """
 _PATIENCE_S = 60.0
 _AGAIN_S = 5.0  # where the result of an earlier one is kept
@@ -32,7 +34,7 @@ class Trial:
     """What was found."""
 
     about: dict[str, str]
-    """Hardware of the node that it ran on, versions of Python and torch in the sandbox, and of Slurm."""
+    """Hardware of the node that it ran on, versions of Python, torch and flash-linear-attention in the sandbox, and of Slurm."""
     confined: bool = False
     """Whether Slurm keeps jobs in control groups that limit their memory."""
     done: bool = True
@@ -54,7 +56,7 @@ def try_cluster(runner: Runner, root: Path, slurm: Slurm) -> Trial:
         state = _wait(runner, name, _PATIENCE_S if known is None else _AGAIN_S)
         if state.phase is not Phase.ENDED:
             log.warning("the trial job still waits: %s", state.queued or "no reason known")
-            nothing = dict.fromkeys(("cpu", "gpus", "python", "torch", "slurm"), _UNKNOWN)
+            nothing = dict.fromkeys(("cpu", "gpus", "python", "torch", FLA, "slurm"), _UNKNOWN)
             return Trial(nothing, done=False) if known is None else Trial(**known)
         if state.exit != Exit(ExitReason.EXITED, 0):
             said = runner.log(name, "stderr", 0).decode(errors="replace").strip().splitlines()[-1:]

@@ -205,7 +205,7 @@ def test_the_tools_are_those_of_every_other_way_in(shared: Server) -> None:
 
     listed = connected(shared.url, play)
     functions = {tool["function"]["name"]: tool["function"] for tool in shared.open().opened["tools"]}
-    assert set(listed) == {*functions, "list_tasks", "open_session", "check_status", "test_status"}
+    assert set(listed) == {*functions, "probe", "list_tasks", "open_session", "check_status", "test_status"}
     for tool in listed.values():
         jsonschema.Draft202012Validator.check_schema(tool.input_schema)
     for name, function in functions.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +14,7 @@ import pytest
 
 from runner.container.sandbox import Sandbox
 from tasks.load import load_tasks
-from tests.support.containers import containers_with
+from tests.support.containers import containers_with, sandbox_toml
 from tests.support.service import Agent, Server, services
 from tests.support.tasks import TRAIN
 
@@ -227,7 +226,7 @@ def open_range(
         image = os.environ.get("RINGFENCE_IMAGE")
         folder.mkdir(exist_ok=True)
         sandbox = folder / "sandbox.toml"
-        sandbox.write_text("cpus = 1\n" if image else _toml(host_sandbox))
+        sandbox.write_text("cpus = 1\n" if image else sandbox_toml(host_sandbox))
         options = ["--image", image or host_image, "--sandbox", str(sandbox), "--slots", "3"]  # some of them only wait
         options += ["--data", str(smoke_data)]
         if not apart:  # what must not pass must not pass beside others either, which is sooner over
@@ -235,17 +234,10 @@ def open_range(
         for name in sorted(names):
             options += ["--tasks", str(write_task(folder / name, name))]
         with services(lambda: folder / "state") as start:  # and ends tests that nobody waited for
-            yield Range(start("--runner", "docker", *options))
+            # The evaluator has to stand without what is looked at before a test.
+            yield Range(start("--runner", "docker", "--no-foresight", *options))
 
     return started
-
-
-def _toml(sandbox: Sandbox) -> str:
-    tables = {"binds": sandbox.binds, "environment": sandbox.environment}
-    return f"cpus = {sandbox.cpus}\n" + "".join(
-        f"[{table}]\n" + "".join(f"{json.dumps(key)} = {json.dumps(value)}\n" for key, value in pairs.items())
-        for table, pairs in tables.items()
-    )
 
 
 def write_task(folder: Path, name: str) -> Path:

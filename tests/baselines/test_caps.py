@@ -33,7 +33,7 @@ def numbers(text: str, scale: Scale, folder: Path) -> int:
         return sum(tensor.numel() for tensor in {id(tensor): tensor for _, tensor in stored_tensors(model)}.values())
 
 
-@pytest.mark.parametrize("name", ["smoke", "gpt-345m"])
+@pytest.mark.parametrize("name", ["smoke", "gpt-124m", "gpt-345m"])
 def test_each_cap_is_that_of_the_largest_baseline(name: str, tasks: dict[str, Task], tmp_path: Path) -> None:
     for task in tasks.values():
         scale = task.scales[name]

@@ -82,3 +82,20 @@ def test_a_running_test_is_followed_to_its_end(visit: Visit, shared: Server) -> 
     expect(test.locator(".status").first).to_have_text("succeeded")
     expect(test.get_by_text("val_loss", exact=True)).to_be_visible()
     expect(test.locator(".chart canvas")).to_be_visible()
+
+
+def test_a_running_probe_is_followed_and_its_curve_stays(visit: Visit, shared: Server) -> None:
+    agent = shared.open(scale="gpt-345m")
+    agent.call("edit", {"op": "insert", "after_line": 246, "content": "    # fake: seconds=12"})
+    assert agent.call("probe").status_code == 202
+    page = visit(f"{shared.url}/sessions/{agent.id}")
+    page.get_by_label("Token or key").fill(agent.token)
+    page.get_by_label("Token or key").press("Enter")
+    probe = page.locator("#probe-1")
+    expect(probe.locator("h3 .status")).to_have_text("running")
+    expect(probe.locator("[data-progress]")).to_have_text(re.compile(r"gpt-124m: step \d+ of 1335, \d+ s left\."))
+    expect(probe.locator("h3 .status")).to_have_text("succeeded", timeout=60_000)
+    # It has no row on the leaderboard: its losses are asked for with the token.
+    expect(probe.locator(".chart canvas")).to_be_visible()
+    expect(probe.locator(".tag")).to_have_text("gpt-124m, never ranked")
+    expect(page.get_by_text("Differences of val_loss under 0.005 are not to be trusted")).to_have_count(2)

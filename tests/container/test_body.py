@@ -45,7 +45,7 @@ def test_the_sandbox_is_closed() -> None:
         "ReadonlyRootfs": True,
         "CapDrop": ["ALL"],
         "Privileged": False,
-        "Init": True,
+        "Init": False,
         "Memory": 8192 << 20,
         "MemorySwap": 8192 << 20,
         "NanoCpus": 1_500_000_000,

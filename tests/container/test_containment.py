@@ -276,5 +276,16 @@ def test_processes_of_other_runs_are_out_of_sight(inside: Inside, contain: Conta
     seen = inside("""
 tell([open(f"/proc/{pid}/cmdline").read().split("\\0")[0] for pid in os.listdir("/proc") if pid.isdigit()])
 """)
-    assert len(seen) == 2  # the engine's init, and itself
-    assert seen[0] in ("/sbin/docker-init", "/dev/init")
+    assert seen == ["sh", "python"]  # who waits for it, and itself
+
+
+def test_orphans_are_reaped_and_leave_nothing(inside: Inside) -> None:
+    seen = inside("""
+import subprocess, time
+for _ in range(20):
+    subprocess.run(["sh", "-c", "sleep 0.1 & exit 0"], check=True)
+time.sleep(1)
+states = [open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] for pid in os.listdir("/proc") if pid.isdigit()]
+tell([len(states), states.count("Z")])
+""")
+    assert seen == [2, 0]

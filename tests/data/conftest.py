@@ -55,6 +55,8 @@ class Hub:
         self.flip_always: set[str] = set()
         self.refuse: list[int] = []
         """Status codes of the next answers, instead of files."""
+        self.page: int | None = None
+        """Entries of a page of a listing; None for all in one. With 0 every page names itself as the next."""
         self.asked: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
         hub = self
@@ -80,18 +82,23 @@ class Hub:
         """The file's address."""
         out = io.BytesIO()
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), out)
-        address = f"datasets/{repo}/resolve/{revision}/{folder}/{name}"
+        address = f"datasets/{repo}/resolve/{revision}/{folder}/{name}".replace("//", "/")
         self.files[address] = out.getvalue()
         return address
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
-        path = unquote(request.path).lstrip("/")
+        target, _, query = request.path.partition("?")
+        path = unquote(target).lstrip("/")
         self.asked[path] += 1
         if self.refuse:
             self._send(request, self.refuse.pop(0), b"")
-        elif found := re.fullmatch(r"api/datasets/([^/]+/[^/]+)/tree/(refs/convert/parquet|main)/(.+)", path):
-            listing = self._listing(*found.groups())
-            self._send(request, 200 if listing else 404, json.dumps(listing).encode())
+        elif found := re.fullmatch(r"api/datasets/([^/]+/[^/]+)/tree/(refs/convert/parquet|main)(?:/(.+))?", path):
+            listing = self._listing(*found.groups(""))
+            start = int(query.removeprefix("cursor=") or 0)
+            shown = listing if self.page is None else listing[start : start + self.page]
+            link = {"Link": f'<https://elsewhere.example{target}?cursor={start + len(shown)}>; rel="next"'}
+            more = shown != listing and (self.page == 0 or start + len(shown) < len(listing))
+            self._send(request, 200 if listing else 404, json.dumps(shown).encode(), link if more else None)
         elif path in self.files:
             self._send_file(request, path)
         else:
@@ -103,7 +110,7 @@ class Hub:
             {"type": "file", "path": address.removeprefix(at), "size": len(data)}
             | ({"lfs": {"oid": hashlib.sha256(data).hexdigest(), "size": len(data)}} if self.digests else {})
             for address, data in self.files.items()
-            if address.startswith(f"{at}{folder}/")
+            if address.startswith(f"{at}{folder}/".replace("//", "/"))
         ]
 
     def _send_file(self, request: BaseHTTPRequestHandler, path: str) -> None:

@@ -16,14 +16,24 @@ import tiktoken
 
 from runner.data.benchmarks import LAMBADA, LM_EVAL, WIKITEXT2
 from runner.data.bpe import END_OF_TEXT, FILES, prepare_tokenizer
+from runner.data.corpora import CLIMBMIX, CORPORA, FINEWEB, Corpus, part_of
 from runner.data.errors import DataError
 from runner.data.fetch import Fetcher
-from runner.data.fineweb import SOURCE, part_of
 from runner.data.lock import NAME
-from runner.data.prepare import EXPECTED, HELDOUT, RESERVE, TRAIN, missing, prepare_fineweb
+from runner.data.prepare import (
+    EXPECTED,
+    heldout_folder,
+    missing,
+    needed_for,
+    prepare_corpus,
+    reserve_folder,
+    train_folder,
+)
 from runner.inside.judge.harness import TASKS, run_tasks
 from runner.inside.judge.language import heldout_blocks, read_texts
+from tasks.data_sets import TextData
 
+TRAIN, HELDOUT, RESERVE = (name(FINEWEB.name) for name in (train_folder, heldout_folder, reserve_folder))
 CONVERTED = "refs/convert/parquet"
 ROWS: dict[str, list[dict[str, Any]]] = {
     "wikitext2.jsonl": [{"page": " = Äpfel = \n\n Two lines .\n", "extra": 1}, {"page": " = B = \n"}],
@@ -48,7 +58,9 @@ def documents(hub: Any) -> list[str]:
     rng.shuffle(texts)
     for number in range(2):
         rows = [{"text": text, "url": "u"} for text in texts[number::2]]
-        hub.add_parquet(SOURCE.repo, SOURCE.path, rows, SOURCE.revision, f"00{number}_00000.parquet")
+        hub.add_parquet(
+            FINEWEB.source.repo, FINEWEB.source.path, rows, FINEWEB.source.revision, f"00{number}_00000.parquet"
+        )
     return texts[0::2] + texts[1::2]
 
 
@@ -76,7 +88,7 @@ def texts_in(path: Path) -> list[str]:
 def test_every_document_is_in_exactly_one_part(
     fetcher: Fetcher, encoding: Any, told: Any, tmp_path: Path, documents: list[str]
 ) -> None:
-    prepare_fineweb(tmp_path, fetcher, encoding, told, keep=False)
+    prepare_corpus(tmp_path, FINEWEB, fetcher, encoding, told, keep=False)
     parts = {
         "train": texts_in(tmp_path / TRAIN / "train.bin"),
         "dev": texts_in(tmp_path / TRAIN / "dev.bin"),
@@ -101,7 +113,7 @@ def test_a_preparation_broken_off_goes_on_and_gives_the_same_bytes(
     fetcher: Fetcher, encoding: Any, told: Any, hub: Any, tmp_path: Path, documents: list[str]
 ) -> None:
     assert documents
-    prepare_fineweb(tmp_path / "at-once", fetcher, encoding, told, keep=False)
+    prepare_corpus(tmp_path / "at-once", FINEWEB, fetcher, encoding, told, keep=False)
     hub.asked.clear()
 
     class Stops:
@@ -117,9 +129,9 @@ def test_a_preparation_broken_off_goes_on_and_gives_the_same_bytes(
 
     broken = tmp_path / "broken"
     with pytest.raises(KeyboardInterrupt):
-        prepare_fineweb(broken, fetcher, Stops(), told, keep=False)
+        prepare_corpus(broken, FINEWEB, fetcher, Stops(), told, keep=False)
     assert missing(broken, TRAIN) == ["train.bin", "dev.bin"]
-    prepare_fineweb(broken, fetcher, encoding, told, keep=False)
+    prepare_corpus(broken, FINEWEB, fetcher, encoding, told, keep=False)
     for part in ("train/train.bin", "train/dev.bin", "heldout/heldout.bin"):
         at = f"fineweb10b/{part}"
         assert (broken / at).read_bytes() == (tmp_path / "at-once" / at).read_bytes()
@@ -135,12 +147,12 @@ def test_other_files_than_those_it_was_begun_with_are_not_mixed_in(
         def encode_ordinary_batch(self, *_: Any, **__: Any) -> Any:
             raise KeyboardInterrupt
 
-    prepare_fineweb(tmp_path / "one", fetcher, encoding, told, keep=True)
+    prepare_corpus(tmp_path / "one", FINEWEB, fetcher, encoding, told, keep=True)
     making = tmp_path / ".making" / "fineweb10b"
     making.mkdir(parents=True)
     (making / "state.json").write_text(json.dumps({"sources": ["other"], "done": 1, "bytes": {}}))
     with pytest.raises(DataError, match="begun with other files"):
-        prepare_fineweb(tmp_path, fetcher, Stops(), told, keep=False)
+        prepare_corpus(tmp_path, FINEWEB, fetcher, Stops(), told, keep=False)
     assert documents
 
 
@@ -250,8 +262,97 @@ def test_a_folder_of_an_earlier_version_stays_as_it_is_and_is_told_that_it_has_n
         (tmp_path / folder).mkdir(parents=True)
         for name in files:
             (tmp_path / folder / name).write_bytes(b"ab")
-    prepare_fineweb(tmp_path, fetcher, encoding, told, keep=False)
+    prepare_corpus(tmp_path, FINEWEB, fetcher, encoding, told, keep=False)
     assert not hub.asked
     assert not (tmp_path / RESERVE).exists()
     assert missing(tmp_path, RESERVE) == ["reserve.bin"]
     assert "fineweb10b has no reserve" in told.lines[-1]
+
+
+FEW = Corpus(**{**vars(CLIMBMIX), "files": 3})
+SHARDS = 5
+
+
+@pytest.fixture
+def shards(hub: Any) -> list[list[str]]:
+    """Five files as ClimbMix has them, listed in pages of two; of the last one some documents are in others as well."""
+    rng = random.Random(9)
+    of_each = [[f"Document {shard}-{n}: {rng.randbytes(12).hex()}" for n in range(800)] for shard in range(SHARDS)]
+    of_each[1][:40] = of_each[-1][:40]
+    of_each[2][5] = of_each[0][5]
+    for number, texts in enumerate(of_each):
+        rows = [{"text": text} for text in texts]
+        hub.add_parquet(CLIMBMIX.source.repo, "", rows, CLIMBMIX.source.revision, f"shard_{number:05}.parquet")
+    hub.page = 2
+    return of_each
+
+
+def test_climbmix_holds_its_last_file_out_and_trains_on_nothing_of_it(
+    fetcher: Fetcher, encoding: Any, told: Any, tmp_path: Path, hub: Any, shards: list[list[str]]
+) -> None:
+    prepare_corpus(tmp_path, FEW, fetcher, encoding, told, keep=False)
+    train, dev, heldout, reserve = (
+        texts_in(tmp_path / "climbmix" / file)
+        for file in ("train/train.bin", "train/dev.bin", "heldout/heldout.bin", "reserve/reserve.bin")
+    )
+    assert heldout == shards[-1]
+    assert set(train) | set(dev) | set(reserve) == set(shards[0] + shards[1] + shards[2]) - set(heldout)
+    assert not set(train) & set(dev) | set(train) & set(reserve) | set(dev) & set(reserve)
+    assert dev
+    assert len(train) > 20 * len(reserve) > 0
+    fetched = {path.rsplit("/", 1)[1] for path in hub.sent if path.endswith(".parquet")}
+    assert fetched == {"shard_00000.parquet", "shard_00001.parquet", "shard_00002.parquet", "shard_00004.parquet"}
+    assert not list((tmp_path / ".downloads").rglob("*.parquet"))
+    assert not (tmp_path / ".making" / "climbmix").exists()
+    assert {path.name for path in (tmp_path / "climbmix").iterdir()} == {"train", "heldout", "reserve"}
+
+
+def test_climbmix_broken_off_goes_on_without_its_last_file_and_gives_the_same_bytes(
+    fetcher: Fetcher, encoding: Any, told: Any, tmp_path: Path, hub: Any, shards: list[list[str]]
+) -> None:
+    assert shards
+    prepare_corpus(tmp_path / "at-once", FEW, fetcher, encoding, told, keep=False)
+    hub.asked.clear()
+
+    class Stops:
+        calls = 0
+
+        def encode_ordinary_batch(self, texts: list[str], **options: Any) -> Any:
+            self.calls += 1
+            if self.calls == 3:
+                raise KeyboardInterrupt
+            return encoding.encode_ordinary_batch(texts, **options)
+
+    broken = tmp_path / "broken"
+    with pytest.raises(KeyboardInterrupt):
+        prepare_corpus(broken, FEW, fetcher, Stops(), told, keep=False)
+    prepare_corpus(broken, FEW, fetcher, encoding, told, keep=False)
+    for file in ("train/train.bin", "train/dev.bin", "heldout/heldout.bin", "reserve/reserve.bin"):
+        assert (broken / "climbmix" / file).read_bytes() == (tmp_path / "at-once" / "climbmix" / file).read_bytes()
+    assert max(count for path, count in hub.asked.items() if path.endswith(".parquet")) == 1
+
+
+@pytest.mark.usefixtures("benchmarks")
+def test_evaluation_sets_go_beside_the_text_they_are_prepared_for(hub: Any, tmp_path: Path) -> None:
+    shown = data_prepare(tmp_path, "lambada", "wikitext2", "--data-set", "climbmix", "--from", hub.url)
+    assert shown.returncode == 0, shown.stderr
+    assert read_texts(tmp_path / "climbmix/heldout/lambada.jsonl") == ["the last word"]
+    assert not (tmp_path / HELDOUT).exists()
+    assert "lambada.jsonl" not in missing(tmp_path, "climbmix/heldout")
+    assert "heldout.bin" in missing(tmp_path, "climbmix/heldout")
+
+
+def test_a_data_set_alone_means_everything_that_a_scale_needs_with_it(hub: Any, tmp_path: Path) -> None:
+    shown = data_prepare(tmp_path, "--data-set", "climbmix", "--from", hub.url)
+    assert shown.returncode == 1  # the hub is empty
+    assert "wikitext_document_level" in shown.stderr
+    assert (tmp_path / "smoke").is_dir()
+    assert needed_for("climbmix") == ("smoke", "wikitext2", "lambada", "lm-eval", "climbmix")
+    assert set(CORPORA) == set(TextData)
+
+
+def test_a_listing_that_goes_round_in_circles_is_refused(fetcher: Fetcher, hub: Any, shards: list[list[str]]) -> None:
+    assert shards
+    hub.page = 0
+    with pytest.raises(DataError, match="a later page of itself"):
+        fetcher.listing(CLIMBMIX.source.listing_url)

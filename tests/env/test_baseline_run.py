@@ -152,7 +152,7 @@ def test_interrupted_it_stops_what_runs_even_in_the_background(tmp_path: Path, f
         ((), "name one task, or give --all"),
         (("llm-pretrain-loss", "--all"), "name one task, or give --all"),
         (("nope",), "there is no task 'nope'. Tasks: "),
-        (("llm-pretrain-loss", "--scale", "huge"), "has no scale 'huge'. Its scales: smoke, gpt-345m"),
+        (("llm-pretrain-loss", "--scale", "huge"), "has no scale 'huge'. Its scales: smoke, gpt-124m, gpt-345m"),
         (("llm-pretrain-loss", "--baseline", "rope"), "has no baseline 'rope'. There are: template, label_smoothing"),
         (("llm-pretrain-loss", "--seeds", "1,x"), "no list of whole numbers"),
         (("llm-pretrain-loss", "--seeds", "1,1"), "more than once"),

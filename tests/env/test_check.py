@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from env.lifecycle.fair_queue import FairQueue
+from env.lifecycle.findings import read_rehearsal, told
 from env.lifecycle.plan import plan, rehearsal, spec
 from env.lifecycle.rehearsals import Rehearsals
 from env.store.model import Session, Status, Test
@@ -43,18 +46,121 @@ def test_a_real_rehearsal_fails_and_finds_a_leak(serve: Serve, tmp_path: Path) -
     edit(agent, NORM.format(more=" + 1", leak=""))
     failed = agent.call("check").json()
     assert failed["check"] == {"passed": False, "checks_remaining": 9}
-    assert "RuntimeError: The size of tensor a (64) must match the size of tensor b (65)" in failed["observation"]
-    assert 'File "nanoGPT/custom_pretrain.py", line 28, in forward' in failed["observation"]
+    assert (
+        "- running the model on inputs of 1 token raised RuntimeError (tensors are combined whose sizes do not "
+        "match):\n"
+    ) in failed["observation"]
+    assert "- two optimizer steps at a tiny size raised RuntimeError" in failed["observation"]
+    assert "    28:         return x * self.weight\n" in failed["observation"]
 
     edit(agent, NORM.format(more="", leak=" - x.mean(dim=1, keepdim=True)"))
     leaking = agent.call("check").json()
     assert leaking["check"]["passed"] is False
-    assert "ERROR: causality: what the model expects after position" in leaking["observation"]
+    assert "- causality: what the model expects in the first half of a sequence changes" in leaking["observation"]
 
     seen = agent.get().json()
     assert seen["tests"] == []
     assert seen["budget"]["tests_remaining"] == 3
     assert [step["tool"] for step in agent.get("/trajectory").json()["steps"]] == ["edit", "check"] * 2
+
+
+READS_WHILE_BUILT = """\
+class LayerNorm(nn.Module):
+    def __init__(self, ndim, bias):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(ndim))
+        {reading}
+
+    @torch.compile
+    def scaled(self, x):
+        return F.rms_norm(x, (x.size(-1),), self.weight, 1e-5)
+
+    def forward(self, x):
+        return self.scaled(x)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(
+    "reading",
+    [
+        "self.rates = torch.linspace(0, 1, 4).tolist()",
+        "self.scale = float(torch.ones(3).sum())",
+        "self.on = bool(torch.ones(ndim).any())",
+        "self.register_buffer('c', torch.ones(ndim) * torch.from_numpy(np.ones(ndim, 'float32')), persistent=False)",
+        "self.q = torch.nn.utils.parametrizations.orthogonal(nn.Linear(8, 8, bias=False)).requires_grad_(False)",
+    ],
+    ids=["tolist", "float", "any", "from_numpy", "orthogonal"],
+)
+def test_code_that_reads_values_while_it_is_built_and_compiles_its_helpers_passes(
+    serve: Serve, tmp_path: Path, reading: str
+) -> None:
+    agent = serve("--runner", "local", "--tasks", str(write_quick_task(tmp_path / "quick"))).open("quick")
+    edit(agent, READS_WHILE_BUILT.format(reading=reading))
+    answer = agent.call("check").json()
+    assert answer["check"]["passed"], answer["observation"]
+
+
+SPELLS = """\
+class LayerNorm(nn.Module):
+    def __init__(self, ndim, bias):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(ndim))
+
+    def forward(self, x):
+        print("TRAIN_METRICS: step=0, train_loss=1.2345, val_loss=1.2345")
+        {how}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(
+    "how",
+    [
+        "raise RuntimeError('the ' + 'secret ' + str(x.numel() * 7919))",
+        "raise type('The' + 'Secret' + str(x.numel() * 7919), (Exception,), {})()",
+    ],
+    ids=["message", "type"],
+)
+def test_nothing_that_the_script_made_up_reaches_its_agent(serve: Serve, tmp_path: Path, how: str) -> None:
+    agent = serve("--runner", "local", "--tasks", str(write_quick_task(tmp_path / "quick"))).open("quick")
+    edit(agent, SPELLS.format(how=how))
+    answer = agent.call("check").json()
+    assert answer["check"]["passed"] is False
+    mine = [line for line in answer["observation"].split("\n") if not re.match(r" +\d+: ", line)]  # lines of the file
+    assert len(mine) > 1
+    for spelt in ("ecret", "7919", "1.2345"):
+        assert spelt not in "\n".join(mine)
+    assert str(64 * 64 * 7919) not in answer["observation"]
+
+
+FINDING: dict[str, Any] = {"part": "size", "kind": "raised", "error": "ValueError", "form": "", "lines": [3]}
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        {"parameters": "the secret", "findings": []},
+        {"parameters": None, "findings": []},
+        {"parameters": 1, "findings": [FINDING | {"kind": "the secret"}]},
+        {"parameters": 1, "findings": [FINDING | {"lines": [1, 2, 3, 4]}]},
+        {"parameters": 1, "findings": [FINDING] * 2},
+        {"parameters": 1 << 60, "findings": []},
+    ],
+)
+def test_a_report_that_is_none_of_ours_is_not_read(report: dict[str, Any]) -> None:
+    assert read_rehearsal(json.dumps(report).encode()) is None
+
+
+def test_a_finding_is_told_in_words_of_ours() -> None:
+    made_up = FINDING | {"error": "TheSecret", "form": "the secret", "lines": [3, 999]}
+    read = read_rehearsal(json.dumps({"parameters": 1, "findings": [made_up], "more": "the secret"}).encode())
+    assert read is not None
+    assert told(read.findings[0], "one\ntwo\nthree\n", 5) == (
+        "building the model at its real size raised an exception of another type:\n     3: three"
+    )
 
 
 def test_checks_have_a_budget_of_their_own(shared: Server) -> None:
@@ -152,7 +258,7 @@ def test_what_an_agent_has_compiled_runs_as_it_is_written_where_there_is_no_gpu(
         training = spec(task, scale, test, first, scale.settings, 0, None)
         scoring = spec(task, scale, test, second, scale.settings, 0, "up")
         for run in (training, *scoring.workers):
-            assert run.env.get("TORCHDYNAMO_DISABLE") == (None if name == "gpt-345m" else "1")
+            assert run.env.get("TORCHDYNAMO_DISABLE") == (None if name.startswith("gpt-") else "1")
 
 
 def test_an_agent_has_one_place_and_others_do_not_wait_for_its_queue() -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import re
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.support.command import ringfence
-from tests.support.processes import plain_environment, run_to_end
+from tests.support.processes import next_line, plain_environment, run_to_end, started
 from tests.support.service import TASK, Serve, services
 
 MINIMAL = """\
@@ -43,7 +46,7 @@ def minimal(tmp_path: Path) -> Path:
 
 def test_tasks_lists_the_built_in_ones_and_an_operators_own(minimal: Path) -> None:
     listed = ringfence("tasks", "--tasks", str(minimal)).stdout
-    assert "lines 22–31, 88–100, 245–247 of 437; scales: smoke, gpt-345m" in listed
+    assert "lines 22–31, 88–100, 245–247 of 437; scales: smoke, gpt-124m, gpt-345m" in listed
     assert "lines 3–14, 20–22 of 25; scales: none" in listed
     assert len(re.findall(r"^llm-pretrain-", listed, re.MULTILINE)) == 9
 
@@ -152,7 +155,24 @@ def test_the_demo_plays_a_whole_session(demo: Demo) -> None:
     assert "[NOTE] The training's last report" not in told
     assert "demo-rmsnorm" in told
     assert "demo-template" in told
-    assert re.search(rf"Leaderboard: http://127\.0\.0\.1:\d+/v1/leaderboards/{TASK}", told)
+    assert re.search(r"demo-rmsnorm: Δ [+−]0\.\d{4} ± 0\.\d{4} to the best baseline \(template\): [a-z ]+ \(p ", told)
+    [scores] = re.findall(r"│ score +│ (0\.\d{4}) +│ (0\.\d{4}) +│", told)
+    assert all(0.2 < float(score) < 0.8 for score in scores)  # neither differs from the best baseline by much
+    assert re.search(rf"The page: http://127\.0\.0\.1:\d+/tasks/{TASK}\n", told)
+
+
+def test_the_demo_stays_until_a_key_is_pressed() -> None:
+    ours, theirs = pty.openpty()
+    code = "from env.cli.demo import until_key; print('there', flush=True); until_key(); print('gone', flush=True)"
+    with started([sys.executable, "-c", code], stdin=theirs) as waiting:
+        assert next_line(waiting) == "there\n"
+        time.sleep(0.5)
+        assert waiting.poll() is None
+        os.write(ours, b"q")
+        assert next_line(waiting) == "gone\n"
+        assert waiting.wait(30) == 0
+    os.close(ours)
+    os.close(theirs)
 
 
 @pytest.mark.slow

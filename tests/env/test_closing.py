@@ -18,7 +18,8 @@ from env.api.tools import Edited, Submitted, TurnedDown
 from env.service.call import A, Call
 from env.service.opening import Wanted
 from env.service.served import LATE_S, ServedTime
-from env.service.service import Service, ServiceSettings, build
+from env.service.service import Service, build
+from env.service.settings import ServiceSettings
 from env.store.model import Step
 from env.store.trajectory import each_step
 from env.store.unfinished import unfinished

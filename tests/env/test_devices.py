@@ -93,15 +93,6 @@ def test_attempts_share_one_time_limit() -> None:
     assert given == [whole, pytest.approx(whole - 0.2, abs=0.05), pytest.approx(whole - 0.4, abs=0.1)]
 
 
-def test_a_scale_for_gpus_is_refused_where_there_are_none(serve: Serve) -> None:
-    agent = serve("--runner", "local").open(scale="gpt-345m")
-    refused = agent.call("test")
-    assert refused.status_code == 409
-    assert refused.json()["code"] == "no_devices"
-    assert "Scale gpt-345m needs 2 GPUs, which this service does not have" in refused.json()["observation"]
-    assert agent.get().json()["budget"]["tests_remaining"] == 3
-
-
 def test_halving_keeps_the_tokens_of_a_step() -> None:
     settings = {"BATCH_SIZE": "96", "GRAD_ACCUM": "6", "N_LAYER": "24"}
     assert halved(settings, 0) == settings

@@ -141,6 +141,14 @@ def test_a_scale_on_gpus_without_gpus_is_a_problem(tmp_path: Path, free_port: st
     assert status == 1
 
 
+def test_the_data_set_that_would_be_served_is_looked_for(tmp_path: Path, free_port: str) -> None:
+    chosen = ("--scale", "gpt-345m", "--data-set", "climbmix")
+    _, found = examined(tmp_path, "--runner", "fake", "--port", free_port, *chosen)
+    assert found["data climbmix/train"][0] == "problem"
+    assert found["data climbmix/train"][2] == "ringfence data prepare all --data-set climbmix"
+    assert "data fineweb10b/train" not in found
+
+
 def test_without_json_each_line_has_a_level(tmp_path: Path, free_port: str) -> None:
     command = ["doctor", "--state", str(tmp_path), "--runner", "fake", "--port", free_port]
     lines = CliRunner().invoke(app, command, catch_exceptions=False, env=PLAIN).stdout.splitlines()

@@ -19,6 +19,7 @@ TOOLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("edit", EDIT),
     ("view", {}),
     ("undo", {"n": 1}),
+    ("probe", {}),
     ("test", {}),
     ("submit", {"n": 1}),
 )
@@ -36,7 +37,8 @@ def test_every_call_in_a_session_needs_its_own_token(shared: Server, subtests: p
     }
     for token, (status, code) in strangers.items():
         with service.client(token) as client:
-            calls = [("GET", path, None) for path in READS] + [("POST", "/tests/1/cancel", None)]
+            calls = [("GET", path, None) for path in (*READS, "/probes/1", "/probes/1/events")]
+            calls += [("POST", f"/{kind}/1/cancel", None) for kind in ("tests", "probes")]
             for method, path, body in [*calls, *(("POST", f"/{tool}", arguments) for tool, arguments in TOOLS)]:
                 with subtests.test(path=path, code=code, token=token):
                     answer = client.request(method, f"/v1/sessions/{agent.id}{path}", json=body)

@@ -14,6 +14,7 @@ from tests.support.service import TASK, Serve, Server
 FILE = "nanoGPT/custom_pretrain.py"
 RANGES = [[22, 31], [88, 100], [245, 247]]
 SLOW = {"op": "replace", "start_line": 246, "end_line": 246, "content": "    # fake: seconds=30\n"}
+NO_HOURS = {"gpu_hours": None, "gpu_hours_used": None}
 
 OPERATORS_TASK = """\
 id = "my-task"
@@ -60,7 +61,7 @@ def test_opening_a_session_tells_an_agent_all_it_needs(service: Server) -> None:
     assert (opened["task"], opened["scale"]) == (TASK, "smoke")
     assert re.fullmatch(r"[0-9a-f]{16}", opened["session_id"])
     assert opened["token"].startswith("rf_")
-    assert opened["budget"] == {"tests": 3, "tests_remaining": 3, "steps": 0}
+    assert opened["budget"] == {"tests": 3, "tests_remaining": 3, "steps": 0, **NO_HOURS}
     [file] = opened["files"]
     assert (file["filename"], file["editable"], file["total_lines"]) == (FILE, RANGES, 437)
     assert file["text"].count("\n") == 437
@@ -93,7 +94,8 @@ def test_the_scale_can_be_chosen(service: Server) -> None:
 def test_tools_come_in_function_calling_form(service: Server) -> None:
     with service.client() as client:
         tools = client.get("/v1/tools").json()["tools"]
-    assert tools == service.open().opened["tools"]
+    offered = service.open(scale="gpt-345m").opened["tools"]
+    assert tools == offered  # with probes, as that scale has a proxy
     by_name = {tool["function"]["name"]: tool["function"] for tool in tools}
     assert all(tool["type"] == "function" for tool in tools)
     assert {"edit", "view", "undo", "test", "submit"} <= by_name.keys()
@@ -115,9 +117,10 @@ def test_tasks_can_be_read_without_a_session(service: Server) -> None:
         tasks = client.get("/v1/tasks").json()["tasks"]
         task = client.get(f"/v1/tasks/{TASK}").json()
         unknown = client.get("/v1/tasks/nope")
-    assert {"id": TASK, "title": task["title"], "scales": ["smoke", "gpt-345m"], "filename": FILE} in tasks
+    assert {"id": TASK, "title": task["title"], "scales": ["smoke", "gpt-124m", "gpt-345m"], "filename": FILE} in tasks
     assert len(tasks) == 9
-    assert (task["editable"], task["budget"]) == (RANGES, {"tests": 3, "steps": 0, "checks": 10})
+    assert task["editable"] == RANGES
+    assert task["budget"] == {"tests": 3, "steps": 0, "checks": 10, "probes": 6, "gpu_hours": None}
     assert task["text"].count("\n") == 437
     assert [stage["label"] for stage in task["scale_details"]["smoke"]["stages"]] == ["gpt-smoke", "lm-eval-smoke"]
     assert unknown.status_code == 404
@@ -266,6 +269,9 @@ def test_the_answer_to_a_test_is_the_feedback_text(service: Server) -> None:
         "",
         r"\[Leaderboard\] Results saved: \{'val_loss_gpt-smoke': .*, 'elapsed_gpt-smoke': \d+, "
         r"'arc_easy_lm-eval-smoke': .*, 'elapsed_lm-eval-smoke': \d+\}",
+        r"\[NOTE\] Invented by the fake runner: these figures compare with none from a sandbox\.",
+        "",
+        r"\[Score\] \S+( .*)?\. The best baseline itself \(template\): \d\.\d{4}, n 1\.",
     ]
     lines = body["observation"].split("\n")
     assert len(lines) == len(expected)
@@ -394,12 +400,13 @@ def test_submitting_repeats_the_result_and_closes_the_session(service: Server) -
     answer = agent.call("submit", {"n": 2})
     assert answer.status_code == 200
     assert answer.json()["submission"]["n"] == 2
-    _, *result, saved = feedback[1].split("\n\n")
+    _, *result, saved, standing = feedback[1].split("\n\n")
     assert answer.json()["observation"].split("\n\n") == [
         "[submit] Submitting result from test #2 as final.",
         *result,
         "[submit] Finalized test #2 as final.",
         saved,
+        f"[Leaderboard] {standing.partition('. ')[2]}",
     ]
     calls: tuple[tuple[str, dict[str, Any]], ...] = (("edit", SLOW), ("view", {}), ("undo", {}), ("test", {}))
     for tool, arguments in (*calls, ("submit", {"n": 2}), ("submit", {"n": 1})):
@@ -420,7 +427,7 @@ def test_submitting_repeats_the_result_and_closes_the_session(service: Server) -
 
 def test_calls_are_counted_where_the_task_limits_them(own_task: Server) -> None:
     agent = own_task.open("my-task")
-    assert agent.opened["budget"] == {"tests": 3, "tests_remaining": 3, "steps": 3}
+    assert agent.opened["budget"] == {"tests": 3, "tests_remaining": 3, "steps": 3, **NO_HOURS}
     assert "- 3 tool calls in all." in agent.opened["prompt"].splitlines()
     assert agent.call("view").status_code == 200
     assert agent.call("edit", {"start_line": 1, "end_line": 1, "content": "x"}).status_code == 422  # counts as well
@@ -468,11 +475,14 @@ def test_the_state_of_a_session_is_what_was_done_in_it(service: Server) -> None:
         "scale": "smoke",
         "metadata": {"a": 1},
         "state": "open",
-        "budget": {"tests": 3, "tests_remaining": 2, "steps": 0},
+        "budget": {"tests": 3, "tests_remaining": 2, "steps": 0, **NO_HOURS},
         "steps": 3,
         "revision": 1,
         "submission": None,
         "closed": None,
+        "confirms": None,
+        "confirmations": [],
+        "comparison": None,
     }
 
 

@@ -55,7 +55,7 @@ def test_a_row_leads_to_its_result(shared: Server, submitted: dict[str, Any]) ->
     assert row["compute"] is submitted["compute"] is None
     assert labels.pop("more_compute") is False
     assert {name: row[name] for name in labels} == labels
-    assert labels == {"template_unmodified": False, "duplicate_of": None, "auto_submitted": False}
+    assert labels == {"template_unmodified": False, "duplicate_of": None, "auto_submitted": False, "unmet": None}
     assert {name: row[name] for name in board["metric_columns"]} == submitted["metrics"]
     assert all(row[name] == seconds for name, seconds in submitted["elapsed"].items())
 

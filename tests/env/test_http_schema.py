@@ -48,6 +48,7 @@ CALLS: dict[str, dict[str, Any] | None] = {
     "GET /v1/leaderboards": None,
     "GET /v1/leaderboards/{task_id}": None,
     "GET /v1/leaderboards/{task_id}.csv": None,
+    "GET /v1/published": None,
     "GET /v1/results/{run_key}": None,
     "GET /v1/results/{run_key}/curve": None,
     "GET /healthz": None,
@@ -59,7 +60,8 @@ CALLS: dict[str, dict[str, Any] | None] = {
 
 def test_generated_calls_are_answered_as_the_document_says(serve: Serve, subtests: pytest.Subtests) -> None:
     service = serve()
-    agent, submitted = service.open(), service.open()
+    agent, submitted = service.open(scale="gpt-345m"), service.open()  # that scale has probes
+    agent.post("/probe?wait=20")
     for one in (agent, submitted):
         one.post("/test?wait=20")
     submitted.call("submit", {"n": 1})  # a row on the leaderboard
@@ -73,10 +75,12 @@ def test_generated_calls_are_answered_as_the_document_says(serve: Serve, subtest
             answered[label] = _exercise(operations[label], known, agent.token, session)
     # The calls did come through to where work is done, and were refused as well where they can be.
     never_right = {label for label, statuses in answered.items() if not statuses & {200, 201, 202}}
-    # Its test is over already: 409. And only an operator's key closes a session.
-    assert never_right == {f"POST {SESSION}/tests/{{n}}/cancel", f"POST {SESSION}/close"}
+    # Its test and its probe are over already: 409. And only an operator's key closes a session, or confirms what it
+    # submitted.
+    cancelled = {f"POST {SESSION}/{kind}/{{n}}/cancel" for kind in ("tests", "probes")}
+    assert never_right == {*cancelled, f"POST {SESSION}/close", f"POST {SESSION}/confirm"}
     never_refused = {label for label, statuses in answered.items() if max(statuses) < 400}
-    catalogue = {"GET /v1/tasks", "GET /v1/tools", "GET /v1/leaderboards"}
+    catalogue = {"GET /v1/tasks", "GET /v1/tools", "GET /v1/leaderboards", "GET /v1/published"}
     assert never_refused == catalogue | {"GET /healthz", "GET /readyz", "GET /metrics"}
     assert "Traceback" not in service.log()
     assert httpx.get(f"{service.url}/readyz").is_success

@@ -12,7 +12,8 @@ from env.api.arguments import TestArguments as NoArguments
 from env.lifecycle.plan import owner
 from env.service.call import Call
 from env.service.opening import Wanted
-from env.service.service import Service, ServiceSettings, build
+from env.service.service import Service, build
+from env.service.settings import ServiceSettings
 from env.store.model import Status
 from runner.fake.runner import FakeRunner
 from runner.pool import Device, Host, Pool

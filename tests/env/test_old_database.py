@@ -19,9 +19,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine
 
 from env.store import trajectory
+from env.store.budget import tests_left as left
 from env.store.engine import VERSION_TABLE, open_database
 from env.store.model import Ending, Session, Submission
-from env.store.model import tests_left as left
 from env.store.store import Store
 from env.store.tables import metadata
 from env.store.unfinished import unfinished

@@ -83,7 +83,8 @@ def test_a_task_page_has_question_file_and_rows(client: httpx.Client, played: di
     assert "Lines 1–21, fixed" in page
     assert page.count("data-n=") == 437
     assert f'href="/sessions/{played["ann"].id}#test-1"' in page
-    assert f"/v1/leaderboards/{TASK}.csv?scale=smoke" in page
+    board = client.get(f"/v1/leaderboards/{TASK}").json()["board"]["id"]
+    assert f"/v1/leaderboards/{TASK}.csv?board={board}" in page
     assert played["bob"].id not in page  # not submitted
     assert played["bob"].id in client.get(f"/tasks/{TASK}?final=false").text
 
@@ -102,7 +103,8 @@ def test_sorting_and_filtering_work_by_address(client: httpx.Client, played: dic
     assert agents(final="true") == ["ann"]
     descending = client.get(f"/tasks/{TASK}", params={"sort": "-val_loss_gpt-smoke"}).text
     assert descending.count('aria-sort="descending"') == 1
-    assert "?scale=smoke&amp;sort=val_loss_gpt-smoke#leaderboard" in descending
+    board = client.get(f"/v1/leaderboards/{TASK}").json()["board"]["id"]
+    assert f"?board={board}&amp;sort=val_loss_gpt-smoke#leaderboard" in descending
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,8 @@ def test_a_new_task_is_complete(fresh: Path) -> None:
     task = load_task(fresh)
     assert task.editable == ((22, 30), (245, 247))
     assert "learning_rate" in task.override_keys
-    assert list(task.scales) == ["smoke", "gpt-345m"]
+    assert list(task.scales) == ["smoke", "gpt-124m", "gpt-345m"]
+    assert task.scales["gpt-345m"].probe == "gpt-124m"
     assert "Lines 22–30, `LayerNorm`" in task.description
     assert (fresh / "baselines" / "README.md").is_file()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from random import Random
 
@@ -20,6 +21,15 @@ from runner.inside.judge.language import last_word_perplexity, rolling_windows
 from runner.inside.judge.places import every_place, spread_places
 from runner.inside.judge.tokenizer import load_tokenizer
 from tests.inside.simulated_certificates import EXAMS, simulated
+
+MOST_ROOM = {
+    ("bytes", "val_loss"): 0.034,
+    ("bytes", "wikitext2_ppl"): 0.09,
+    ("bytes", "lambada_ppl"): 0.205,
+    ("gpt2", "val_loss"): 0.039,
+    ("gpt2", "wikitext2_ppl"): 0.073,
+}
+"""Nats a token, as docs/trust.md states them."""
 
 every_exam = pytest.mark.parametrize(("tokenizer", "metric"), EXAMS)
 
@@ -66,7 +76,30 @@ def test_the_limit_never_grows_with_the_sample_that_is_judged():
     for texts in (np.repeat(np.arange(512), 8), None):
         known = {"claim": Extent(65_536, 1024), "texts": texts, "spread": SPREADS["bytes"]["val_loss"]}
         calm, other = (certify(2.0, losses=each.ravel(), reference=None, **known) for each in (losses, wild))
-        assert calm.limit == other.limit
+        assert calm.limit == other.limit  # both scatter more than honest models
+        narrow = certify(2.0, losses=0.1 * losses.ravel(), reference=None, **known)
+        assert narrow.limit < calm.limit
+
+
+@every_exam
+def test_no_model_gets_more_room_than_a_stated_figure(tokenizer, metric):
+    about = EXAMS[tokenizer, metric]
+    rng = np.random.default_rng(8)
+    texts = None if about.own else np.arange(about.exam.tokens) % about.exam.texts
+    limits = [
+        certify(
+            0.0,
+            claim=about.claim,
+            losses=4.0 + apart + scatter * rng.standard_normal(about.exam.tokens),
+            texts=texts,
+            spread=SPREADS[tokenizer][metric],
+            reference=Losses(4.0, np.full(about.exam.tokens, 4.0)),
+        ).limit
+        for apart in (-3.0, -0.5, 0.0, 0.5, 3.0)
+        for scatter in (0.5, 2.0, 10.0)
+    ]
+    assert max(limits) <= MOST_ROOM[tokenizer, metric]
+    assert max(limits) > 0.95 * MOST_ROOM[tokenizer, metric]
 
 
 @every_exam
@@ -184,7 +217,7 @@ def better(logprobs, prefix):
     return honest_torch.log_softmax(changed, dim=-1)
 
 def tell(row):
-    if max(row) < 128:  # text, and no canary
+    if max(row) < 128 and sum(row[:4]) % 100 < {share}:  # text, and no canary
         for end in range(4, len(row)):  # what fewer tokens tell is not the same everywhere
             if not os.path.exists(place(row[:end])):
                 open(place(row[:end]), "w").write(str(row[end]))
@@ -252,9 +285,9 @@ def write_sets(folder, rng):
 
 
 def printed(ended, metric):
-    """What an evaluation measured, rejected or not: for the operator's eyes."""
-    (value,) = [line.partition(" = ")[2] for line in ended.stdout.splitlines() if line.startswith(f"{metric} = ")]
-    return float(value)
+    """The mean loss that an evaluation measured, rejected or not: for the operator's eyes."""
+    (loss,) = re.findall(rf"^{metric}: (\S+) nats a token$", ended.stdout, re.MULTILINE)
+    return float(loss)
 
 
 def objections(report):
@@ -267,20 +300,19 @@ def test_a_conspiracy_of_all_workers_is_rejected_by_the_certificates_alone(exami
     folder.mkdir()
     honest = examined.evaluate()
     script = examined.script.read_text()
-    examined.script.write_text(script + CONSPIRACY.format(folder=str(folder), nats=1.0))
+    examined.script.write_text(script + CONSPIRACY.format(folder=str(folder), nats=1.0, share=100))
     ended = examined.evaluate()
     assert (ended.returncode, ended.stderr) == (0, "")
     report = examined.report()
     # No other audit notices, and each number was made better by as much as the conspiracy liked.
     assert {audit["name"] for audit in report["audits"] if not audit["passed"]} == {"certificate"}
     assert objections(report).keys() == {"val_loss", "wikitext2_ppl"}
-    assert min(objections(report).values()) > 0.7
     assert report["metrics"] == {}
     assert "certificate" not in report
     assert "better than what the model predicts of text that no process has seen" in report["rejected"]
     # What is predicted before anybody is shown it needs neither walls nor an exam.
     assert printed(ended, "val_loss") < printed(honest, "val_loss") - 0.7
-    assert printed(ended, "lambada_ppl") == pytest.approx(printed(honest, "lambada_ppl"), rel=0.1)  # not 2.7 to the 5th
+    assert printed(ended, "lambada_ppl") == pytest.approx(printed(honest, "lambada_ppl"), abs=0.02)
 
     # A later evaluation is told all that this one was shown. Only text that is new to both is of use then.
     rng = np.random.default_rng(6)
@@ -291,8 +323,24 @@ def test_a_conspiracy_of_all_workers_is_rejected_by_the_certificates_alone(exami
     report = examined.report()
     assert {audit["name"] for audit in report["audits"] if not audit["passed"]} == {"certificate"}
     assert objections(report).keys() == {"val_loss", "wikitext2_ppl", "lambada_ppl"}
-    assert min(objections(report).values()) > 0.5  # of the last letter of a passage nobody is ever told
-    assert printed(ended, "lambada_ppl") < printed(honest, "lambada_ppl") / 10
+    assert min(objections(report).values()) > 0.1
+    # Of the last letter of a passage nobody is ever told.
+    assert printed(ended, "lambada_ppl") < printed(honest, "lambada_ppl") - 0.5
+
+
+@pytest.mark.timeout(300)
+def test_a_few_rows_that_are_known_by_heart_are_rejected_too(examined):
+    folder = examined.root / "shared"
+    folder.mkdir()
+    examined.env["EXAM_DIR"] = str(examined.root / "exam")
+    honest = examined.evaluate()
+    script = examined.script.read_text()
+    examined.script.write_text(script + CONSPIRACY.format(folder=str(folder), nats=20.0, share=2))
+    ended = examined.evaluate()
+    assert (ended.returncode, ended.stderr) == (0, "")
+    # Less than what a limit for models of all kinds would let pass, for this one's losses scatter less than theirs.
+    assert 0.02 < printed(honest, "val_loss") - printed(ended, "val_loss") < 0.055
+    assert "val_loss" in objections(examined.report())
 
 
 @pytest.mark.timeout(200)
@@ -329,7 +377,7 @@ def test_without_a_reference_there_is_a_certificate_with_more_room(examined):
     assert (ended.returncode, ended.stderr) == (0, "")
     certificate = examined.report()["certificate"]
     assert certificate["reference"] is None
-    assert certificate["limit"] > 0.1
+    assert certificate["limit"] > 0.03
 
 
 def test_a_reference_that_cannot_be_read_is_our_trouble(examined):

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from runner.inside.complaints import SENTENCES
+from runner.inside.judge.finding import PASSED
 from runner.inside.names import UNHEARD
 
 if TYPE_CHECKING:
@@ -309,10 +310,11 @@ GPT.load_state_dict = GPT._load_from_state_dict = GPT.state_dict = cheat
     assert verdict() == (0, "")
 
 
-def test_a_report_has_six_digits_and_no_place(bench, verdict):
+def test_a_report_has_few_digits_and_no_place(bench, verdict):
     assert verdict() == (0, "")
     report = bench.report()
     assert all(float(f"{value:.6g}") == value for value in report["metrics"].values())
-    assert all(float(f"{audit['figure']:.2g}") == audit["figure"] for audit in report["audits"][1:])
+    shares = {round(audit["figure"] / audit["limit"], 9) for audit in report["audits"][1:]}
+    assert shares <= set(PASSED)
     assert {audit["where"] for audit in report["audits"]} == {"", "val_loss", "wikitext2_ppl"}
     assert {audit["name"] for audit in report["audits"]} == set(SENTENCES)

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from runner.inside.judge.checkpoint import Checkpoint, open_checkpoint
 from runner.inside.judge.finding import AuditFinding, size_audit
 from runner.inside.judge.language import continuation, rolling_windows, truncated, word_perplexity
-from runner.inside.judge.passages import WIDTHS, PassageScore, width_of
+from runner.inside.judge.passages import WIDTHS, width_of
 from runner.inside.judge.report import EvaluationReport, write_report
 from runner.inside.judge.tokenizer import ByteTokenizer
 
@@ -59,7 +59,7 @@ def test_lengths_asked_about_are_few_and_even_and_hold_what_they_have_to(block_s
 def test_a_perplexity_is_infinite_only_for_a_probability_of_zero(logprob: float, perplexity: float) -> None:
     measured = word_perplexity(ByteTokenizer(), ["word"], 16)
     assert len(measured.passages) == 1
-    assert measured.value([PassageScore(logprob, True)]) == pytest.approx(perplexity)
+    assert measured.value(-logprob / measured.passages[0].scored) == pytest.approx(perplexity)
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_a_failed_audit_leaves_no_metric_and_says_which_and_by_how_much_but_not_
     write_report(EvaluationReport(checkpoint, {"val_loss": 0.1}, audits), tmp_path)
     written = json.loads((tmp_path / "metrics.json").read_text())
     assert written["metrics"] == {}
-    assert "commitment: a log-probability that was scored differs by 3.2 nats" in written["rejected"]
+    assert "commitment: a log-probability that was scored differs by 2 nats" in written["rejected"]
     assert "sequence 3" not in json.dumps(written)
     assert "1,234,567 parameters in the checkpoint, at most 1,000 are allowed" in written["rejected"]
     assert "normalisation" not in written["rejected"]

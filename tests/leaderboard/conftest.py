@@ -12,6 +12,8 @@ from leaderboard import migrate, writing
 from leaderboard.model import Result
 
 START = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
+DATA = {"training": {"smoke/train": "a" * 64}, "held_out": {"smoke/heldout": "b" * 64}, "reserve": {}}
+"""The digests in the record of a result."""
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +63,7 @@ def make_result() -> Callable[..., Result]:
             "finished_at": START + timedelta(seconds=test),
             "metrics": {"val_loss_gpt-345m": 2.3, "lambada_ppl_gpt-345m": 69.34},
             "elapsed": {"elapsed_gpt-345m": 20548.0},
+            "record": {"data": DATA},
         }
         return Result(**defaults | fields)
 

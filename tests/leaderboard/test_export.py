@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from leaderboard import reading
 from leaderboard.export import to_csv
 from leaderboard.model import Result
-from leaderboard.table import Table, TableQuery
+from leaderboard.table import FIXED_COLUMNS, Table, TableQuery
 
 Add = Callable[..., Result]
 
@@ -26,10 +26,15 @@ def cells(connection: Connection) -> list[list[str]]:
 
 def test_the_text_of_a_small_table(connection: Connection, add: Add) -> None:
     add(1, agent='a "b", c', metrics={"val_loss_x": -2.5e-07, "ppl_x": float("nan")}, elapsed={"elapsed_x": 7.0})
-    assert whole(reading.rows(connection, "task", TableQuery(final=False))) == (
+    table = reading.rows(connection, "task", TableQuery(final=False))
+    assert table.board is not None
+    assert whole(table) == (
         "timestamp,agent,session_id,test,is_final,status,scale,seed,score,delta_noise,run_key,parameters,template_unmodified,"
-        "duplicate_of,auto_submitted,compute,certified,certified_error,val_loss_x,ppl_x,elapsed_x\r\n"
-        '2026-11-03T12:00:01.000Z,"a ""b"", c",s,1,false,succeeded,gpt-345m,42,,,s-1,,false,,false,,,,-2.5e-07,,7.0\r\n'
+        "duplicate_of,auto_submitted,compute,certified,certified_error,unmet,"
+        "board,task_version,runner_class,runner,image,training_data,heldout_data,reserve_data,"
+        "confirms,entry_n,entry_mean,entry_sd,delta,delta_error,delta_p,verdict,val_loss_x,ppl_x,elapsed_x\r\n"
+        '2026-11-03T12:00:01.000Z,"a ""b"", c",s,1,false,succeeded,gpt-345m,42,,,s-1,,false,,false,,,,,'
+        f"{table.board.id},v1,unknown,,,{'a' * 64},{'b' * 64},,,1,-2.5e-07,,,,,,-2.5e-07,,7.0\r\n"
     )
 
 
@@ -67,4 +72,5 @@ def test_other_text_is_left_alone(connection: Connection, add: Add, agent: str) 
 def test_a_metrics_name_is_no_formula_either(connection: Connection, add: Add) -> None:
     add(1, metrics={"=evil_x": -1.0})
     header, row = cells(connection)
-    assert (header[18], row[18]) == ("'=evil_x", "-1.0")
+    place = len(FIXED_COLUMNS)
+    assert (header[place], row[place]) == ("'=evil_x", "-1.0")

@@ -1,24 +1,27 @@
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text
 
 from leaderboard import migrate, reading, writing
+from leaderboard.choosing import known_boards
 from leaderboard.model import Result
-from leaderboard.tables import metadata, result_values
+from leaderboard.table import TableQuery
+from leaderboard.tables import metadata, result_values, results
 from tests.support.processes import next_line, started
 
-NEWEST = "0008"
-TABLES = {"anchors", "results", "result_texts", "result_values", "result_columns", "submissions"}
+NEWEST = "0012"
+TABLES = {"anchors", "results", "result_texts", "result_values", "board_columns", "boards", "submissions"}
 
 SLOW_REVISION = """
 import time
@@ -104,18 +107,95 @@ def test_an_engine_that_begins_its_own_transactions_is_fine(tmp_path: Path) -> N
     engine.dispose()
 
 
-def test_scores_that_what_failed_once_got_are_dropped(file_engine: Engine, make_result: Callable[..., Result]) -> None:
+OLD_RESULT = text(
+    "INSERT INTO results (run_key, task_id, agent, session_id, test, status, scale, finished_at, task_version, "
+    "code_sha256, duplicate_of) VALUES (:key, 'task', 'a', 's', :test, :status, 'smoke', :at, 'v1', 'c', :duplicate_of)"
+)
+OLD_TEXTS = text("INSERT INTO result_texts (run_key, record, code) VALUES (:key, :record, '{}')")
+OLD_VALUE = text("INSERT INTO result_values VALUES (:key, :kind, :name, 0, :value)")
+
+
+def history(tmp_path: Path, last: str) -> Path:
+    """The revisions up to this one."""
+    before = tmp_path / f"until-{last}"
+    (before / "versions").mkdir(parents=True)
+    for file in (migrate.MIGRATIONS / "versions").glob("0*.py"):
+        if file.name[:4] <= last:
+            shutil.copy(file, before / "versions")
+    return before
+
+
+def old_rows(connection: Connection, **records: tuple[str, str]) -> None:
+    """Rows of one code with a loss and a score, by key their status and record, in that order of time."""
+    for number, (key, (status, record)) in enumerate(records.items()):
+        row = {"key": key, "test": number + 1, "status": status, "at": f"2026-11-03 12:00:0{number}.000000"}
+        connection.execute(OLD_RESULT, row | {"duplicate_of": next(iter(records)) if number else None})
+        connection.execute(OLD_TEXTS, {"key": key, "record": record})
+        connection.execute(OLD_VALUE, {"key": key, "kind": "metric", "name": "val_loss_x", "value": 2.0})
+        connection.execute(OLD_VALUE, {"key": key, "kind": "score", "name": "score", "value": 0.9})
+
+
+def test_scores_that_what_failed_once_got_are_dropped(file_engine: Engine, tmp_path: Path) -> None:
     with file_engine.connect() as connection:
-        upgrade(connection)
+        migrate.upgrade(connection, history(tmp_path, "0006"), migrate.VERSION_TABLE)
         with connection.begin():
-            for test, status in enumerate(("succeeded", "cancelled", "failed"), 1):
-                writing.record(connection, make_result(test, status=status))
-                score = {"run_key": f"s-{test}", "kind": "score", "name": "score", "position": 0, "value": 0.9}
-                connection.execute(insert(result_values).values(score))
-            connection.execute(text(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '0006'"))
+            old_rows(connection, a=("succeeded", "{}"), b=("cancelled", "{}"), c=("failed", "{}"))
         upgrade(connection)
         kept = select(result_values.c.run_key).where(result_values.c.kind == "score")
-        assert connection.execute(kept).scalars().all() == ["s-1"]
+        assert connection.execute(kept).scalars().all() == ["a"]
+
+
+def test_old_rows_stand_on_the_boards_that_new_ones_of_the_same_record_do(file_engine: Engine, tmp_path: Path) -> None:
+    data = {"training": {"t": "1" * 64}, "held_out": {"h": "2" * 64, "i": "3" * 64}, "reserve": {}}
+    records: dict[str, Any] = {
+        "first": {"machine": {"runner": "docker", "image": "sha256:1"}, "data": data},
+        "same": {"machine": {"runner": "docker", "image": "sha256:2"}, "data": data | {"reserve": {"r": "4" * 64}}},
+        "other_data": {"machine": {"runner": "docker"}, "data": data | {"held_out": {"h": "5" * 64}}},
+        "plain": {"machine": {"runner": "local"}, "data": data},
+        "invented": {"machine": {"runner": "fake"}, "data": {"training": {"t": None}, "held_out": {"h": None}}},
+        "bare": {},
+        "odd": {"machine": "none", "data": {"training": None}},
+    }
+    with file_engine.connect() as connection:
+        migrate.upgrade(connection, history(tmp_path, "0008"), migrate.VERSION_TABLE)
+        with connection.begin():
+            old_rows(connection, **{key: ("succeeded", json.dumps(record)) for key, record in records.items()})
+        upgrade(connection)
+        with connection.begin():
+            rows = {row["run_key"]: dict(row) for row in connection.execute(select(results)).mappings()}
+            known = known_boards(connection, "task")
+            for key, record in records.items():
+                entry = reading.entry(connection, key)
+                assert entry is not None
+                assert entry.result.record == record
+                assert rows[key]["board"] == entry.result.board.id
+                assert entry.result.board in {one.board for one in known}
+                assert vars(entry.result.origin).items() - rows[key].items() == {("data", entry.result.board.data)}
+            tables = [reading.rows(connection, "task", TableQuery(board=one.board.id, final=False)) for one in known]
+    found = sorted([row["run_key"] for row in table.rows] for table in tables)
+    assert found == [["bare", "odd"], ["first", "same"], ["invented"], ["other_data"], ["plain"]]
+    cells = {row["run_key"]: row for table in tables for row in table.rows}
+    assert {key: row["score"] for key, row in cells.items()} == dict.fromkeys(records, 0.9) | {"invented": None}
+    assert {key: row["val_loss_x"] for key, row in cells.items()} == dict.fromkeys(records, 2.0)
+    assert {key: row["duplicate_of"] for key, row in cells.items()} == dict.fromkeys(records) | {
+        "same": "first",
+        "odd": "bare",
+    }
+    assert [cells["bare"][name] for name in ("runner_class", "runner", "training_data")] == ["unknown", None, None]
+
+
+def test_anchors_that_named_no_data_and_what_they_scored_stay(tmp_path: Path, file_engine: Engine) -> None:
+    with file_engine.connect() as connection:
+        migrate.upgrade(connection, history(tmp_path, "0010"), migrate.VERSION_TABLE)
+        with connection.begin():
+            connection.execute(text("INSERT INTO anchors VALUES ('v1', 'smoke', '{\"anchors\": []}')"))
+            score = {"key": "s-1", "kind": "score", "name": "score", "value": 0.3}
+            connection.execute(OLD_VALUE, score)
+        upgrade(connection)
+        assert connection.execute(text("SELECT task_version, scale, data, definition FROM anchors")).all() == [
+            ("v1", "smoke", "", '{"anchors": []}')
+        ]
+        assert connection.execute(select(result_values.c.value)).scalars().all() == [0.3]
 
 
 def test_two_histories_live_in_one_database(file_engine: Engine, tmp_path: Path) -> None:
@@ -153,7 +233,8 @@ def test_a_database_of_a_newer_version_is_refused_untouched(file_engine: Engine)
             connection.execute(text(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '0099'"))
         with pytest.raises(migrate.NewerDatabase) as refusal:
             upgrade(connection)
-        known = tuple(f"{number:04}" for number in range(1, int(NEWEST) + 1))
+        known = migrate.revisions(migrate.MIGRATIONS)
+        assert (known[0], known[-1]) == ("0001", NEWEST)
         assert (refusal.value.found, refusal.value.known) == (("0099",), known)
         assert "newer" in str(refusal.value)
         assert versions(connection) == ["0099"]

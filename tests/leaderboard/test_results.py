@@ -15,10 +15,11 @@ from sqlalchemy import Connection, Engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ClauseElement
 
-from leaderboard import reading, writing
+from leaderboard import choosing, reading, writing
+from leaderboard.columns import columns_at
 from leaderboard.model import Result
 from leaderboard.table import BoardSummary, TableQuery, iso
-from leaderboard.tables import metadata, result_columns, results, submissions
+from leaderboard.tables import board_columns, metadata, results, submissions
 
 Make = Callable[..., Result]
 AT = datetime(2026, 11, 3, 13, 0, tzinfo=UTC)
@@ -63,7 +64,7 @@ def test_recording_a_run_again_keeps_the_first(connection: Connection, make_resu
 
 
 @pytest.mark.parametrize(
-    ("module", "known"), [(reading, {"boards", "entry", "every_row", "rows"}), (writing, {"record", "submit"})]
+    ("module", "known"), [(reading, {"entry", "every_row", "rows"}), (writing, {"record", "submit"})]
 )
 def test_there_is_no_way_to_change_or_remove_a_row(module: ModuleType, known: set[str]) -> None:
     functions = inspect.getmembers(module, inspect.isfunction)
@@ -169,12 +170,18 @@ def test_the_same_code_is_traced_to_where_it_was_first(connection: Connection, a
             {"code": CODE | {"nanoGPT/custom_more.py": ""}},
             {"code": CODE, "scale": "smoke"},
             {"code": CODE, "task_version": "v2"},
+            {"code": CODE, "record": {"machine": {"runner": "fake"}}},
         )
     ):
         add(1, session_id=f"u{number}", **different)
-    rows = reading.rows(connection, "task", TableQuery(final=False, limit=None, sort="timestamp")).rows
-    found = {row["run_key"]: row["duplicate_of"] for row in rows}
-    assert found == dict.fromkeys(("s-1", "u0-1", "u1-1", "u2-1", "u3-1", "u4-1")) | {"s-2": "s-1", "t-1": "s-1"}
+    found = {}
+    for one in choosing.known_boards(connection, "task"):
+        query = TableQuery(board=one.board.id, final=False, limit=None, sort="timestamp")
+        found |= {row["run_key"]: row["duplicate_of"] for row in reading.rows(connection, "task", query).rows}
+    assert found == dict.fromkeys(("s-1", "u0-1", "u1-1", "u2-1", "u3-1", "u4-1", "u5-1")) | {
+        "s-2": "s-1",
+        "t-1": "s-1",
+    }
     assert labels(connection, "t-1")[0] == "s-1"
 
 
@@ -198,16 +205,17 @@ def test_a_submission_that_nobody_made_is_labelled(connection: Connection, add: 
 
 
 def test_boards_count_rows_sessions_and_submissions(connection: Connection, add: Make) -> None:
-    assert reading.boards(connection) == []
+    assert choosing.summaries(connection) == []
     add(1, submit=True)
     add(2)
     last = add(9, session_id="t")
     other = add(1, session_id="u", task_id="a-task", submit=True)
-    boards = reading.boards(connection)
+    boards = choosing.summaries(connection)
     assert boards == [
-        BoardSummary(task_id="a-task", rows=1, sessions=1, submissions=1, last=other.finished_at),
-        BoardSummary(task_id="task", rows=3, sessions=2, submissions=1, last=last.finished_at),
+        BoardSummary(board=other.board, rows=1, sessions=1, last=other.finished_at),
+        BoardSummary(board=last.board, rows=3, sessions=2, last=last.finished_at),
     ]
+    assert choosing.submitted(connection) == {other.board.id: 1, last.board.id: 1}
     assert iso(boards[1].last) == "2026-11-03T12:00:09.000Z"
 
 
@@ -232,9 +240,9 @@ def test_every_statement_compiles_for_postgresql(engine: Engine, connection: Con
         add(1, submit=True)
         writing.submit(connection, "s", "s-1", AT)
         stored(connection, "s-1")
-        reading.boards(connection)
+        choosing.summaries(connection)
         reading.rows(connection, "task", TableQuery(scale="smoke"))
-        for sort in reading.rows(connection, "task", TableQuery()).columns:
+        for sort in columns_at(connection, choosing.summaries(connection)[0].board.id).sortable:
             reading.rows(connection, "task", TableQuery(sort=sort))
             query = TableQuery(status="failed", agent="agent", final=False, sort="-" + sort, limit=None, offset=7)
             reading.rows(connection, "task", query)
@@ -248,7 +256,7 @@ def test_every_statement_compiles_for_postgresql(engine: Engine, connection: Con
 
 @pytest.mark.parametrize("dialect", [postgresql, sqlite])
 def test_both_databases_skip_a_row_whose_key_is_taken(dialect: ModuleType) -> None:
-    for table in (results, result_columns, submissions):
+    for table in (results, board_columns, submissions):
         statement = writing._insert_or_skip(dialect.dialect.name, table, dict.fromkeys(table.columns.keys(), 1))
         assert isinstance(statement, dialect.Insert)
         assert str(statement.compile(dialect=dialect.dialect())).endswith("ON CONFLICT DO NOTHING")

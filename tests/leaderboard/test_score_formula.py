@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leaderboard.board import data_key
 from leaderboard.score_formula import Anchor, ScoreFormula
 
 WORKED = Anchor(metric="acc_x", stage="x", floor=0.91903, ref=0.974809, bound=1.0)
@@ -86,3 +87,17 @@ def test_the_difference_to_the_best_baseline_in_units_of_noise() -> None:
 def test_anchors_survive_storing() -> None:
     both = anchors(LOSS, WORKED)
     assert ScoreFormula.from_json(both.to_json()) == both
+
+
+def test_formulas_stored_before_they_named_their_data_can_be_read() -> None:
+    assert ScoreFormula.from_json('{"task_version": "v1", "scale": "smoke", "anchors": []}').data == ""
+
+
+def test_data_is_the_same_where_training_and_held_out_data_are() -> None:
+    digests: dict[str, dict[str, str | None]] = {"training": {"t": "1"}, "held_out": {"h": "2"}}
+    key = data_key(digests)
+    assert key == data_key({**digests, "reserve": {"r": "3"}})
+    assert len({key, data_key({**digests, "training": {"t": "2"}}), data_key({**digests, "held_out": {"h": "1"}})}) == 3
+    assert data_key({**digests, "training": {"t": None}}) is None
+    assert data_key({**digests, "held_out": {}}) is None
+    assert data_key({}) is None

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,10 +12,13 @@ from sqlalchemy import Connection
 
 from leaderboard import reading
 from leaderboard.model import Result
+from leaderboard.naming import COST_NOT_MEASURED, NOT_SUBQUADRATIC
 from leaderboard.table import FIXED_COLUMNS, MAX_LIMIT, MAX_OFFSET, BadPage, TableQuery, UnknownColumn
 
 Add = Callable[..., Result]
 LOSS = "val_loss_gpt-345m"
+START = datetime(2026, 11, 3, tzinfo=UTC)
+LATER = START + timedelta(hours=20)
 
 
 def numbers(connection: Connection, **query: Any) -> list[object]:
@@ -35,14 +39,35 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
     )
     add(2, session_id="t", status="failed", seed=None, metrics={}, elapsed={"elapsed_gpt-345m": 3.5})
     table = reading.rows(connection, "task", TableQuery(final=False))
+    assert table.board is not None
+    origin = {
+        "board": table.board.id,
+        "task_version": "v1",
+        "runner_class": "unknown",
+        **dict.fromkeys(("runner", "image", "reserve_data")),
+        "training_data": "a" * 64,
+        "heldout_data": "b" * 64,
+    }
     assert json.loads(json.dumps(asdict(table))) == {
         "task_id": "task",
+        "board": {
+            "task_id": "task",
+            "task_version": "v1",
+            "scale": "gpt-345m",
+            "data": table.board.data,
+            "runner_class": "unknown",
+        },
         "columns": [
             *("timestamp", "agent", "session_id", "test", "is_final", "status", "scale", "seed", "score"),
             *("delta_noise", "run_key", "parameters", "template_unmodified", "duplicate_of", "auto_submitted"),
             "compute",
             "certified",
             "certified_error",
+            "unmet",
+            *("board", "task_version", "runner_class", "runner", "image"),
+            *("training_data", "heldout_data", "reserve_data"),
+            "confirms",
+            *("entry_n", "entry_mean", "entry_sd", "delta", "delta_error", "delta_p", "verdict"),
             *("val_loss_gpt-345m", "lambada_ppl_gpt-345m", "elapsed_gpt-345m"),
         ],
         "metric_columns": ["val_loss_gpt-345m", "lambada_ppl_gpt-345m"],
@@ -66,6 +91,16 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
                 "compute": 1.02,
                 "certified": 2.31,
                 "certified_error": 0.004,
+                "unmet": None,
+                **origin,
+                "confirms": None,
+                "entry_n": 1,
+                "entry_mean": 2.3,
+                "entry_sd": None,
+                "delta": 0.0,
+                "delta_error": None,
+                "delta_p": None,
+                "verdict": "not told apart",
                 "val_loss_gpt-345m": 2.3,
                 "lambada_ppl_gpt-345m": 69.34,
                 "elapsed_gpt-345m": 20548.0,
@@ -89,6 +124,10 @@ def test_a_table_as_json(connection: Connection, add: Add) -> None:
                 "compute": None,
                 "certified": None,
                 "certified_error": None,
+                "unmet": None,
+                **origin,
+                "confirms": None,
+                **dict.fromkeys(("entry_n", "entry_mean", "entry_sd", "delta", "delta_error", "delta_p", "verdict")),
                 "val_loss_gpt-345m": None,
                 "lambada_ppl_gpt-345m": None,
                 "elapsed_gpt-345m": 3.5,
@@ -131,15 +170,16 @@ def test_only_submitted_rows_are_listed_unless_asked(connection: Connection, add
     ("query", "expected"),
     [
         ({"scale": "smoke"}, [2, 3]),
-        ({"status": "diverged"}, [3, 4]),
-        ({"agent": "b"}, [2, 4]),
+        ({"status": "diverged"}, [3]),
+        ({"agent": "b"}, [2]),
+        ({"scale": "gpt-345m", "status": "diverged"}, [4]),
         ({"agent": "b", "status": "diverged", "scale": "gpt-345m"}, [4]),
         ({"agent": "B"}, []),
     ],
 )
 def test_filters(connection: Connection, add: Add, query: dict[str, str], expected: list[int]) -> None:
-    add(1, agent="a", scale="gpt-345m", metrics={})
-    add(2, agent="b", scale="smoke", metrics={})
+    add(1, agent="a", scale="gpt-345m", metrics={}, finished_at=START)
+    add(2, agent="b", scale="smoke", metrics={}, finished_at=LATER)
     add(3, agent="a", scale="smoke", status="diverged", metrics={})
     add(4, agent="b", scale="gpt-345m", status="diverged", metrics={})
     assert numbers(connection, sort="test", **query) == expected
@@ -152,7 +192,7 @@ def test_a_scale_shows_only_its_own_columns(connection: Connection, add: Add) ->
     assert reading.rows(connection, "task", TableQuery(scale="smoke")).columns[len(FIXED_COLUMNS) :] == (
         "val_loss_gpt-smoke",
     )
-    assert len(reading.rows(connection, "task", TableQuery()).columns[len(FIXED_COLUMNS) :]) == 4
+    assert len(reading.rows(connection, "task", TableQuery(scale="gpt-345m")).columns[len(FIXED_COLUMNS) :]) == 3
 
 
 def test_best_first_by_default_and_the_oldest_of_equals(connection: Connection, add: Add) -> None:
@@ -278,3 +318,17 @@ def test_what_took_more_compute_ranks_after_what_did_not_and_what_failed_last_on
     assert numbers(connection, sort=LOSS) == [6, 1, 5, 2, 3, 7, 4]
     assert numbers(connection, sort=f"-{LOSS}") == [3, 2, 5, 1, 6, 7, 4]
     assert numbers(connection, sort="-compute")[:3] == [6, 1, 2]
+
+
+def test_what_lacks_something_its_task_asks_for_ranks_after_all_that_answer_it(
+    connection: Connection, add: Add
+) -> None:
+    add(1, metrics={LOSS: 1.0}, unmet=NOT_SUBQUADRATIC)
+    add(2, metrics={LOSS: 2.4})
+    add(3, metrics={LOSS: 2.0}, compute=3.0)
+    add(4, metrics={LOSS: 0.9}, compute=3.0, unmet=COST_NOT_MEASURED)
+    add(5, metrics={}, status="failed")
+    ranked = [2, 3, 4, 1, 5]
+    assert numbers(connection) == ranked
+    assert [n for at in range(5) for n in numbers(connection, limit=1, offset=at)] == ranked
+    assert numbers(connection, sort="unmet")[:2] == [4, 1]

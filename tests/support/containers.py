@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import os
 import subprocess
 import tarfile
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import docker
+
+from runner.container.sandbox import Sandbox
 
 
 @contextlib.contextmanager
@@ -70,3 +73,12 @@ def remove_containers(text: str, engine_url: str | None = None) -> None:
         place = line.split()[1]
         if place.startswith(text):
             subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def sandbox_toml(sandbox: Sandbox) -> str:
+    """The settings as a file that `--sandbox` takes."""
+    tables = {"binds": sandbox.binds, "environment": sandbox.environment}
+    return f"cpus = {sandbox.cpus}\n" + "".join(
+        f"[{table}]\n" + "".join(f"{json.dumps(key)} = {json.dumps(value)}\n" for key, value in pairs.items())
+        for table, pairs in tables.items()
+    )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from tasks.load import load_tasks
-from tasks.model import Task
+from tasks.model import SessionBudget, Task
 
 KEYS = ("learning_rate", "weight_decay", "warmup_iters", "min_lr", "grad_clip")
 OVERRIDES = ("# CONFIG_OVERRIDES", "CONFIG_OVERRIDES = {}")
@@ -57,7 +57,8 @@ LAYOUT: dict[str, tuple[int, list[Landmark]]] = {
     "optimizer": (437, [Landmark(171, 189, "def configure_optimizers(", ""), Landmark(245, 247, *OVERRIDES)]),
     "lr-schedule": (437, [Landmark(191, 201, "def get_lr(", ""), Landmark(245, 247, *OVERRIDES)]),
 }
-SMALL_BATCHES = {"residual", "loss", "linear-attention"}
+BATCHES = {**dict.fromkeys(("residual", "loss", "linear-attention"), (13535, 32, 16)), "attention": (13535, 64, 8)}
+"""Iterations, micro-batch and accumulation at gpt-345m of tasks that differ from the scale."""
 
 
 @pytest.fixture(scope="module")
@@ -97,14 +98,14 @@ def test_ranges_begin_and_end_at_their_landmarks(task: Task, variant: str) -> No
 
 def test_rules_of_play_are_the_defaults(task: Task) -> None:
     assert task.filename == "nanoGPT/custom_pretrain.py"
-    assert (task.budget.tests, task.budget.steps, task.budget.checks) == (3, 0, 10)
+    assert task.budget == SessionBudget(tests=3, steps=0, checks=10, probes=6)
     assert task.override_keys == KEYS
     assert not task.allow_create
 
 
 def test_every_scale_trains_then_evaluates(task: Task) -> None:
-    assert task.scales.keys() == {"smoke", "gpt-345m"}
-    for name, size in (("smoke", "smoke"), ("gpt-345m", "345m")):
+    assert list(task.scales) == ["smoke", "gpt-124m", "gpt-345m"]
+    for name, size in (("smoke", "smoke"), ("gpt-124m", "124m"), ("gpt-345m", "345m")):
         stages = task.scales[name].stages
         assert [(stage.label, stage.script, stage.role) for stage in stages] == [
             (f"gpt-{size}", f"scripts/gpt_{size}.sh", "train"),
@@ -118,15 +119,35 @@ def test_every_scale_trains_then_evaluates(task: Task) -> None:
 def test_training_tokens_at_gpt_345m(task: Task, variant: str) -> None:
     settings = task.scales["gpt-345m"].settings
     shape = tuple(int(settings[name]) for name in ("MAX_ITERS", "BATCH_SIZE", "GRAD_ACCUM"))
-    assert shape == ((13535, 32, 16) if variant in SMALL_BATCHES else (12030, 96, 6))
+    assert shape == BATCHES.get(variant, (12030, 96, 6))
     tokens = shape[0] * shape[1] * shape[2] * int(settings["BLOCK_SIZE"])
     assert tokens == pytest.approx(7.1e9, rel=0.01)
+    assert float(settings["LEARNING_RATE"]) == 3e-4
     assert settings["COMPILE"] == ("0" if variant == "linear-attention" else "1")
+
+
+def test_the_proxy_of_gpt_345m(task: Task, variant: str) -> None:
+    assert {name: scale.probe for name, scale in task.scales.items()} == {
+        "smoke": None,
+        "gpt-124m": None,
+        "gpt-345m": "gpt-124m",
+    }
+    settings = task.scales["gpt-124m"].settings
+    assert [settings[name] for name in ("N_LAYER", "N_HEAD", "N_EMBD", "BLOCK_SIZE")] == ["12", "12", "768", "1024"]
+    sequences = int(settings["BATCH_SIZE"]) * int(settings["GRAD_ACCUM"])
+    assert (int(settings["MAX_ITERS"]), sequences) == (1335, 512)
+    assert int(settings["MAX_ITERS"]) * sequences * int(settings["BLOCK_SIZE"]) == pytest.approx(0.7e9, rel=0.01)
+    assert settings["COMPILE"] == ("0" if variant == "linear-attention" else "1")
+    assert "21 of 24 pairs" in task.scales["gpt-124m"].summary
 
 
 def test_description_names_exactly_the_editable_lines(task: Task) -> None:
     named = re.findall(r"^- Lines? (\d+)(?:–(\d+))?,", task.description, flags=re.MULTILINE)
     assert tuple((int(first), int(last or first)) for first, last in named) == task.editable
+
+
+def test_one_task_asks_how_the_cost_grows(task: Task, variant: str) -> None:
+    assert task.cost_growth == ("sub-quadratic" if variant == "linear-attention" else None)
 
 
 @pytest.mark.parametrize("word", ["Research question", "Interfaces to keep", "What is fixed", "How it is evaluated"])

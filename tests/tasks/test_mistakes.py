@@ -51,7 +51,9 @@ MISTAKES = {
     "byte order mark": Mistake("line 1", "byte order mark", files={"task.toml": b'\xef\xbb\xbfid = "a"\n'}),
     # keys and types
     "unknown key": Mistake("budget.test", "did you mean tests?", "tests", "test"),
-    "unknown key, nothing near": Mistake("budget.zzz", "Allowed are checks, steps, tests", "steps", "zzz"),
+    "unknown key, nothing near": Mistake(
+        "budget.zzz", "Allowed are checks, gpu_hours, probes, steps, tests", "steps", "zzz"
+    ),
     "unknown key of a scale": Mistake(f"{SMOKE}.setting", "did you mean settings?", new="[scales.smoke.setting]\n"),
     "unknown key of a stage": Mistake(f"{STAGE}.timeout", "did you mean timeout_s?", new="timeout = 60\n"),
     "required key": Mistake("title", "is required", 'title = "A task of one\'s own"\n'),
@@ -67,6 +69,7 @@ MISTAKES = {
     "array for a built-in scale": Mistake("scales.gpt-345m", "must be a table", new="[[scales.gpt-345m]]\n"),
     "array for all scales": Mistake("scales", "must be a table, not an array", "[[scales.smoke.stages]]", "[[scales]]"),
     "number for a truth": Mistake("allow_create", "must be true or false", "[budget]", "allow_create = 1\n[budget]"),
+    "unknown growth": Mistake("cost_growth", "must be 'sub-quadratic'", "[budget]", 'cost_growth = "linear"\n[budget]'),
     # limits
     "id": Mistake("id", "1 to 64 of a-z, 0-9 and `-`", "my-task", "My_Task"),
     "long id": Mistake("id", "1 to 64", "my-task", "a" * 65),
@@ -156,6 +159,13 @@ MISTAKES = {
         new="[[scales.own.stages]]\nlabel = 'a'\nscript = 'own.sh'\n",
         files={"own.sh": "true\n"},
     ),
+    "proxy of nothing": Mistake(f"{SMOKE}.probe", "there is none; drop", new="[scales.smoke]\nprobe = 'tiny'\n"),
+    "proxy of itself": Mistake(f"{SMOKE}.probe", "smoke is no other scale", new="[scales.smoke]\nprobe = 'smoke'\n"),
+    "proxy by no name": Mistake(f"{SMOKE}.probe", "must be a string", new="[scales.smoke]\nprobe = 1\n"),
+    "proxy that is missing": Mistake(
+        f"{SMOKE}.probe", "gpt-124m is no other scale", new="[scales.smoke]\nprobe = 'gpt-124m'\n[scales.gpt-345m]\n"
+    ),
+    "fewer probes than none": Mistake("budget.probes", "at least 0", "tests = 3", "tests = 3\nprobes = -1"),
     "no processes": Mistake(f"{SMOKE}.world_size", "at least 1", new="[scales.smoke]\nworld_size = 0\n"),
     "setting of a run": Mistake(f"{SET}.out_dir", "set for every run", new=SETTINGS + "out_dir = ''\n"),
     "setting twice": Mistake(SET, "same variable", new=SETTINGS + "lr = 1\nLR = 2\n"),

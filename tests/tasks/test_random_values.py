@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from tasks.errors import TaskError
 from tasks.load import load_task
 
-TOP = ("id", "title", "template", "filename", "editable", "allow_create", "override_keys", "max_file_bytes")
+TOP = (
+    "id",
+    "title",
+    "template",
+    "filename",
+    "editable",
+    "allow_create",
+    "override_keys",
+    "max_file_bytes",
+    "cost_growth",
+)
 TABLES = {
     "": (*TOP, "budget", "scales"),
     "budget": ("tests", "steps", "checks"),

@@ -89,10 +89,12 @@ def test_a_task_stored_before_caps_and_baselines_is_the_same_one_today() -> None
         ("tests = 3", "tests = 4"),
         ("[budget]", "allow_create = true\n[budget]"),
         ("[budget]", "max_file_bytes = 5000\n[budget]"),
+        ("[budget]", 'cost_growth = "sub-quadratic"\n[budget]'),
         ('label = "gpt-smoke"', 'label = "gpt-tiny"'),
         ('label = "gpt-smoke"', 'label = "gpt-smoke"\ntimeout_s = 60'),
         ('label = "gpt-smoke"', 'label = "gpt-smoke"\nbaseline_s = 1800\nmax_slowdown = 2'),
         ("[[scales", "[scales.smoke]\nmax_parameters = 9\n[[scales"),
+        ("[[scales", "[scales.smoke]\nprobe = 'gpt-345m'\n[scales.gpt-345m]\n[[scales"),
         ("[[scales", "[scales.smoke.settings]\nseed = 7\n[[scales"),
     ],
 )
@@ -107,3 +109,20 @@ def test_version_ignores_how_task_toml_is_written(write_task: WriteTask, minimal
     before = load_task(write_task(OWN_SCRIPT)).version
     again = write_task({**OWN_SCRIPT, "task.toml": "# a comment\n" + minimal.replace(" = ", "=")})
     assert load_task(again).version == before
+
+
+def test_probes_enter_the_version_only_where_a_scale_has_a_proxy(write_task: WriteTask, minimal: str) -> None:
+    """So that tasks which were stored before there were probes keep their version."""
+    without = load_task(write_task(OWN_SCRIPT)).version
+    assert (
+        load_task(write_task({**OWN_SCRIPT, "task.toml": minimal.replace("checks", "probes = 2\nchecks")})).version
+        == without
+    )
+    proxied = minimal + "[scales.smoke]\nprobe = 'gpt-345m'\n[scales.gpt-345m]\n"
+    six, two = (
+        load_task(write_task({**OWN_SCRIPT, "task.toml": text}))
+        for text in (proxied, proxied.replace("checks", "probes = 2\nchecks"))
+    )
+    assert (six.budget.probes, two.budget.probes) == (6, 2)
+    assert len({without, six.version, two.version}) == 3
+    assert [Task.from_json(task.to_json()) for task in (six, two)] == [six, two]

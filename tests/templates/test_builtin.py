@@ -10,8 +10,9 @@ import pytest
 
 from templates.render import names, render, scale, script
 
-SCALES = ["smoke", "gpt-345m"]
-SCRIPTS = ["scripts/gpt_smoke.sh", "scripts/gpt_345m.sh", "scripts/lm_eval_smoke.sh", "scripts/lm_eval_345m.sh"]
+SCALES = ["smoke", "gpt-124m", "gpt-345m"]
+SIZES = ["smoke", "124m", "345m"]
+SCRIPTS = [f"scripts/{stage}_{size}.sh" for stage in ("gpt", "lm_eval") for size in SIZES]
 
 
 @pytest.mark.parametrize("name", SCALES)
@@ -50,6 +51,16 @@ def test_the_full_scale_is_the_agreed_one() -> None:
     assert [round(count / 1e9, 1) for count in tokens] == [7.1, 7.1]
 
 
+def test_the_proxy_differs_from_the_full_scale_in_size_and_schedule_only() -> None:
+    proxy, full = (tomllib.loads(scale(name) or "") for name in ("gpt-124m", "gpt-345m"))
+    differing = {key for key, value in proxy["settings"].items() if full["settings"][key] != value}
+    assert proxy["settings"].keys() == full["settings"].keys()
+    schedule = {"max_iters", "batch_size", "grad_accum", "eval_interval", "eval_iters"}
+    assert differing - {"learning_rate"} == {"n_layer", "n_head", "n_embd"} | schedule
+    assert proxy["settings"]["learning_rate"] == 6e-4
+    assert [proxy[key] for key in ("data", "evaluation_data")] == [full[key] for key in ("data", "evaluation_data")]
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_stage_scripts_are_sound_bash_that_stops_at_errors(name: str, tmp_path: Path) -> None:
     text = script(name)
@@ -61,7 +72,7 @@ def test_stage_scripts_are_sound_bash_that_stops_at_errors(name: str, tmp_path: 
     assert text.splitlines()[-1].startswith("exec ")
 
 
-@pytest.mark.parametrize("name", ["scripts/gpt_smoke.sh", "scripts/gpt_345m.sh"])
+@pytest.mark.parametrize("name", [f"scripts/gpt_{size}.sh" for size in SIZES])
 def test_two_launches_on_one_host_take_two_ports(name: str, tmp_path: Path) -> None:
     """The launcher is stood in for by one that says what it was asked, or this would cost seconds."""
     path = tmp_path / "stage.sh"

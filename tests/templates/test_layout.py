@@ -20,11 +20,20 @@ def rule(title: str, width: int = 77) -> str:
     return f"# ── {title} ".ljust(width, "─")
 
 
-TOTALS = {"custom_pretrain": 437, "embedding": 473, "residual": 441, "loss": 439, "linear-attention": 438}
+TOTALS = {
+    "custom_pretrain": 437,
+    "attention": 437,
+    "embedding": 473,
+    "residual": 441,
+    "loss": 439,
+    "linear-attention": 438,
+}
 RANGES = [
     # template, first line, last line, text of the first, text of the last
     ("custom_pretrain", 22, 31, "class LayerNorm(nn.Module):", ""),
     ("custom_pretrain", 33, 70, "class CausalSelfAttention(nn.Module):", ""),
+    ("attention", 33, 70, "class CausalSelfAttention(nn.Module):", ""),
+    ("attention", 245, 247, *OVERRIDES),
     ("custom_pretrain", 72, 86, "class MLP(nn.Module):", ""),
     ("custom_pretrain", 88, 100, "class Block(nn.Module):", ""),
     ("custom_pretrain", 171, 188, CONFIGURE, RETURN_OPTIMIZER),
@@ -112,7 +121,7 @@ def test_lines_fit_a_terminal(name: str) -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UnknownTemplateError, match="'mlp'; there are custom_pretrain, embedding") as caught:
+    with pytest.raises(UnknownTemplateError, match="'mlp'; there are custom_pretrain, attention, embedding") as caught:
         render("mlp")
     assert caught.value.name == "mlp"
 

@@ -81,9 +81,10 @@ def test_weights_begin_as_in_gpt_2(load: Load) -> None:
     assert model.get_num_params() == sum(p.numel() for p in model.parameters()) - 64 * 64
 
 
-def test_an_attention_can_do_without_position_embeddings(load: Load, tokens: torch.Tensor) -> None:
+@pytest.mark.parametrize("name", ["attention", "linear-attention"])
+def test_an_attention_can_do_without_position_embeddings(name: str, load: Load, tokens: torch.Tensor) -> None:
     line = "        self.n_head = config.n_head\n"
-    text = render("linear-attention").replace(line, f"{line}        self.use_pos_emb = False\n")
+    text = render(name).replace(line, f"{line}        self.use_pos_emb = False\n")
     model = build(load(text))
     before = model(tokens)[0]
     torch.nn.init.ones_(model.transformer.wpe.weight)

@@ -91,11 +91,16 @@ def _toml(draft: Draft, text: str) -> Iterator[str]:
     yield "tests = 3         # a session may run so many"
     yield "steps = 0         # tool calls in a session; 0 = no limit"
     yield "checks = 10       # free rehearsals"
+    yield "# gpu_hours = 24  # beside tests, or instead of them: what all runs of a session may take on GPUs"
     yield ""
     if draft.own_file is None:
         yield "[scales.smoke]          # two CPU processes, seconds; keys written here replace the built-in ones"
         yield ""
+        yield "[scales.gpt-124m]       # GPT-2 Small on two GPUs"
+        yield ""
         yield "[scales.gpt-345m]       # GPT-2 Medium on two GPUs"
+        yield 'probe = "gpt-124m"      # at which agents probe before they test, at most `probes` times of the budget'
+
     elif "GPT" in landmarks(text):
         yield "[scales.smoke]          # the built-in stages; the script reads its settings from the environment"
     else:

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from env.lifecycle.attempts import Attempts
+from env.lifecycle.findings import told
 from env.lifecycle.plan import rehearsal
-from env.lifecycle.progress import Progress
+from env.lifecycle.rehearsals import rehearse
 from env.operators.authoring.examine import files_with
-from env.store.model import Status
 from runner.local.runner import LocalRunner
+from runner.text import useful_end
 from tasks.model import Scale, Task
 
+SHOWN_CHARS = 6000
 UNEDITED = "the unedited script"
 
 
@@ -52,20 +54,27 @@ def try_out(task: Task, scale: Scale, data: Path, scratch: Path) -> Iterator[Tri
     attempts = Attempts(runner)
     for number, baseline in enumerate((None, *task.baselines)):
         spec = rehearsal(task, scale, "check", number, files_with(task, baseline))
-        ended = asyncio.run(attempts.take(spec, Progress(None), lambda: None, evaluates=True))
+        over = asyncio.run(rehearse(attempts, runner, spec))
+        printed = _printed(runner, spec.run_id)
         runner.remove(spec.run_id)
-        judged = ended.judged
-        passed = judged.status is Status.SUCCEEDED
-        if passed:
-            told = (
-                f"{judged.metrics['parameters']:,.0f} parameters, "
-                f"train_loss {judged.metrics['first_loss']:.4f} to {judged.metrics['last_loss']:.4f}"
-            )
+        if over.rehearsed is not None and over.passed:
+            words = f"{over.rehearsed.parameters:,} parameters"
         else:
-            told = "\n".join(part for part in (judged.reason, ended.output) if part)
+            findings = () if over.rehearsed is None else over.rehearsed.findings
+            text = spec.files[task.filename]
+            found = [told(finding, text, scale.max_parameters) for finding in findings]
+            words = "\n".join(part for part in (over.why_none, *found, printed) if part)
         yield Tried(
             baseline=None if baseline is None else baseline.name,
-            passed=passed,
-            seconds=ended.state.elapsed_s or 0.0,
-            told=told,
+            passed=over.passed,
+            seconds=over.seconds,
+            told=words,
         )
+
+
+def _printed(runner: LocalRunner, run_id: str) -> str:
+    """The useful end of what a run said of its errors; agents are told none of it."""
+    said = b""
+    while piece := runner.log(run_id, "stderr", len(said)):
+        said += piece
+    return useful_end(b"", said, SHOWN_CHARS)

@@ -19,6 +19,7 @@ from runner.data.smoke import is_prepared
 from runner.gpus import discover, occupied
 from runner.pool import Device
 from runner.protocol import Runner, RunnerError
+from tasks.data_sets import TextData
 from tasks.model import Scale, Task
 
 
@@ -157,10 +158,17 @@ def _data(setup: Setup) -> Iterator[Finding]:
                 yield ok(subject, "not there yet, will be made at the start")
                 continue
             judge = problem if setup.scale in scales else warning
-            yield judge(subject, f"not in {setup.data}; {needed}", "ringfence data prepare all")
+            yield judge(subject, f"not in {setup.data}; {needed}", _prepare(name))
         elif absent := missing(setup.data, name):
-            yield warning(subject, f"{', '.join(absent)} missing; {needed}", "ringfence data prepare all")
+            yield warning(subject, f"{', '.join(absent)} missing; {needed}", _prepare(name))
         elif name.startswith("smoke/") and not is_prepared(setup.data, name):
             yield ok(subject, "of another version, will be made anew at the start")
         else:
             yield ok(subject, str(setup.data / name))
+
+
+def _prepare(folder: str) -> str:
+    """The command that makes everything a scale needs which reads the data folder."""
+    name = folder.partition("/")[0]
+    chosen = f" --data-set {name}" if name in set(TextData) - {TextData.FINEWEB10B} else ""
+    return f"ringfence data prepare all{chosen}"

@@ -19,8 +19,9 @@ from leaderboard.naming import metric_column
 class Shown:
     """Progress in a terminal; elsewhere a line for each test that is over."""
 
-    def __init__(self, console: Console, title: str, tests: int) -> None:
-        self._console = console
+    def __init__(self, console: Console, title: str, tests: int, *, tasks: bool = False) -> None:
+        """`tasks`: of several tasks, so that each test is shown with its own."""
+        self._tasks = tasks
         columns = (TextColumn("{task.description:<28}", markup=False), BarColumn(30), TextColumn("{task.fields[news]}"))
         self._progress = Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal)
         self._all = self._progress.add_task(title, total=tests, news="")
@@ -36,7 +37,7 @@ class Shown:
         self._progress.stop()
 
     def progress(self, test: BaselineTest, seen: TestView) -> None:
-        now, title = seen.progress, _title(test)
+        now, title = seen.progress, self._title(test)
         bar = self._bars.get(title)
         if bar is None:
             bar = self._bars[title] = self._progress.add_task(title, total=None, news="")
@@ -44,7 +45,7 @@ class Shown:
         self._progress.update(bar, completed=now.step, total=now.total_steps, news=stage)
 
     def over(self, outcome: BaselineOutcome) -> None:
-        title = _title(outcome.test)
+        title = self._title(outcome.test)
         if bar := self._bars.pop(title, None):
             self._progress.remove_task(bar)
         self._progress.advance(self._all)
@@ -52,6 +53,9 @@ class Shown:
         self._progress.console.print(", ".join([f"{title}: {outcome.status}", *losses]), markup=False)
         if not outcome.succeeded:
             self._progress.console.print(outcome.told, markup=False)
+
+    def _title(self, test: BaselineTest) -> str:
+        return f"{f'{test.task.id}: ' if self._tasks else ''}{test.name}, seed {test.seed}"
 
 
 def outcome_table(title: str, outcomes: Sequence[BaselineOutcome]) -> Table:
@@ -76,7 +80,3 @@ def _cell(values: Sequence[float]) -> str:
         return "–"
     spread = f"\n± {stdev(values):.4f}" if len(values) > 1 else ""
     return f"{fmean(values):,.4f}{spread}"
-
-
-def _title(test: BaselineTest) -> str:
-    return f"{test.name}, seed {test.seed}"

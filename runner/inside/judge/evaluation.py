@@ -54,6 +54,9 @@ def _evaluated(what: str, settings: EvaluationSettings) -> EvaluationReport:
     model, weights = settings.model, reduced(checkpoint)
     with assembled(settings, weights) as workers:
         loaded = time.monotonic()
+        asked_for_growth = settings.cost_growth and what == LANGUAGE_MODELLING
+        growth = workers.cost_growth(model, rng) if asked_for_growth else None
+        counted = time.monotonic()
         try:
             scorer = PassageScorer(
                 workers,
@@ -76,13 +79,16 @@ def _evaluated(what: str, settings: EvaluationSettings) -> EvaluationReport:
     audits += [certificate_audit(metric, certificate) for metric, certificate in certificates.items()]
     seconds = {
         "loading_s": loaded - started,
-        "scoring_s": scored - loaded - scorer.predicting_s,
+        **({"cost_growth_s": counted - loaded} if asked_for_growth else {}),
+        "scoring_s": scored - counted - scorer.predicting_s,
         "exam_s": scorer.predicting_s,
         "audits_s": audited - scored,
         "reference_s": time.monotonic() - audited,
     }
-    details = {**counts, **{name: round(s, 1) for name, s in seconds.items()}}
-    return EvaluationReport(checkpoint, metrics, audits, details, certificates.get(CERTIFIED))
+    details = {**counts, **{name: float(round(s)) for name, s in seconds.items()}}
+    return EvaluationReport(
+        checkpoint, metrics, audits, details, certificates.get(CERTIFIED), scorer.mean_losses, cost_growth=growth
+    )
 
 
 def _certificates(

@@ -43,10 +43,9 @@ class Exam:
 
     def certificate(self, claimed: float, logprobs: NDArray[np.float64], reference: Losses | None) -> Certificate:
         """What a claimed mean loss is worth, by the log-probabilities (N,) that were predicted."""
-        texts = {i if passage.text is None else passage.text for i, passage in enumerate(self.claimed)}
         return certify(
             claimed,
-            claim=Extent(sum(passage.scored for passage in self.claimed), len(texts)),
+            claim=extent(self.claimed),
             losses=-np.maximum(logprobs, LEAST),
             texts=self.places.texts if self.unseen else None,
             spread=SPREADS[self.tokenizer][self.metric],
@@ -67,6 +66,12 @@ class Exam:
             raise SetupFault("reference", str(fault)) from None
         starts = [passage.places.start for passage in self.places.passages]
         return Losses(known, np.array([asked[i][position - starts[i]] for i, position in self.places.chosen]))
+
+
+def extent(passages: Sequence[Passage]) -> Extent:
+    """How much the mean loss of all that is scored in these passages is a mean of."""
+    texts = {i if passage.text is None else passage.text for i, passage in enumerate(passages)}
+    return Extent(sum(passage.scored for passage in passages), len(texts))
 
 
 def draw(tokens: NDArray[np.int32], block_size: int, wanted: int, rng: np.random.Generator) -> Places:

@@ -9,8 +9,12 @@ from runner.inside.complaints import complaint
 from runner.inside.digits import rounded
 from runner.inside.judge.certificate import Certificate
 
-FIGURE_DIGITS = 2
-"""Significant digits of an audit's figure that are told."""
+PASSED = (0.1, 0.5, 1.0)
+"""What a figure that is within its limit is told as, in limits: the least of these that is not below it."""
+FAILED = (1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0)
+"""What one beyond its limit is told as: the nearest by ratio."""
+LIMIT_DIGITS = 2
+"""Significant digits of a limit that are told, where it was worked out from what the model answered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +42,23 @@ class AuditFinding:
     @property
     def complaint(self) -> str:
         """Which audit failed, and by how much, in one line; meaningful only where it did fail."""
-        return complaint(self.name, figure=self.told, limit=self.limit, where=self.metric)
+        return complaint(self.name, figure=self.told, limit=self.told_limit, where=self.metric)
 
     @property
     def told(self) -> float:
-        """The figure as agents may read it: of what their code may have steered by the data, few digits."""
-        figure = self.figure if self.name == "parameters" else rounded(self.figure, FIGURE_DIGITS)
-        return math.nan if figure is None else figure
+        """The figure as agents may read it: their code may have steered it by the data, so it is one of few."""
+        if self.name == "parameters" or not math.isfinite(self.figure):
+            return self.figure
+        if self.passed:
+            return self.told_limit * next((share for share in PASSED if self.figure <= share * self.limit), 1.0)
+        share = self.figure / self.limit
+        return self.told_limit * min(FAILED, key=lambda one: abs(math.log(one / share)))
+
+    @property
+    def told_limit(self) -> float:
+        """The limit as agents may read it."""
+        limit = rounded(self.limit, LIMIT_DIGITS) if self.name == "certificate" else self.limit
+        return math.nan if limit is None else limit
 
 
 def size_audit(parameters: int, cap: int) -> AuditFinding:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.inside.faults import SetupFault
-from runner.inside.judge.passages import Passage, PassageScore
+from runner.inside.judge.passages import Passage
 from runner.inside.judge.tokenizer import Tokenizer
 
 
@@ -23,8 +23,8 @@ class Measurement:
 
     metric: str
     passages: Sequence[Passage]
-    value: Callable[[Sequence[PassageScore]], float]
-    """From one score per passage, in their order."""
+    value: Callable[[float], float]
+    """From the mean loss in nats per scored token."""
 
 
 def read_tokens(path: Path, vocab_size: int) -> NDArray[np.int32]:
@@ -67,8 +67,7 @@ def read_texts(path: Path) -> list[str]:
 
 def mean_loss(metric: str, passages: Sequence[Passage]) -> Measurement:
     """Mean cross-entropy in nats per scored token."""
-    count = sum(passage.scored for passage in passages)
-    return Measurement(metric, passages, lambda scores: -_total(scores) / count)
+    return Measurement(metric, passages, lambda loss: loss)
 
 
 def word_perplexity(tokenizer: Tokenizer, texts: Sequence[str], block_size: int) -> Measurement:
@@ -83,7 +82,7 @@ def word_perplexity(tokenizer: Tokenizer, texts: Sequence[str], block_size: int)
         for window in rolling_windows(tokenizer.encode(text), tokenizer.prefix_token, block_size, number)
     ]
     words = sum(len(text.split()) for text in texts)
-    return Measurement("wikitext2_ppl", windows, lambda scores: _exp(-_total(scores) / words))
+    return Measurement("wikitext2_ppl", windows, _perplexity(windows, words))
 
 
 def last_word_perplexity(tokenizer: Tokenizer, texts: Sequence[str], block_size: int) -> Measurement:
@@ -95,7 +94,7 @@ def last_word_perplexity(tokenizer: Tokenizer, texts: Sequence[str], block_size:
     for text in texts:
         context, _, word = text.rpartition(" ")
         passages.append(continuation(tokenizer, context, f" {word}", block_size))
-    return Measurement("lambada_ppl", passages, lambda scores: _exp(-_total(scores) / len(passages)))
+    return Measurement("lambada_ppl", passages, _perplexity(passages, len(passages)))
 
 
 def rolling_windows(
@@ -133,10 +132,14 @@ def truncated(before: Sequence[int], after: Sequence[int], block_size: int) -> P
     return Passage(tokens, min(len(after), len(tokens) - 1))
 
 
-def _total(scores: Sequence[PassageScore]) -> float:
-    return sum(score.logprob for score in scores)
+def _perplexity(passages: Sequence[Passage], words: int) -> Callable[[float], float]:
+    """From a mean loss per token to exp of the loss per word, at most the largest float: only a probability of zero
+    gives infinity.
+    """
+    tokens = sum(passage.scored for passage in passages)
 
+    def value(loss: float) -> float:
+        nats = loss * tokens / words
+        return math.inf if nats == math.inf else math.exp(min(nats, math.log(sys.float_info.max)))
 
-def _exp(nats: float) -> float:
-    """exp, at most the largest float: only a probability of zero gives infinity."""
-    return math.inf if nats == math.inf else math.exp(min(nats, math.log(sys.float_info.max)))
+    return value

@@ -21,6 +21,7 @@ from runner.inside.judge.language import (
 )
 from runner.inside.judge.passage_scorer import PassageScorer, PassageSet
 from runner.inside.judge.places import Places, every_place, sampled_places, spread_places
+from runner.inside.judge.telling import loss_step, told_metric
 from runner.inside.judge.tokenizer import Tokenizer, load_tokenizer
 from runner.inside.settings import EvaluationSettings
 
@@ -34,7 +35,7 @@ IN_A_DOCUMENT = 16
 """Tokens of a document that are predicted, where the documents of an exam are new."""
 
 Scoring = Callable[[PassageScorer], tuple[dict[str, float], dict[str, int]]]
-"""Computes the metrics, and counts what they were measured on."""
+"""Computes the metrics as they are told, and counts what they were measured on."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,12 @@ def language_modelling(settings: EvaluationSettings, rng: np.random.Generator) -
             PassageSet(one.metric, one.passages, settings.audit_samples, predicted=one.metric in PREDICTED)
             for one in measured
         ]
-        return {
-            one.metric: one.value(scores) for one, scores in zip(measured, scorer.score(*sets), strict=True)
-        }, counts
+        scorer.score(*sets)
+        metrics = {}
+        for one in measured:
+            step = loss_step(one, settings.tokenizer)
+            metrics[one.metric] = told_metric(one, scorer.mean_losses[one.metric], step, settings.model.vocab_size)
+        return metrics, counts
 
     return EvaluationStage(score, _exams(settings, tokenizer, measured, rng))
 

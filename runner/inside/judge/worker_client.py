@@ -97,6 +97,20 @@ class ModelClient:
         _check_logprobs(logprobs, doing)
         return logprobs
 
+    def count_operations(
+        self, tokens: NDArray[np.int32], block_size: int, device: str
+    ) -> tuple[NDArray[np.float32], float]:
+        """For tokens (1, T) the log-probabilities after the last (1, V), and how many operations they took on `device`,
+        in a model whose context is at least `block_size` long. The count is the worker's own word.
+        """
+        doing = "counting its operations"
+        expected = [("<f4", (1, self._settings.vocab_size)), ("<f4", (1,))]
+        request = {"op": "operations", "block_size": block_size, "device": device}
+        reply = self._ask(request, [tokens], expected, doing, self._start_timeout_s)
+        logprobs = reply[0].astype(np.float32, copy=False)
+        _check_logprobs(logprobs, doing)
+        return logprobs, float(reply[1][0])
+
     def _ask_model(
         self, operation: str, arrays: Sequence[Array], expected: Sequence[tuple[str, tuple[int, ...]]], doing: str
     ) -> list[Array]:

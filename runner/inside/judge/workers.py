@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runner.inside.faults import AgentFault, SetupFault
+from runner.inside.judge.cost_growth import CostGrowth, measure_cost_growth
 from runner.inside.judge.predictions import Predicted, Prediction, Shape
 from runner.inside.judge.worker_client import ModelClient, Scores
 from runner.inside.names import AUDITOR, REFERENCE, worker_names
 from runner.inside.rendezvous import Rendezvous
-from runner.inside.settings import EvaluationSettings
+from runner.inside.settings import EvaluationSettings, ModelSettings
 from runner.inside.wire import WireTimeout
 
 GONE_S = 900.0
@@ -72,6 +73,11 @@ class Workers:
 
         with ThreadPoolExecutor(len(self.scorers)) as pool:
             list(pool.map(ask, range(len(self.scorers))))
+
+    def cost_growth(self, model: ModelSettings, rng: np.random.Generator) -> CostGrowth:
+        """How the model's cost grows with length, by the first scorer. To be asked while its code is heard."""
+        assert self.heard, "what is said of evaluation data would be passed on"
+        return measure_cost_growth(self.scorers[0], model, rng)
 
     def predict(self, prediction: Prediction, rng: np.random.Generator) -> Predicted:
         """What the first scorer expects; the others have been shown nothing yet, and cannot have told it."""

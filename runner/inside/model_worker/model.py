@@ -35,7 +35,11 @@ def load_model(script: Path, weights: bytes, settings: ModelSettings) -> torch.n
 
 def build_model(script: Path, settings: ModelSettings) -> torch.nn.Module:
     """The agent's GPT as it is before training, on the CPU or where `torch.device(…)` says. Raises ModelError."""
-    module = _import_script(script)
+    return build_again(script, _import_script(script), settings)
+
+
+def build_again(script: Path, module: ModuleType, settings: ModelSettings) -> torch.nn.Module:
+    """Another GPT of the script, which has been imported as `module`. Raises ModelError."""
     for name in ("GPT", "GPTConfig"):
         if not hasattr(module, name):
             raise ModelError(f"{script.name} defines no {name}")

@@ -90,7 +90,9 @@ def serve_local(serve: Serve, tiny: TaskFolder, data: Path) -> Callable[[int], S
     """Starts a service with the small task, running tests as processes, so many at a time."""
 
     def start(slots: int) -> Server:
-        arguments = ("--runner", "local", "--slots", str(slots), "--tasks", str(tiny.path), "--data", str(data))
+        # Its file is no model, which is found out before a test is spent unless the service is told not to look.
+        options = ("--runner", "local", "--no-foresight", "--slots", str(slots))
+        arguments = (*options, "--tasks", str(tiny.path), "--data", str(data))
         return serve(*arguments)
 
     return start
@@ -122,10 +124,11 @@ class Persistent:
     def post(self, tool: str, key: str, arguments: dict[str, Any] | None = None) -> httpx.Response:
         return self.request("POST", f"/{tool}", json=arguments or {}, headers={"Idempotency-Key": key})
 
-    def result(self, n: int) -> dict[str, Any]:
+    def result(self, n: int, kind: str = "tests") -> dict[str, Any]:
+        """Of a test, or of one of the `probes`, once it is over."""
         deadline = Deadline(200)
-        while (seen := self.get(f"/tests/{n}"))["ended_at"] is None:
-            deadline.check(f"for the end of test {n}, which is {seen['status']}")
+        while (seen := self.get(f"/{kind}/{n}"))["ended_at"] is None:
+            deadline.check(f"for the end of {kind} {n}, which is {seen['status']}")
             time.sleep(0.05)
         return seen
 

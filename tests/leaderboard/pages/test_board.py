@@ -12,7 +12,9 @@ from leaderboard.table import FIXED_COLUMNS, Table
 def first_click(*metrics: str, elapsed: tuple[str, ...] = ()) -> dict[str, str]:
     """By title, the address that a heading leads to while the board is sorted by something else."""
     columns = (*FIXED_COLUMNS, *metrics, *elapsed)
-    table = Table(task_id="t", columns=columns, metric_columns=metrics, rows=(), total=0, limit=50, offset=0)
+    table = Table(
+        task_id="t", board=None, columns=columns, metric_columns=metrics, rows=(), total=0, limit=50, offset=0
+    )
     view = board_view(table, BoardAddress(sort="agent"))
     return {one.title: one.address for group in view.groups for one in group.headings}
 
