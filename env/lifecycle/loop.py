@@ -5,12 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-<<<<<<< ours
 from collections import Counter
-from collections.abc import Callable, Coroutine
-=======
 from collections.abc import Callable, Mapping
->>>>>>> theirs
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,26 +128,17 @@ class Lifecycle(TestNews):
             return
         with self._store.begin() as conn:
             self._store.request_cancel(conn, test)
-        if (live := self._live.get((test.session_id, test.n))) is not None:  # else not taken up again yet
+        live = self._live.get((test.session_id, test.n))
+        if live is not None:  # else it is not taken up again yet after a restart
             live.cancel_requested = True
 
     async def make_reference(self, task: Task, scale: Scale, seed: int | None = None) -> Reference:
         """Made unless it is there; at a seed, with what it measures. Raises ReferenceFailed, NoDevice."""
         pool = self._host.pool(on_gpus(scale))
-<<<<<<< ours
-        devices = pool.lease(scale.world_size)
-        if devices is None:
-            raise ReferenceFailed(f"this host has no {scale.world_size} free devices for scale {scale.name}")
-        try:
-            return await self._references.make(task, scale, devices, self._clock())
-        finally:
-            await self._returns.give_back(pool, devices)
-=======
         if not pool.fits(scale.world_size):
             raise ReferenceFailed(f"this host has no {scale.world_size} devices for scale {scale.name}")
         async with self._returns.lent(pool, scale.world_size) as devices:
             return await self._references.make(task, scale, devices, self._clock(), seed)
->>>>>>> theirs
 
     async def _round(self) -> None:
         """The first takes up what was under way when the service last died."""

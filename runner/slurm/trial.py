@@ -34,7 +34,7 @@ class Trial:
     """What was found."""
 
     about: dict[str, str]
-    """Hardware of the node that it ran on, versions of Python, torch and flash-linear-attention in the sandbox, and of Slurm."""
+    """Hardware of the node that it ran on, versions of Python and of packages in the sandbox, and of Slurm."""
     confined: bool = False
     """Whether Slurm keeps jobs in control groups that limit their memory."""
     done: bool = True
