@@ -85,7 +85,7 @@ def _expected_s(item: pytest.Item) -> float:
     if item.get_closest_marker("slow"):
         return 5
     starts = {"serve", "bench"} & set(getattr(item, "fixturenames", ()))
-    return 1 if starts or item.get_closest_marker("docker") else 0.1
+    return 1 if starts or any(map(item.get_closest_marker, ("docker", "slurm"))) else 0.1
 
 
 @pytest.fixture(scope="session")
