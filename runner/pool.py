@@ -55,7 +55,9 @@ class Pool:
         wanted = self._wanted(world_size)
         if wanted > len(self._free):
             return None
-        chosen = max(combinations(self._free, wanted), key=self._links)
+        linked = any(device.peers for device in self._devices.values())
+        # Of hundreds of GPUs without a known link, as a cluster's are here, there are too many choices to look at.
+        chosen = max(combinations(self._free, wanted), key=self._links) if linked else tuple(self._free)[:wanted]
         self._take(chosen)
         return chosen
 

@@ -141,6 +141,18 @@ def _signal_name(number: int | None) -> str:
 
 
 @dataclass(frozen=True)
+class Queued:
+    """How a run waits that a batch system has accepted."""
+
+    place: int
+    """Among this service's waiting runs, from 1."""
+    reason: str = ""
+    """The batch system's own word: `Resources`, `Priority` …"""
+    expected_start: str = ""
+    """When it is expected to start, as the batch system writes times; empty where it does not know."""
+
+
+@dataclass(frozen=True)
 class RunState:
     """Where a run stands. Times are host-measured Unix seconds."""
 
@@ -155,6 +167,8 @@ class RunState:
     """Seconds of that time in which it was frozen, once it has ended."""
     no_exam: str = ""
     """Why a run that asked for an exam got none; empty where it got one, and where it asked for none."""
+    queued: Queued | None = None
+    """How it waits for its turn on the hardware; None for any other."""
 
     @property
     def elapsed_s(self) -> float | None:
@@ -181,14 +195,14 @@ class RunnerError(Exception):
 
 
 class Runner(Protocol):
-    """Implemented by the local process runner, the fake and the container runner.
+    """Implemented by the local process runner, the fake, the container runner and that of a Slurm cluster.
 
     A run's workers go with it: they are submitted, cancelled and removed together. The end of a worker is no event; its
     output, its files and how it ended can be asked by its id, `<run id>.<name>`.
     """
 
     name: str
-    """`local`, `fake` or `docker`, as recorded with every result."""
+    """`local`, `fake`, `docker` or `slurm`, as recorded with every result."""
     slots: int
     """How many runs it can hold at once."""
 

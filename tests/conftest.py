@@ -23,11 +23,14 @@ from env.store.engine import open_database
 from runner.container.engine import Engine, EngineError
 from runner.container.runner import DockerRunner
 from runner.container.sandbox import Sandbox
+from runner.slurm.cluster import Cluster
+from runner.slurm.runner import SlurmRunner
 from tasks.load import load_tasks
 from tests.support.containers import containers_with, import_empty_image, remove_containers
 from tests.support.postgres import Postgres, PostgresMissing, postgres_server, programs
 from tests.support.processes import kill_under, run_to_end
 from tests.support.service import TASK, Serve, Server, services
+from tests.support.slurm import SlurmCluster, SlurmMissing, check_programs, slurm_cluster, wait_for_no_jobs, write_image
 
 _FAILED = pytest.StashKey[bool]()
 
@@ -82,7 +85,7 @@ def _expected_s(item: pytest.Item) -> float:
     if item.get_closest_marker("slow"):
         return 5
     starts = {"serve", "bench"} & set(getattr(item, "fixturenames", ()))
-    return 1 if starts or item.get_closest_marker("docker") else 0.1
+    return 1 if starts or any(map(item.get_closest_marker, ("docker", "slurm"))) else 0.1
 
 
 @pytest.fixture(scope="session")
@@ -245,6 +248,68 @@ def contain(
             one.close()
         remove_containers(str(tmp_path / "runs"), engine_url)
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+@pytest.fixture(scope="session")
+def slurm_session() -> Iterator[SlurmCluster]:
+    """A Slurm cluster. Without its programs its tests are skipped, or fail where RINGFENCE_REQUIRE_SLURM is set."""
+    try:
+        check_programs()
+    except SlurmMissing as missing:
+        if os.environ.get("RINGFENCE_REQUIRE_SLURM"):
+            pytest.fail(f"a Slurm cluster is required here: {missing}")
+        pytest.skip(f"no Slurm cluster: {missing}")
+    with slurm_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def slurm(slurm_session: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> SlurmCluster:
+    """The same, running, whatever another test did to it, and the one that Slurm's commands ask."""
+    monkeypatch.setenv("SLURM_CONF", str(slurm_session.conf))
+    return slurm_session.start()
+
+
+@pytest.fixture
+def cluster_file(tmp_path: Path, slurm: SlurmCluster) -> Cluster:
+    """What an operator would say about the test cluster: sandboxes hold this host's programs and Python."""
+    folders = ["/usr", sys.prefix, str(Path(runner.__file__).parent)]
+    if not sys.base_prefix.startswith("/usr"):
+        folders.append(sys.base_prefix)
+    return Cluster(
+        folder=tmp_path,
+        image=str(write_image(tmp_path / "image")),
+        binds={folder: folder for folder in folders},
+        environment={"PATH": f"{sys.prefix}/bin:/usr/bin:/bin"},
+        cpus=1,
+        gpus=4,
+        lost_after_s=8,
+        node_folder=slurm.folder / "node-tmp",
+    )
+
+
+@pytest.fixture
+def on_slurm(tmp_path: Path, slurm: SlurmCluster, cluster_file: Cluster) -> Iterator[Callable[..., SlurmRunner]]:
+    """`on_slurm(processes=40, ...)` makes a Slurm runner, with other keys of the cluster file. All on one root.
+    Afterwards no job, no process and no folder of theirs may be left.
+    """
+    (tmp_path / "data" / "corpus").mkdir(parents=True)
+
+    def make(**keys: Any) -> SlurmRunner:
+        return SlurmRunner(tmp_path / "runs", tmp_path / "data", replace(cluster_file, **keys))
+
+    try:
+        yield make
+        slurm.start()
+        last = make()
+        for run_id in last.run_ids():
+            last.remove(run_id)
+        wait_for_no_jobs(slurm)
+        assert not any(cluster_file.node_folder.glob("*"))
+    except BaseException:
+        kill_under(tmp_path)
+        raise
+    assert not any((tmp_path / "runs").glob("*"))
 
 
 @pytest.fixture

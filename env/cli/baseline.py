@@ -17,6 +17,7 @@ from env.cli.anchors import freeze, show
 from env.cli.choices import chosen, seeds_in
 from env.cli.errors import errors, fail
 from env.cli.options import (
+    CLUSTER,
     DATA,
     DATA_SET,
     DB,
@@ -77,6 +78,7 @@ def run_baselines(
     state: State = Path(".ringfence"),
     image: Annotated[str, with_help(IMAGE)] = DEFAULT_IMAGE,
     sandbox: Annotated[Path | None, with_help(SANDBOX)] = None,
+    cluster: Annotated[Path | None, with_help(CLUSTER)] = None,
 ) -> None:
     """Play a task's baselines and its unedited file as agents play: edits, a test, a submission; for each seed."""
     # A shell starts background jobs with interrupts ignored, and Python leaves it at that.
@@ -91,6 +93,7 @@ def run_baselines(
         slots=jobs,
         image=image,
         sandbox=sandbox,
+        cluster=cluster,
     )
     if write and (runner is RunnerName.FAKE or baseline):
         fail("anchors are of all baselines, really run: --write-anchors takes no --baseline and no --runner fake.")

@@ -11,7 +11,19 @@ from typing import Annotated
 import typer
 
 from env.cli.errors import errors, fail
-from env.cli.options import DATA, DB, DEFAULT_IMAGE, IMAGE, RUNNER, SANDBOX, Options, RunnerName, State, with_help
+from env.cli.options import (
+    CLUSTER,
+    DATA,
+    DB,
+    DEFAULT_IMAGE,
+    IMAGE,
+    RUNNER,
+    SANDBOX,
+    Options,
+    RunnerName,
+    State,
+    with_help,
+)
 from env.cli.running_service import ask_service
 from env.cli.sessions import reading
 from env.cli.wiring import CannotStart, wire
@@ -36,6 +48,7 @@ def confirm(
     state: State = Path(".ringfence"),
     image: Annotated[str, with_help(IMAGE)] = DEFAULT_IMAGE,
     sandbox: Annotated[Path | None, with_help(SANDBOX)] = None,
+    cluster: Annotated[Path | None, with_help(CLUSTER)] = None,
 ) -> None:
     """Run what a session submitted again at further seeds, at no cost to its agent.
 
@@ -44,7 +57,9 @@ def confirm(
     """
     # A shell starts background jobs with interrupts ignored, and Python leaves it at that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    options = Options(state=state, runner=runner, db=db, data=data, slots=jobs, image=image, sandbox=sandbox)
+    options = Options(
+        state=state, runner=runner, db=db, data=data, slots=jobs, image=image, sandbox=sandbox, cluster=cluster
+    )
     with reading(state, db):
         pass  # says what is wrong with the address before anything is made
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -12,7 +13,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from env.cli.cluster_file import clear_trials, gpu_pool, read_cluster
 from env.cli.options import (
+    CLUSTER,
     DATA,
     DATA_SET,
     DB,
@@ -33,9 +36,12 @@ from env.cli.options import (
 from env.cli.wiring import CannotStart, load, make_runner, usable_gpus
 from env.operators.doctor.examination import Setup, examine
 from env.operators.doctor.finding import Finding, Level, problem
+from runner.pool import Device
 from runner.protocol import Runner, RunnerError
 from tasks.data_sets import TextData
 
+_GPUS_OF_A_JOB = 2
+"""How many of a cluster's GPUs are tried out: as many as a test has."""
 _STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}
 
 
@@ -52,6 +58,7 @@ def doctor(
     gpus: Annotated[str | None, with_help(GPUS)] = None,
     image: Annotated[str, with_help(IMAGE)] = DEFAULT_IMAGE,
     sandbox: Annotated[Path | None, with_help(SANDBOX)] = None,
+    cluster: Annotated[Path | None, with_help(CLUSTER)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array, for programs.")] = False,
 ) -> None:
     """Examine this host: engine, image, GPUs, data, disk, database, versions. Exit status 1 if there is a problem."""
@@ -65,6 +72,7 @@ def doctor(
         scale=scale,
         image=image,
         sandbox=sandbox,
+        cluster=cluster,
     )
 
     def runner_in(runs: Path, data_dir: Path) -> Runner:
@@ -72,6 +80,11 @@ def doctor(
             return make_runner(options, runs, data_dir, slots=1)
         except CannotStart as error:
             raise RunnerError(str(error)) from error
+
+    def find_gpus() -> list[Device]:
+        if runner is RunnerName.SLURM:
+            return list(gpu_pool(read_cluster(cluster)).devices[:_GPUS_OF_A_JOB])
+        return usable_gpus(gpus)
 
     findings: list[Finding] = []
     try:
@@ -88,9 +101,12 @@ def doctor(
         tasks=found_tasks,
         scale=scale,
         make_runner=runner_in,
-        find_gpus=lambda: usable_gpus(gpus),
+        find_gpus=find_gpus,
     )
     findings += examine(setup)
+    if runner is RunnerName.SLURM:
+        with contextlib.suppress(RunnerError):
+            clear_trials(read_cluster(cluster))
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:

@@ -21,6 +21,7 @@ class RunnerName(StrEnum):
     """The kinds of runners there are."""
 
     DOCKER = "docker"
+    SLURM = "slurm"
     LOCAL = "local"
     FAKE = "fake"
 
@@ -48,6 +49,8 @@ class Options:
     image: str = DEFAULT_IMAGE
     sandbox: Path | None = None
     """A TOML file with the sandbox's settings."""
+    cluster: Path | None = None
+    """A TOML file that describes the Slurm cluster."""
     patience: SessionPatience = DEFAULT_PATIENCE
     rates: RateLimits = DEFAULT_RATES
     foresight: bool = True
@@ -80,6 +83,7 @@ DATA_SET = typer.Option(envvar="RINGFENCE_DATA_SET", help="The web text of scale
 SCALE = typer.Option(envvar="RINGFENCE_SCALE", help="Scale of sessions that name none.")
 IMAGE = typer.Option(envvar="RINGFENCE_IMAGE", help="docker: the image that runs tests.")
 SANDBOX = typer.Option(envvar="RINGFENCE_SANDBOX", help="docker: TOML file with the sandbox's limits.")
+CLUSTER = typer.Option(envvar="RINGFENCE_CLUSTER", help="slurm: TOML file that describes the cluster.")
 
 State = Annotated[
     Path, typer.Option(envvar="RINGFENCE_STATE", help="Folder for database, runs and secret.", file_okay=False)

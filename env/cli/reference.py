@@ -10,6 +10,7 @@ import typer
 
 from env.cli.errors import errors, fail
 from env.cli.options import (
+    CLUSTER,
     DATA,
     DATA_SET,
     DB,
@@ -56,6 +57,7 @@ def make_references(
     state: State = Path(".ringfence"),
     image: Annotated[str, with_help(IMAGE)] = DEFAULT_IMAGE,
     sandbox: Annotated[Path | None, with_help(SANDBOX)] = None,
+    cluster: Annotated[Path | None, with_help(CLUSTER)] = None,
 ) -> None:
     """Train and score the references of a scale that are not there yet. As long as a test of the unedited script; where
     scores are relative to that, at each seed they need.
@@ -69,6 +71,7 @@ def make_references(
         data_set=data_set,
         image=image,
         sandbox=sandbox,
+        cluster=cluster,
     )
     if list_only:
         for one in listed(options.data_folder):

@@ -13,6 +13,7 @@ import typer
 
 from env.cli.errors import fail
 from env.cli.options import (
+    CLUSTER,
     DATA,
     DATA_SET,
     DB,
@@ -56,6 +57,7 @@ def serve(
     gpus: Annotated[str | None, GPUS] = None,
     image: Annotated[str, IMAGE] = DEFAULT_IMAGE,
     sandbox: Annotated[Path | None, SANDBOX] = None,
+    cluster: Annotated[Path | None, CLUSTER] = None,
     key: Annotated[
         list[str] | None, typer.Option("--key", envvar="RINGFENCE_KEYS", help="Operator key; may be repeated.")
     ] = None,
@@ -174,6 +176,7 @@ def serve(
         agent_keys=tuple(agent_key or ()),
         image=image,
         sandbox=sandbox,
+        cluster=cluster,
         patience=SessionPatience(abandoned=timedelta(hours=session_hours), spent=timedelta(minutes=submit_minutes)),
         rates=RateLimits(
             per_session=session_rate,

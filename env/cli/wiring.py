@@ -15,6 +15,7 @@ from pydantic import ConfigDict, TypeAdapter
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
+from env.cli.cluster_file import gpu_pool, read_cluster
 from env.cli.options import Options, RunnerName
 from env.document.baselines import check_baselines
 from env.service.service import Service, build
@@ -30,6 +31,7 @@ from runner.gpus import busy, chosen, discover, occupied
 from runner.local.runner import LocalRunner
 from runner.pool import Device, Host, Pool
 from runner.protocol import Runner, RunnerError
+from runner.slurm.runner import SlurmRunner
 from tasks.data_sets import TextData, task_reading
 from tasks.errors import TaskError
 from tasks.load import Found, find_tasks
@@ -141,6 +143,8 @@ def _host(options: Options, runner: Runner) -> Host:
     if options.runner is RunnerName.FAKE:
         return Host(slots, slots, busy)
     try:
+        if options.runner is RunnerName.SLURM:
+            return Host(slots, gpu_pool(read_cluster(options.cluster)), lambda _: False)
         gpus = usable_gpus(options.gpus)
     except RunnerError as error:
         raise CannotStart(str(error)) from error
@@ -188,6 +192,10 @@ def make_runner(options: Options, runs: Path, data: Path, slots: int) -> Runner:
             from runner.container.runner import DockerRunner  # the engine's SDK: the other runners do without
 
             return DockerRunner(runs, data, slots, options.image, _sandbox_settings(options.sandbox))
+        case RunnerName.SLURM:
+            cluster = read_cluster(options.cluster)
+            cluster = replace(cluster, slots=options.slots or cluster.slots)
+            return SlurmRunner(cluster.folder / runs.relative_to(options.state), data, cluster)
 
 
 def _sandbox_settings(file: Path | None) -> Sandbox:

@@ -174,7 +174,8 @@ class Attempts:
         began = loop.time()
         while True:
             state = await ask(self._runner.poll, name)
-            changed, live.started_at = live.started_at != state.started_at, state.started_at
+            changed = (live.started_at, live.queued) != (state.started_at, state.queued)
+            live.started_at, live.queued = state.started_at, state.queued
             while chunk := await ask(self._runner.log, name, "stdout", offset):
                 offset += len(chunk)
                 changed = live.tail.feed(chunk) or changed

@@ -41,6 +41,9 @@ def under_way(seen: TestView, result_call: str) -> str:
     parts = [f"[{kind} #{seen.n}] {seen.status}{_waiting(seen.ahead or 0)}"]
     if progress.stage:
         parts.append(f"{progress.stage}{', being evaluated' if progress.evaluating else ''}")
+    if (queue := progress.queue) is not None:
+        told = (f"place {queue.place}", queue.reason, queue.expected_start and f"expected start {queue.expected_start}")
+        parts.append(f"waiting on the cluster: {', '.join(filter(None, told))}")
     if progress.series:
         last = progress.series[-1]
         of = f" of {progress.total_steps}" if progress.total_steps else ""

@@ -11,6 +11,11 @@ from env.store.store import Store
 from env.store.unfinished import held_devices, unfinished
 
 
+def everybodys(_: str) -> bool:
+    """Every session's tests are to be taken."""
+    return True
+
+
 async def clear_up(store: Store, attempts: Attempts, returns: DeviceReturns, ours: Callable[[str], bool]) -> None:
     """Removes runs of tests that are over, and of rehearsals: the service died before the clean-up. Devices stay off
     the pools while a run may be on them whose test is to be taken by somebody else; `ours` tells by a session's id.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from pathlib import Path
 from env.lifecycle.attempts import Attempts
 from env.lifecycle.devices import DeviceReturns
 from env.lifecycle.execution import Execution
-from env.lifecycle.leftovers import clear_up
+from env.lifecycle.leftovers import clear_up, everybodys
 from env.lifecycle.news import TestNews
 from env.lifecycle.plan import on_gpus
 from env.lifecycle.progress import NoWatcher, Progress, Watcher
@@ -35,11 +36,6 @@ REST_S = 10.0
 """Between two looks for tests to start, if nobody wakes the loop."""
 LIMIT_S = 180.0
 """A look that takes longer is stuck. The first may have to remove a lot."""
-
-
-def everybodys(_: str) -> bool:
-    """Every session's tests are to be taken."""
-    return True
 
 
 class Lifecycle(TestNews):
@@ -119,6 +115,10 @@ class Lifecycle(TestNews):
     def progress(self, session_id: str, n: int) -> Progress | None:
         """What a test that runs can tell of itself; None for any other."""
         return self._live.get((session_id, n))
+
+    def waiting(self) -> Counter[str]:
+        """How many runs wait on a cluster, by its reasons."""
+        return Counter(live.queued.reason or "unknown" for live in self._live.values() if live.queued is not None)
 
     def cancel(self, session: Session, test: Test) -> None:
         """A test that waits ends at once, and is refunded; a running one is told to stop."""

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from env.store.model import Run, Session, Test
 from runner.metrics import TrainMetrics, parse_train_metrics
+from runner.protocol import Queued
 
 MAX_POINTS = 10_000
 MAX_LINE_BYTES = 4096
@@ -54,6 +55,8 @@ class Progress:
     earlier: tuple[TrainMetrics, ...] = ()
     """Points of runs that are over."""
     cancel_requested: bool = False
+    queued: Queued | None = None
+    """How the current run waits for its turn on a cluster."""
 
     @property
     def series(self) -> tuple[TrainMetrics, ...]:

@@ -28,6 +28,7 @@ from ringfence.api.sessions import (
     File,
     Point,
     ProgressView,
+    QueuePlace,
     SessionView,
     StageView,
     StepView,
@@ -37,6 +38,7 @@ from ringfence.api.sessions import (
     TrajectoryView,
 )
 from runner.metrics import TrainMetrics
+from runner.protocol import Queued
 
 # --- sessions -----------------------------------------------------------------------------------------------------
 
@@ -183,7 +185,12 @@ def progress_view(live: Progress | None, series: Sequence[TrainMetrics]) -> Prog
         total_steps=live.total_steps if live is not None else None,
         eta_s=live.eta_s(time.time()) if live is not None else None,
         series=tuple(map(point_view, series)),
+        queue=None if live is None or live.queued is None else _queue_place(live.queued),
     )
+
+
+def _queue_place(queued: Queued) -> QueuePlace:
+    return QueuePlace(place=queued.place, reason=queued.reason, expected_start=queued.expected_start or None)
 
 
 def point_view(point: TrainMetrics) -> Point:

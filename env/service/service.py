@@ -10,7 +10,8 @@ from datetime import datetime
 from sqlalchemy import Engine
 
 from env.lifecycle.lacking import lacking
-from env.lifecycle.loop import Lifecycle, everybodys, utc_now
+from env.lifecycle.leftovers import everybodys
+from env.lifecycle.loop import Lifecycle, utc_now
 from env.lifecycle.plan import on_gpus
 from env.lifecycle.rehearsals import Rehearsals
 from env.lifecycle.turns import Turns
@@ -152,6 +153,7 @@ def build(
         ours=own.__contains__ if settings.only_own_sessions else everybodys,
     )
     here = Here(runner.name, settings.data_dir)
+    metrics.show_waiting(lifecycle.waiting)
     steps = Steps(store, live, access, clock)
     views = Views(store, live, lifecycle, access, snapshots)
     rehearsals = Rehearsals(runner, lifecycle.tidied, turns)

@@ -6,7 +6,7 @@ too; requests and stages are counted as they happen, since the start of the proc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -39,7 +39,12 @@ class Metrics:
             buckets=_STAGE_S,
             registry=self._registry,
         )
-        self._registry.register(_State(store, host))
+        self._state = _State(store, host)
+        self._registry.register(self._state)
+
+    def show_waiting(self, count: Callable[[], Mapping[str, int]]) -> None:
+        """`count` tells how many runs wait on a cluster, by its reasons."""
+        self._state.waiting = count
 
     def text(self) -> bytes:
         """The figures as they are now, in Prometheus' text format."""
@@ -51,6 +56,7 @@ class _State(Collector):
 
     def __init__(self, store: Store, host: Host) -> None:
         self._store = store
+        self.waiting: Callable[[], Mapping[str, int]] = dict
         self._pools = {"slot": host.slots} | ({"gpu": host.gpus} if host.gpus is not host.slots else {})
 
     def describe(self) -> list[Metric]:
@@ -69,6 +75,12 @@ class _State(Collector):
         for kind, pool in self._pools.items():
             _add(devices, kind, pool)
         yield devices
+        waiting = GaugeMetricFamily(
+            "ringfence_waiting_runs", "Runs that wait on a cluster, by its reason.", labels=["reason"]
+        )
+        for reason, count in self.waiting().items():
+            waiting.add_metric([reason], count)
+        yield waiting
 
 
 def _add(devices: GaugeMetricFamily, kind: str, pool: Pool) -> None:

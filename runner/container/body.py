@@ -15,29 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from runner.container.sandbox import Sandbox
-from runner.container.surface import masked_paths, seccomp_profile
+from runner.folder.sandboxed import OUT, WORK, Mount, inner_environment
 from runner.protocol import RunSpec
+from runner.surface import masked_paths, seccomp_profile
 
 RUN, OWNER = "ringfence.run", "ringfence.owner"
 """The labels of a container that name its run and the runner it belongs to."""
 
-WORK, OUT, INPUT, MEET = "/ringfence/work", "/ringfence/out", "/ringfence/input", "/ringfence/meet"
-EXAM = "/ringfence/exam"
 _FIRST = ("sh", "-c", 'unset PWD; "$@"; exit $?', "sh")
 """The sandbox's first process: it waits for the run and reaps orphans. The engine's own is one file of the host, bound
 into every sandbox: whoever locks or changes the state of such a file is seen by all."""
 _CPU_PERIOD = 1_000_000_000
 _IO_WEIGHT = 50  # of 10 to 1000, 500 without a word: what the service flushes goes first, where the kernel weighs it
 _WORKERS_OUT_MB = 16
-
-
-@dataclass(frozen=True)
-class Mount:
-    """A folder of the host, and the path at which a container sees it."""
-
-    source: Path
-    target: str
-    writable: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,11 +39,6 @@ class ContainerHost:
     """Identity of the runner, so that several can share an engine."""
     cpus: float
     sandbox: Sandbox
-
-
-def data_place(variable: str) -> str:
-    """The path at which a container sees the data folder that this environment variable leads to."""
-    return f"/ringfence/data/{variable}"
 
 
 def container_body(
@@ -110,24 +95,14 @@ def container_body(
 
 def _environment(host: ContainerHost, spec: RunSpec, mounts: Sequence[Mount], nodes: Sequence[str]) -> dict[str, str]:
     toolkit = bool(spec.device_ids) and not nodes
-    targets = {mount.target for mount in mounts}
-    return {
+    defaults = {
         # On a host whose default runtime is NVIDIA's an image may ask for all GPUs by itself.
         **({} if toolkit else {"NVIDIA_VISIBLE_DEVICES": "void"}),
         # Inside all of the host's processors are seen: as many threads would only wait for one another.
         "OMP_NUM_THREADS": str(max(1, int(host.cpus))),
         **host.sandbox.environment,
-        **spec.env,
-        "HOME": "/tmp",
-        "TMPDIR": "/tmp",
-        "USER": "runner",  # some libraries insist on a name, which a user id need not have
-        "PYTHONDONTWRITEBYTECODE": "1",  # the work folder is read-only
-        "OUT_DIR": OUT,
-        **({"INPUT_DIR": INPUT} if INPUT in targets else {}),
-        **({"EXAM_DIR": EXAM} if EXAM in targets else {}),
-        **({"MEET_DIR": MEET} if spec.workers or spec.is_worker else {}),
-        **{variable: data_place(variable) for variable in spec.data},
     }
+    return inner_environment(spec, mounts, defaults)
 
 
 def _labels(host: ContainerHost, spec: RunSpec, created_at: float) -> dict[str, str]:

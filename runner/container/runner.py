@@ -11,19 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from secrets import token_hex
 
-from runner.container.body import (
-    EXAM,
-    INPUT,
-    MEET,
-    OUT,
-    OWNER,
-    RUN,
-    WORK,
-    ContainerHost,
-    Mount,
-    container_body,
-    data_place,
-)
+from runner.container.body import OWNER, RUN, ContainerHost, container_body
 from runner.container.disk import attach_disk, detach_disk, make_disk
 from runner.container.engine import Engine, EngineError
 from runner.container.folder import ContainerFolder
@@ -31,17 +19,17 @@ from runner.container.hold import Hold
 from runner.container.sandbox import Sandbox
 from runner.container.trial import HostTrial, try_host
 from runner.folder.layout import lay_out
-from runner.folder.runner import REMOVED, FolderRunner, as_runner_error, lock_unless
+from runner.folder.runner import REMOVED, as_runner_error, lock_unless
+from runner.folder.sandboxed import EXAM, Mount, SandboxRunner, user_of
 from runner.gpus import device_nodes
 from runner.hardware import describe_host
 from runner.protocol import Lack, Phase, RunnerError, RunSpec, RunState
 
 _ENGINE_PATIENCE_S = 60.0  # how long an engine may be away, as for its restart, before a run is in trouble
 _FREEZING_S = 30.0  # how long whoever holds a run may take to freeze it
-_FIRST_UID, _UIDS = 20_000, 40_000  # below 65536, for engines that map users
 
 
-class DockerRunner(FolderRunner):
+class DockerRunner(SandboxRunner):
     """Runs commands in containers without network, privileges or sight of anything but their own files.
 
     One container per run, kept until `remove`. The engine and the run folders `root/<run_id>/` hold all state, so that
@@ -130,7 +118,7 @@ class DockerRunner(FolderRunner):
     def _tried(self) -> HostTrial:
         # Should this service die meanwhile, the next one deletes what is left.
         run = ContainerFolder(self._root / f"{REMOVED}trial-{token_hex(4)}")
-        return try_host(self._engine, self._host, run, self._container("trial"), _user("trial"))
+        return try_host(self._engine, self._host, run, self._container("trial"), user_of("trial"))
 
     def _trial(self) -> HostTrial:
         with self._trial_lock:
@@ -171,21 +159,6 @@ class DockerRunner(FolderRunner):
     def _container(self, run_id: str) -> str:
         return f"ringfence-{self._host.owner}-{run_id}"
 
-    def _mounts(self, run: ContainerFolder, spec: RunSpec) -> list[Mount]:
-        mounts = [Mount(run.work, WORK)]
-        if not spec.is_worker:
-            mounts.append(Mount(run.out, OUT, writable=True))
-        for variable, name in spec.data.items():
-            mounts.append(Mount(self._data(variable, name), data_place(variable)))
-        if spec.upstream is not None:
-            mounts.append(Mount(self._output_of(spec.upstream, spec.run_id), INPUT))
-        # One by one: what holds them is out of the run's reach, so that it cannot put a link in a worker's place.
-        for place in map(self._rendezvous_folder, spec.workers):
-            mounts.append(Mount(place, f"{MEET}/{place.name}", writable=True))
-        if spec.is_worker:
-            mounts.append(Mount(self._rendezvous_folder(spec), MEET))
-        return mounts
-
     def _start(self, run: ContainerFolder, spec: RunSpec, mounts: list[Mount]) -> None:
         name = self._container(spec.run_id)
         self._engine.remove(name)  # of a submission that was cut short
@@ -195,7 +168,7 @@ class DockerRunner(FolderRunner):
         lay_out(run, spec.files, rendezvous_folders)
         if self._trial().sized_output and not spec.is_worker:
             make_disk(run, self._sandbox.disk_mb)
-        user = _user(spec.upstream or spec.run_id)
+        user = user_of(spec.upstream or spec.run_id)
         if os.getuid() == 0:
             for folder in (run.out, *rendezvous_folders):
                 os.chown(folder, user, user)
@@ -224,15 +197,3 @@ class DockerRunner(FolderRunner):
                 raise RunnerError(f"lost hold of run {run_id}: {hold.failure}")
         if hold is not None and (since := hold.away_since) and time.monotonic() > since + _ENGINE_PATIENCE_S:
             raise RunnerError(f"the container engine has not answered for {_ENGINE_PATIENCE_S:g} s")
-
-
-def _user(run_id: str) -> int:
-    """The user id of a run: another one for every run. One that reads another's output has the id of that run.
-
-    The kernel counts pending signals, watches and more per user, and tells everyone with that id. A service that is not
-    root itself cannot hand out ids: its runs all have its own.
-    """
-    if os.getuid() != 0:
-        return os.getuid()
-    digest = hashlib.sha256(run_id.encode()).digest()
-    return _FIRST_UID + int.from_bytes(digest[:8], "big") % _UIDS

@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from runner.container.body import OUT, ContainerHost, Mount, container_body
+from runner.container.body import ContainerHost, container_body
 from runner.container.disk import NoDisk, detach_disk, make_disk
 from runner.container.engine import Engine
 from runner.container.folder import ContainerFolder
+from runner.folder.sandboxed import OUT, Mount
 from runner.folder.untrusted import erase
 from runner.hardware import FLA
 from runner.protocol import Lack, RunSpec

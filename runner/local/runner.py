@@ -14,7 +14,7 @@ from runner.folder.layout import PACKAGES, environment, lay_out, visible_gpus
 from runner.folder.run_folder import Limits, Order, RunFolder
 from runner.folder.runner import FolderRunner, as_runner_error, lock_unless
 from runner.hardware import describe_host
-from runner.local.reap import kill_strays
+from runner.processes.reap import kill_strays
 from runner.protocol import Exit, ExitReason, Lack, Phase, RunnerError, RunSpec, RunState
 
 
@@ -129,7 +129,7 @@ class LocalRunner(FolderRunner):
 def _start_supervisor(run: RunFolder, lock: int) -> subprocess.Popen[bytes]:
     with run.supervisor_log.open("wb") as log:
         supervisor = subprocess.Popen(
-            [sys.executable, "-P", "-m", "runner.local.supervise", run.path],
+            [sys.executable, "-P", "-m", "runner.processes.supervise", run.path],
             cwd="/",
             env={"PYTHONPATH": PACKAGES},
             stdin=subprocess.DEVNULL,

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from runner.container.body import ContainerHost, Mount, container_body
+from runner.container.body import ContainerHost, container_body
 from runner.container.sandbox import Sandbox
+from runner.folder.sandboxed import Mount
 from runner.gpus import device_nodes
 from runner.protocol import RunnerError, RunSpec
 

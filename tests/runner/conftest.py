@@ -57,24 +57,28 @@ def local(tmp_path: Path) -> Iterator[LocalRunner]:
         raise
 
 
-@pytest.fixture(params=["fake", "local", pytest.param("docker", marks=pytest.mark.docker)])
+SANDBOXES = [pytest.param("docker", marks=pytest.mark.docker), pytest.param("slurm", marks=pytest.mark.slurm)]
+
+
+@pytest.fixture(params=["fake", "local", *SANDBOXES])
 def runner(request: pytest.FixtureRequest) -> Runner:
     if request.param == "fake":
         return FakeRunner()
-    if request.param == "docker":
-        contained: Runner = request.getfixturevalue("contain")()
-        return contained
-    local: LocalRunner = request.getfixturevalue("local")
-    return local
+    return _real(request)
 
 
-@pytest.fixture(params=["local", pytest.param("docker", marks=pytest.mark.docker)])
+@pytest.fixture(params=["local", *SANDBOXES])
 def real_runner(request: pytest.FixtureRequest) -> Runner:
     """Those whose runs are processes."""
-    real: Runner = (
-        request.getfixturevalue("local") if request.param == "local" else request.getfixturevalue("contain")()
-    )
-    return real
+    return _real(request)
+
+
+def _real(request: pytest.FixtureRequest) -> Runner:
+    if request.param == "local":
+        local: LocalRunner = request.getfixturevalue("local")
+        return local
+    sandboxed: Runner = request.getfixturevalue({"docker": "contain", "slurm": "on_slurm"}[request.param])()
+    return sandboxed
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from runner.local.output import TAIL_BYTES
 from runner.local.runner import LocalRunner
+from runner.processes.output import TAIL_BYTES
 from runner.protocol import Exit, ExitReason, Runner, RunnerError, RunSpec, RunState
 
 Shell = Callable[..., RunSpec]

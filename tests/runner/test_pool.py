@@ -69,3 +69,10 @@ def test_no_device_is_ever_leased_twice_and_none_is_lost(calls: list[tuple[bool,
         elif held:
             pool.give_back(held.pop(size % len(held)))
     assert pool.free == len(PAIRS) - sum(map(len, held))
+
+
+def test_hundreds_of_gpus_without_links_are_leased_at_once() -> None:
+    pool = Pool([Device(f"gpu-{number}") for number in range(512)])
+    leases = [pool.lease(8) for _ in range(64)]  # of 512 there are 6e16 ways to choose eight
+    assert len({id_ for lease in leases if lease for id_ in lease}) == 512
+    assert pool.lease(8) is None

@@ -152,7 +152,7 @@ def test_removing_a_running_run_stops_it(runner: Runner, shell: Shell) -> None:
 
 def test_the_hardware_is_described(runner: Runner) -> None:
     described = runner.describe()
-    of_containers = {"image", "engine"} if runner.name == "docker" else set()
-    assert described.keys() == {"cpu", "gpus", "python", "torch", "flash-linear-attention", "runner"} | of_containers
+    more = {"docker": {"image", "engine"}, "slurm": {"slurm", "sandbox"}}.get(runner.name, set())
+    assert described.keys() == {"cpu", "gpus", "python", "torch", "flash-linear-attention", "runner"} | more
     assert described["runner"] == runner.name
     assert all(described.values())

@@ -78,8 +78,9 @@ def test_a_run_is_over_when_its_workers_are(
 ) -> None:
     real_runner.submit(serving("meet('audit')\n", {"audit": IDLE}))
     eventually((tmp_path / "runs" / "run" / "exit").exists)
-    assert real_runner.poll("run.audit").phase is Phase.RUNNING
-    assert real_runner.poll("run").phase is Phase.RUNNING
+    if real_runner.name != "slurm":  # where a job ends its workers by itself, whoever looks
+        assert real_runner.poll("run.audit").phase is Phase.RUNNING
+        assert real_runner.poll("run").phase is Phase.RUNNING
     assert ended(real_runner, "run").exit == OK
     assert real_runner.poll("run.audit").phase is Phase.ENDED
 

@@ -154,7 +154,7 @@ def services(
 
         def start(*arguments: str, command: tuple[str, ...] = COMMAND) -> Server:
             arguments = arguments or default
-            if data is not None and "--data" not in arguments and {"local", "docker"} & set(arguments):
+            if data is not None and "--data" not in arguments and {"local", "docker", "slurm"} & set(arguments):
                 arguments = (*arguments, "--data", str(data()))
             if "--db" not in arguments and (url := database()) is not None:
                 arguments = (*arguments, "--db", url)

@@ -85,7 +85,7 @@ def _sandbox(setup: Setup, gpus: tuple[str, ...]) -> Iterator[Finding]:
         with tempfile.TemporaryDirectory(dir=setup.state, prefix="doctor-") as scratch:
             runner = setup.make_runner(Path(scratch, "runs"), setup.data)
             about = runner.describe()
-            named = [f"{name} {about[name]}" for name in ("engine", "image") if name in about]
+            named = [f"{name} {about[name]}" for name in ("engine", "image", "slurm", "sandbox") if name in about]
             yield ok("runner", ", ".join([runner.name, *named]))
             if runner.name == "fake":
                 yield warning("sandbox", "the fake runner invents results", "use another --runner for real ones")

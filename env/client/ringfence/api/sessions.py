@@ -70,6 +70,14 @@ class Point(Body):
     val_loss: float | None
 
 
+class QueuePlace(Body):
+    """How a run waits for its turn on a cluster."""
+
+    place: int = Field(description="Among this service's waiting runs, from 1.")
+    reason: str = Field(description="The cluster's own word: Resources, Priority …")
+    expected_start: str | None = Field(description="When the cluster expects to start it, in the cluster's time.")
+
+
 class ProgressView(Body):
     """Self-reported by the training process."""
 
@@ -80,6 +88,7 @@ class ProgressView(Body):
     total_steps: int | None
     eta_s: float | None
     series: tuple[Point, ...]
+    queue: QueuePlace | None = Field(None, description="Of a run that waits on a cluster; null for any other.")
 
 
 class AttemptStarted(Body):

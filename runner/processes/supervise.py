@@ -1,7 +1,7 @@
-"""`python -m runner.local.supervise RUN_FOLDER`: hold one run from its start to its end.
+"""`python -m runner.processes.supervise RUN_FOLDER`: hold one run from its start to its end.
 
 A process of its own, so that the run neither dies with the service nor outlives its deadline when the service is gone.
-Started by LocalRunner, whose lock on the folder it inherits and holds as long as it lives.
+As a program it is started by LocalRunner, whose lock on the folder it inherits and holds as long as it lives.
 """
 
 from __future__ import annotations
@@ -17,26 +17,49 @@ import time
 from pathlib import Path
 
 from runner.folder.run_folder import Order, RunFolder, write_state
-from runner.local.limits import LimitWatch
-from runner.local.output import BoundedCopy
-from runner.local.reap import adopt_orphans, die_with_parent, kill_descendants, reap
+from runner.processes.limits import LimitWatch
+from runner.processes.output import BoundedCopy
+from runner.processes.reap import adopt_orphans, die_with_parent, kill_descendants, reap
 from runner.protocol import Exit, ExitReason
 
 _TICK_S = 0.02  # how soon a deadline, a cancel or a fork bomb is noticed; the end of the command is noticed at once
+
+
+class Enclosure:
+    """What surrounds the command of a run, as its supervisor has to know it. This one is none at all."""
+
+    def memory_files(self) -> int:
+        """Bytes of memory that file systems of the run's own hold, beside what its processes do."""
+        return 0
+
+    def natural_end(self, returncode: int) -> Exit:
+        """How the command ended, by what the process that was started for it came to (`Popen.returncode`)."""
+        if returncode < 0:
+            return Exit(ExitReason.SIGNALLED, -returncode)
+        return Exit(ExitReason.EXITED, returncode)
+
+    def interruption(self) -> Exit | None:
+        """The end of a run that somebody else than its runner wants to stop; None as long as nobody does."""
+        return None
 
 
 def main() -> None:
     """Hold the run whose folder the command line names, and write down how it ended."""
     run = RunFolder(Path(sys.argv[1]))
     write_state(run.supervisor, {"pid": os.getpid()})
+    supervise(run, Enclosure())
+
+
+def supervise(run: RunFolder, enclosure: Enclosure) -> None:
+    """Hold a run whose order is in its folder from its start to its end, and write down how it ended."""
     adopt_orphans()
     started_at, started = time.time(), time.monotonic()
-    end = _blamed(run, hold(run, run.read_order(), started_at))
+    end = _blamed(run, hold(run, run.read_order(), started_at, enclosure))
     used = resource.getrusage(resource.RUSAGE_CHILDREN)  # whoever lost its parent was a child of ours at its end
     run.write_exit(end, started_at, started_at + (time.monotonic() - started), used.ru_utime + used.ru_stime)
 
 
-def hold(run: RunFolder, order: Order, started_at: float) -> Exit:
+def hold(run: RunFolder, order: Order, started_at: float, enclosure: Enclosure) -> Exit:
     """Run the command until it ends or has to. No process of it is left on return, whatever happens here."""
     if run.cancel.exists():
         return Exit(ExitReason.CANCELLED)
@@ -52,7 +75,7 @@ def hold(run: RunFolder, order: Order, started_at: float) -> Exit:
                     copy.close_write_end()
             with contextlib.suppress(FileNotFoundError):  # it has removed its folder: its end tells what comes of that
                 run.write_started(started_at, command.pid)
-            return _watch(run, order, command, copies, alarm)
+            return _watch(run, order, command, copies, alarm, enclosure)
     finally:
         kill_descendants()
         for copy in copies:
@@ -91,10 +114,15 @@ def _lower_limit(which: int, value: int) -> None:
 
 
 def _watch(
-    run: RunFolder, order: Order, command: subprocess.Popen[bytes], copies: list[BoundedCopy], alarm: _Alarm
+    run: RunFolder,
+    order: Order,
+    command: subprocess.Popen[bytes],
+    copies: list[BoundedCopy],
+    alarm: _Alarm,
+    enclosure: Enclosure,
 ) -> Exit:
     deadline = time.monotonic() + order.timeout_s
-    limits = LimitWatch(run, order)
+    limits = LimitWatch(run, order, enclosure.memory_files)
     with selectors.DefaultSelector() as selector:
         selector.register(alarm.fd, selectors.EVENT_READ, alarm.clear)
         for copy in copies:
@@ -106,12 +134,12 @@ def _watch(
             status = reap().get(command.pid)
             if status is not None:
                 command.returncode = os.waitstatus_to_exitcode(status)
-                return _natural_end(command.returncode)
+                return enclosure.natural_end(command.returncode)
             if run.cancel.exists():
                 return Exit(ExitReason.CANCELLED)
             if time.monotonic() > deadline:
                 return Exit(ExitReason.DEADLINE, detail=f"{order.timeout_s:g} s")
-            if breach := limits.breach():
+            if breach := enclosure.interruption() or limits.breach():
                 return breach
 
 
@@ -123,12 +151,6 @@ def _blamed(run: RunFolder, end: Exit) -> Exit:
     if end.reason is ExitReason.EXITED and end.code == 0:
         return Exit(ExitReason.EXITED, 1, detail="it removed its output folder")
     return end
-
-
-def _natural_end(returncode: int) -> Exit:
-    if returncode < 0:
-        return Exit(ExitReason.SIGNALLED, -returncode)
-    return Exit(ExitReason.EXITED, returncode)
 
 
 class _Alarm:

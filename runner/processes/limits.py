@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -10,7 +11,7 @@ import psutil
 from runner.folder.run_folder import Order, RunFolder
 from runner.folder.unlinked import unlinked_bytes
 from runner.folder.untrusted import disk_use
-from runner.local.reap import descendants, urgent
+from runner.processes.reap import descendants, urgent
 from runner.protocol import Exit, ExitReason
 
 _PERIOD_S = 0.1
@@ -20,8 +21,10 @@ _SHARE = 20  # a look that took t seconds is followed by a pause of 20 t: at mos
 class LimitWatch:
     """Samples processes, memory and disk of one run; the supervisor's descendants are the run."""
 
-    def __init__(self, run: RunFolder, order: Order) -> None:
+    def __init__(self, run: RunFolder, order: Order, memory_files: Callable[[], int]) -> None:
+        """`memory_files` tells the bytes of memory that the run's own file systems hold."""
         self._order = order
+        self._memory_files = memory_files
         self._folders = [run.out, run.scratch, run.meet]
         self._device = run.path.parent.stat().st_dev
         self._next = time.monotonic() + _PERIOD_S
@@ -47,7 +50,7 @@ class LimitWatch:
         processes = descendants()
         if len(processes) > limits.processes:
             return Exit(ExitReason.LIMIT, detail=f"{limits.processes} processes")
-        if sum(map(_resident, processes)) > self._order.memory_mb << 20:
+        if sum(map(_resident, processes)) + self._memory_files() > self._order.memory_mb << 20:
             return Exit(ExitReason.MEMORY, detail=f"{self._order.memory_mb} MiB")
         unlinked = unlinked_bytes((process.pid for process in processes), self._device)
         if unlinked + disk_use(self._folders, limits.disk_mb << 20) > limits.disk_mb << 20:
