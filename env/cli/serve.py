@@ -132,7 +132,8 @@ def serve(
         bool,
         typer.Option(
             envvar="RINGFENCE_FORESIGHT",
-            help="Before a test is spent, see whether the edited model can be built and takes short inputs.",
+            help="docker, local: before a test is spent, see whether the edited model can be built and takes short "
+            "inputs.",
         ),
     ] = True,
     root_path: Annotated[
