@@ -240,9 +240,7 @@ class Runner(Protocol):
         """Forget an ended run and delete its folders."""
 
     def run_ids(self) -> list[str]:
-        """Every run it has traces of, if only of its workers, running or ended: what a restarted caller has to
-        reconcile.
-        """
+        """Every run it has traces of, running or ended, if only of its workers."""
 
     def describe(self) -> dict[str, str]:
         """Hardware and versions, for the record of a result: cpu, gpus, python, torch, runner."""
