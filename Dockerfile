@@ -12,7 +12,7 @@ ENV PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/
 FROM venv AS service-build
 RUN --mount=type=bind,target=/context --mount=type=secret,id=ca --mount=type=secret,id=pip,target=/etc/pip.conf \
     if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
-    cp -r /context /tmp/source && pip install --quiet -c /tmp/source/constraints.txt "/tmp/source[postgres]" && \
+    cp -r /context /tmp/source && pip install --quiet -c /tmp/source/constraints.txt "/tmp/source[service,postgres]" && \
     rm -rf /tmp/source
 
 FROM ${BASE} AS service

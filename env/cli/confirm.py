@@ -10,8 +10,6 @@ from typing import Annotated
 
 import typer
 
-from env.api.refusal import Refusal
-from env.api.sessions import Confirmations, ConfirmationView
 from env.cli.errors import errors, fail
 from env.cli.options import (
     CLUSTER,
@@ -33,6 +31,8 @@ from env.operators.measure.play import NEWS_S, STOP_S, running
 from env.service.service import Service
 from env.store.lease import take_lease
 from env.store.outage import NotOwner
+from ringfence.api.refusal import Refusal
+from ringfence.api.sessions import Confirmations, ConfirmationView
 
 
 def confirm(

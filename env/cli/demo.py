@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from env.client import Client, ClientSession, Leaderboard, Point, RefusedError, TestTicket, TestView
 from env.http.server import Server
 from env.service.service import Service
 from leaderboard.naming import is_elapsed_column
+from ringfence.client import Client, ClientSession, Leaderboard, Point, RefusedError, TestTicket, TestView
 
 TASK = "llm-pretrain-normalization"
 SCORES_S = 300.0

@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from env.api.distribution import own_version
 from env.cli.backup import backup, restore
 from env.cli.baseline import baseline_app
 from env.cli.confirm import confirm
 from env.cli.data import data_app
 from env.cli.doctor import doctor
 from env.cli.errors import fail
+from env.cli.export import export_app
 from env.cli.options import (
     Options,
     RunnerName,
@@ -28,6 +28,7 @@ from env.cli.serve import listen, serve
 from env.cli.sessions import sessions_app
 from env.cli.task import task_app
 from env.cli.wiring import CannotStart, load, wire
+from ringfence.api.distribution import own_version
 
 
 class _Commands(TyperGroup):
@@ -53,6 +54,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(reference_app, name="reference")
 app.add_typer(sessions_app, name="sessions")
+app.add_typer(export_app, name="export")
 app.command()(confirm)
 app.command()(doctor)
 app.command()(backup)

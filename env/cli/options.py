@@ -45,6 +45,7 @@ class Options:
     gpus: str | None = None
     """Which GPUs tests may have; None for those of CUDA_VISIBLE_DEVICES, or all."""
     keys: tuple[str, ...] = ()
+    agent_keys: tuple[str, ...] = ()
     image: str = DEFAULT_IMAGE
     sandbox: Path | None = None
     """A TOML file with the sandbox's settings."""

@@ -61,6 +61,12 @@ def serve(
     key: Annotated[
         list[str] | None, typer.Option("--key", envvar="RINGFENCE_KEYS", help="Operator key; may be repeated.")
     ] = None,
+    agent_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--agent-key", envvar="RINGFENCE_AGENT_KEYS", help="Key that only opens sessions; may be repeated."
+        ),
+    ] = None,
     confirm: Annotated[
         int,
         typer.Option(
@@ -126,7 +132,8 @@ def serve(
         bool,
         typer.Option(
             envvar="RINGFENCE_FORESIGHT",
-            help="Before a test is spent, see whether the edited model can be built and takes short inputs.",
+            help="docker, local: before a test is spent, see whether the edited model can be built and takes short "
+            "inputs.",
         ),
     ] = True,
     root_path: Annotated[
@@ -148,7 +155,7 @@ def serve(
 ) -> None:
     """Run the service."""
     configure(log_format)
-    if any(not _KEY.fullmatch(one) for one in key or ()):
+    if any(not _KEY.fullmatch(one) for one in (*(key or ()), *(agent_key or ()))):
         fail("an operator key must be printable ASCII without spaces, and not empty: it is sent in a header.")
     if not key and host not in LOOPBACK:
         fail(
@@ -167,6 +174,7 @@ def serve(
         slots=slots,
         gpus=gpus,
         keys=tuple(key or ()),
+        agent_keys=tuple(agent_key or ()),
         image=image,
         sandbox=sandbox,
         cluster=cluster,

@@ -13,7 +13,6 @@ import typer
 from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from env.api.refusal import Refusal
 from env.cli.errors import fail
 from env.cli.options import DB, Options, RunnerName, State, with_help
 from env.cli.running_service import ask_service
@@ -30,6 +29,7 @@ from env.store.store import Store
 from env.store.trajectory import each_step, last_seq
 from leaderboard.comparing import compared_cells, comparison_of
 from leaderboard.comparison import headline
+from ringfence.api.refusal import Refusal
 
 sessions_app = typer.Typer(help="Sessions: list them, look at one, close one.", no_args_is_help=True)
 _Db = Annotated[str | None, with_help(DB, "As for serve, like --state.")]

@@ -47,6 +47,8 @@ _INSTEAD = (
     "Without a container engine there are '--runner local' (no sandbox: for development, with agents you trust) and "
     "'--runner fake' (invented results: for trying the API)."
 )
+_NO_FORESIGHT = (RunnerName.FAKE, RunnerName.SLURM)
+"""Where nothing is built, or a look would wait in a cluster's queue."""
 
 
 class CannotStart(Exception):
@@ -94,10 +96,11 @@ def wire(options: Options, *, only_own_sessions: bool = False, lease: Lease | No
                 state_dir=options.state,
                 data_dir=None if options.runner is RunnerName.FAKE else options.data_folder,
                 keys=options.keys,
+                agent_keys=options.agent_keys,
                 default_scale=options.scale,
                 patience=options.patience,
                 rates=options.rates,
-                foresight=options.foresight and options.runner is not RunnerName.FAKE,
+                foresight=options.foresight and options.runner not in _NO_FORESIGHT,
                 apart=options.runner is RunnerName.DOCKER and not options.neighbours,
                 confirmations=options.confirmations,
                 only_own_sessions=only_own_sessions,

@@ -12,8 +12,6 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from env.api.distribution import own_version
-from env.api.refusal import Refusal
 from env.http.api_page import api_route
 from env.http.bodies import BodyLimit
 from env.http.catalogue import catalogue_router
@@ -31,6 +29,8 @@ from env.http.texts import NoNul
 from env.service.repeats import MAX_KEY_CHARS
 from env.service.service import Service
 from env.store.outage import OUTAGES
+from ringfence.api.distribution import own_version
+from ringfence.api.refusal import Refusal
 
 _ABOUT = """\
 Open a session on a task, edit the file inside its editable ranges, test it, and submit one result.

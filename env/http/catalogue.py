@@ -8,16 +8,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from env.api.arguments import schemas
-from env.api.boards import Boards, Leaderboard, ProbePredictions, PublishedFigures
-from env.api.catalogue import Tasks, TaskWhole, Tools
-from env.api.refusal import Refused
-from env.api.results import CurveView, ResultView
 from env.http import reads
 from env.http.headers import bearer
 from env.http.responses import JSON, answers_with, download, json_response
 from env.service.service import Service
 from leaderboard.table import MAX_LIMIT, MAX_OFFSET, TableQuery
+from ringfence.api.arguments import schemas
+from ringfence.api.boards import Boards, Leaderboard, ProbePredictions, PublishedFigures
+from ringfence.api.catalogue import TaskPrompt, Tasks, TaskWhole, Tools
+from ringfence.api.refusal import Refused
+from ringfence.api.results import CurveView, ResultView
 
 PAGE = 100
 """Rows of a table whose query sets no limit."""
@@ -44,6 +44,11 @@ def catalogue_router(service: Service) -> APIRouter:
     async def read_task(task_id: _TaskId) -> Response:
         """A task with its file, ranges, scales and budget."""
         return json_response(service.catalogue.whole(task_id))
+
+    @router.get("/tasks/{task_id}/prompt", response_model=TaskPrompt)
+    async def read_prompt(task_id: _TaskId, scale: _Text = None) -> Response:
+        """What an agent is told whose session is opened on the task at a scale, or at the service's default."""
+        return json_response(service.opening.prompt(task_id, scale))
 
     @router.get("/tasks/{task_id}/probes", response_model=ProbePredictions)
     async def read_predictions(task_id: _TaskId) -> Response:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any
 
-from env.api.base import Body
+from ringfence.api.base import Body
 
 
 def _given(answer: object) -> dict[str, object]:

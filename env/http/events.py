@@ -8,14 +8,14 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from operator import is_not
 
-from env.api.sessions import AttemptStarted
-from env.api.tools import TestTicket
 from env.http import reads
 from env.http.encoding import event
 from env.http.responses import AGAIN_S
 from env.service.answers import point_view
 from env.service.service import Service
 from env.store.outage import OUTAGES
+from ringfence.api.sessions import AttemptStarted
+from ringfence.api.tools import TestTicket
 from runner.metrics import TrainMetrics
 
 KEEP_ALIVE_S = 15.0

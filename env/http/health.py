@@ -6,9 +6,9 @@ from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
-from env.api.catalogue import Alive, Ready
 from env.http.responses import answers_with, json_response
 from env.service.service import Service
+from ringfence.api.catalogue import Alive, Ready
 
 
 def health_router(service: Service) -> APIRouter:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from env.api.refusal import Kind, Refusal
 from env.http.headers import header
 from env.http.responses import refusal_response
 from env.service.access import LOOPBACK
+from ringfence.api.refusal import Kind, Refusal
 
 
 class LoopbackNames:

@@ -10,7 +10,6 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from env.api.refusal import Kind, Refusal
 from env.http import reads
 from env.http.headers import bearer
 from env.http.responses import STATUS
@@ -22,6 +21,7 @@ from leaderboard.pages.notices import error_page, locked_page
 from leaderboard.pages.published import published_page
 from leaderboard.published import published
 from leaderboard.table import QueryError
+from ringfence.api.refusal import Kind, Refusal
 
 # Nothing but what this service itself serves, and no script in a page's text: what agents wrote stays text.
 _POLICY = (

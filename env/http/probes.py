@@ -8,9 +8,6 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response, StreamingResponse
 
-from env.api import sessions as schema
-from env.api.arguments import CancelProbeArguments, ProbeArguments
-from env.api.tools import Probed
 from env.http.events import HEADERS, Listening, events_of
 from env.http.headers import bearer
 from env.http.responses import answer_response, answers_with, json_response
@@ -18,6 +15,9 @@ from env.http.sessions import REFUSALS, Wait, call_of
 from env.service.service import Service
 from env.store.keys import key_of_probe
 from env.store.outage import OUTAGES
+from ringfence.api import sessions as schema
+from ringfence.api.arguments import CancelProbeArguments, ProbeArguments
+from ringfence.api.tools import Probed
 
 ProbeNumber = Annotated[int, Path(ge=1, le=1_000_000, description="The probe's number, as in `[Probe #n]`.")]
 

@@ -10,11 +10,11 @@ from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from env.api.refusal import Kind, Refusal
 from env.http.headers import header
 from env.http.responses import refusal_response
 from env.service.access import bearer_of, sha256
 from env.service.rates import Allowances, RateLimits
+from ringfence.api.refusal import Kind, Refusal
 
 _FREE = ("/healthz", "/readyz")
 """What monitors ask, who may share an address with whoever calls too often."""

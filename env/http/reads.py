@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from env.api.refusal import Kind, Refusal
-from env.api.sessions import TrajectoryView
 from env.http.encoding import event, json_bytes, json_pieces
 from env.http.session_page import session_page
 from env.service.history import HistoryPage
@@ -18,6 +16,8 @@ from leaderboard.pages.home import TaskEntry, home_page
 from leaderboard.pages.task import NamedCurve, TaskDetails, task_page
 from leaderboard.published import published
 from leaderboard.table import QueryError, TableQuery, UnknownBoard
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.sessions import TrajectoryView
 from tasks.model import Task
 
 

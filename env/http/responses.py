@@ -13,15 +13,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from env.api.arguments import TOOLS, mistakes
-from env.api.base import Body
-from env.api.refusal import Kind, Refusal, Refused
-from env.api.sessions import OpenSession
-from env.api.tools import Edited, TurnedDown
 from env.http.encoding import json_bytes
 from env.service.long_reads import LongReads, Pieces
 from env.service.readings import P, Read
 from env.service.refusals import no_database
+from ringfence.api.arguments import TOOLS, mistakes
+from ringfence.api.base import Body
+from ringfence.api.refusal import Kind, Refusal, Refused
+from ringfence.api.sessions import OpenSession
+from ringfence.api.tools import Edited, TurnedDown
 
 STATUS = {
     Kind.MALFORMED: 400,

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from env.api.sessions import StepView, TestView
 from env.service.history import FileChange, SessionHistory, StepHistory, TestHistory
 from leaderboard.board import BoardKey
 from leaderboard.model import RecordedResult
@@ -14,6 +13,7 @@ from leaderboard.naming import MORE_COMPUTE
 from leaderboard.pages.difference import Difference, difference
 from leaderboard.pages.record import RecordView, record_view
 from leaderboard.pages.render import render
+from ringfence.api.sessions import StepView, TestView
 
 MAX_TEXT = 4000
 """Characters of an observation or an argument that are shown; the rest is in the JSON."""

@@ -8,18 +8,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from env.api import sessions as schema
-from env.api.arguments import (
-    CancelArguments,
-    CheckArguments,
-    EditArguments,
-    SubmitArguments,
-    TestArguments,
-    UndoArguments,
-    ViewArguments,
-)
-from env.api.refusal import Refused
-from env.api.tools import Checked, CheckUnderWay, Edited, LastCheck, Started, Submitted
 from env.http import reads
 from env.http.events import HEADERS, Listening, events_of
 from env.http.headers import bearer, idempotency_key
@@ -29,6 +17,18 @@ from env.service.call import A, Call
 from env.service.opening import Wanted
 from env.service.service import Service
 from env.store.outage import OUTAGES
+from ringfence.api import sessions as schema
+from ringfence.api.arguments import (
+    CancelArguments,
+    CheckArguments,
+    EditArguments,
+    SubmitArguments,
+    TestArguments,
+    UndoArguments,
+    ViewArguments,
+)
+from ringfence.api.refusal import Refused
+from ringfence.api.tools import Checked, CheckUnderWay, Edited, LastCheck, Started, Submitted
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Refused} for status in (400, 401, 403, 404, 409, 413, 422, 429)
@@ -69,6 +69,11 @@ def sessions_router(service: Service) -> APIRouter:
     async def read_session(session_id: str, request: Request) -> Response:
         """State, budget left, files, tests and submission."""
         return json_response(views.session(bearer(request), session_id))
+
+    @router.get("/{session_id}/opening", response_model=schema.Opened)
+    async def read_opening(session_id: str, request: Request) -> Response:
+        """What opening the session was answered, once more: prompt, tools, and the files as they were then."""
+        return json_response(service.opening.opened(bearer(request), session_id))
 
     @quick.post("/{session_id}/edit", response_model=Edited)
     async def edit(session_id: str, body: EditArguments, request: Request) -> Response:

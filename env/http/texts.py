@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from env.api.refusal import Kind, Refusal
 from env.http.responses import refusal_response
+from ringfence.api.refusal import Kind, Refusal
 
 
 class NoNul:

@@ -9,8 +9,8 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from env.api.arguments import TOOLS
 from env.http.headers import header
+from ringfence.api.arguments import TOOLS
 
 
 class ToolRoute(APIRoute):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from env.api.sessions import TestView
 from env.lifecycle.findings import told
 from env.lifecycle.rehearsals import Rehearsal
 from env.lifecycle.results import _figure, results, saved
 from env.store.budget import MAX_INFRA_FAILURES
 from env.store.keys import name_of
 from env.store.model import Status, Test
+from ringfence.api.sessions import TestView
 
 _PASSED = "[check] Passed"
 

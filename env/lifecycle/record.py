@@ -9,7 +9,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from env.api.distribution import own_version
 from env.lifecycle.compute import compute
 from env.lifecycle.plan import exam_data_set, plan
 from env.lifecycle.question import cost_growth_of, unmet
@@ -18,6 +17,7 @@ from env.lifecycle.results import flat_metrics
 from env.lifecycle.selfreport import expected_steps, first_val_loss, last_step, last_val_loss, uniform_loss
 from env.store.model import Run, Session, Test
 from leaderboard.model import Result
+from ringfence.api.distribution import own_version
 from runner.data.digests import content_digest, folder_digest
 from runner.data.exam import RESERVE
 from tasks.model import Scale

@@ -14,7 +14,6 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from env.api.distribution import own_version
 from env.lifecycle.attempts import Attempts
 from env.lifecycle.plan import exam_data_set, plan
 from env.lifecycle.progress import Progress
@@ -23,6 +22,7 @@ from env.lifecycle.reference import FOLDER, SCRIPT, Recipe, Reference, Reference
 from env.lifecycle.turns import Turns, ask
 from env.store.model import Run, Session, Status, Test
 from leaderboard.board import data_key
+from ringfence.api.distribution import own_version
 from runner.protocol import Runner
 from tasks.model import Scale, Task
 from templates.render import BASE, render

@@ -23,17 +23,17 @@ from mcp_types import (
     ToolAnnotations,
 )
 
-from env.api.arguments import Arguments, description, parameters
-from env.api.distribution import own_version
-from env.api.refusal import Refusal
-from env.api.sessions import Point, ProgressView
-from env.api.tools import LastTest
 from env.mcp.clients import accepting, takes_streams, with_plain_arguments
 from env.mcp.toolbox import ALL, IN_SESSION, Answer, Caller, Toolbox
 from env.service.access import LOOPBACK, bearer_of
 from env.service.refusals import no_database
 from env.service.service import Service
 from env.store.outage import OUTAGES
+from ringfence.api.arguments import Arguments, description, parameters
+from ringfence.api.distribution import own_version
+from ringfence.api.refusal import Refusal
+from ringfence.api.sessions import Point, ProgressView
+from ringfence.api.tools import LastTest
 
 _INSTRUCTIONS = """\
 Ringfence: improve an LLM-pretraining script inside its editable line ranges. open_session gives the task and a token;

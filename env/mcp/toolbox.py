@@ -9,7 +9,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from env.api.arguments import (
+from env.lifecycle import feedback
+from env.service.access import Access
+from env.service.call import A, Call
+from env.service.catalogue import task_brief
+from env.service.opening import Wanted
+from env.service.refusals import no_results
+from env.service.service import Service
+from ringfence.api.arguments import (
     MAX_STATUS_WAIT_S,
     TOOLS,
     Arguments,
@@ -26,16 +33,9 @@ from env.api.arguments import (
     ViewArguments,
     mistakes,
 )
-from env.api.refusal import Kind, Refusal, Refused
-from env.api.sessions import ProgressView
-from env.api.tools import Edited, LastCheck, LastTest, SessionOpened, TaskList, TurnedDown
-from env.lifecycle import feedback
-from env.service.access import Access
-from env.service.call import A, Call
-from env.service.catalogue import task_brief
-from env.service.opening import Wanted
-from env.service.refusals import no_results
-from env.service.service import Service
+from ringfence.api.refusal import Kind, Refusal, Refused
+from ringfence.api.sessions import ProgressView
+from ringfence.api.tools import Edited, LastCheck, LastTest, SessionOpened, TaskList, TurnedDown
 
 WITHOUT_SESSION: dict[str, type[Arguments]] = {"list_tasks": ListTasksArguments, "open_session": OpenArguments}
 IN_SESSION: dict[str, type[Arguments]] = TOOLS | {

@@ -8,8 +8,8 @@ import re
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 
-from env.api.refusal import Kind, Refusal
 from env.store.model import Session
+from ringfence.api.refusal import Kind, Refusal
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 """This host's own names. Without keys a service listens there only, and answers to no other name."""
@@ -28,14 +28,16 @@ def bearer_of(authorization: str) -> str | None:
 class Access:
     """Tells by a bearer secret whether its caller may open sessions, act in one, or read it."""
 
-    def __init__(self, secret: bytes, keys: Sequence[str] = ()) -> None:
+    def __init__(self, secret: bytes, keys: Sequence[str] = (), agent_keys: Sequence[str] = ()) -> None:
+        """`keys` are operators'; `agent_keys` open sessions and can do nothing else."""
         self._secret = secret
         self._keys = frozenset(map(sha256, keys))
+        self._agent_keys = frozenset(map(sha256, agent_keys))
 
     @property
     def open_to_all(self) -> bool:
         """No keys are configured: anyone who reaches the service may open a session."""
-        return not self._keys
+        return not self._keys and not self._agent_keys
 
     def token(self, session_id: str) -> str:
         """The session's bearer token. Derived, so that a repeated call can be given it again; stored only hashed."""
@@ -73,7 +75,8 @@ class Access:
             raise Refusal(Kind.FORBIDDEN, "operator_key_required", "Only an operator's key can do this.")
 
     def require_opener(self, bearer: str | None) -> None:
-        if not self.open_to_all and not self.is_operator(bearer):
+        may_open = self.is_operator(bearer) or (bearer is not None and sha256(bearer) in self._agent_keys)
+        if not self.open_to_all and not may_open:
             raise Refusal(
                 Kind.UNAUTHENTICATED,
                 "operator_key_required",

@@ -8,7 +8,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from env.api.sessions import (
+from env.lifecycle.progress import Progress
+from env.lifecycle.results import stage_metrics
+from env.service.comparisons import comparison_view
+from env.service.live import LiveSession
+from env.service.workspace import Workspace
+from env.store.budget import gpu_hours_used, probes_left, tests_left
+from env.store.confirmations import Confirmation
+from env.store.keys import is_probe
+from env.store.model import Run, Session, Step, Test
+from leaderboard.board import RunnerClass
+from leaderboard.column_types import time_text
+from leaderboard.comparison import Comparison
+from leaderboard.naming import metric_column
+from ringfence.api.sessions import (
     Budget,
     ClosedView,
     ConfirmationView,
@@ -24,19 +37,6 @@ from env.api.sessions import (
     TestView,
     TrajectoryView,
 )
-from env.lifecycle.progress import Progress
-from env.lifecycle.results import stage_metrics
-from env.service.comparisons import comparison_view
-from env.service.live import LiveSession
-from env.service.workspace import Workspace
-from env.store.budget import gpu_hours_used, probes_left, tests_left
-from env.store.confirmations import Confirmation
-from env.store.keys import is_probe
-from env.store.model import Run, Session, Step, Test
-from leaderboard.board import RunnerClass
-from leaderboard.column_types import time_text
-from leaderboard.comparison import Comparison
-from leaderboard.naming import metric_column
 from runner.metrics import TrainMetrics
 from runner.protocol import Queued
 

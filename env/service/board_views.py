@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from env.api import boards as answers
 from leaderboard.board import BoardKey
 from leaderboard.published import MARK, PublishedFigure
 from leaderboard.table import BoardSummary, iso
+from ringfence.api import boards as answers
 
 
 def counted_boards(

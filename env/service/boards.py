@@ -7,9 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import cast
 
-from env.api import boards as answers
-from env.api.refusal import Kind, Refusal
-from env.api.results import CURVE_SOURCE, CurveView
 from env.service.board_views import board_facts, counted_boards, published_row
 from env.service.catalogue import Catalogue
 from env.service.comparisons import comparison_view, noise_view
@@ -36,6 +33,9 @@ from leaderboard.table import (
     TableQuery,
     UnknownBoard,
 )
+from ringfence.api import boards as answers
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.results import CURVE_SOURCE, CurveView
 from tasks.model import Task
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from env.api.base import Body
-from env.api.refusal import Kind, Refusal
-from env.api.tools import QueuedProbe, QueuedTest
 from env.lifecycle import feedback
 from env.lifecycle.loop import Lifecycle
 from env.service.checks import lint
@@ -20,6 +17,9 @@ from env.store.keys import key_of_probe
 from env.store.model import Session, Status, Test
 from env.store.store import Store
 from env.store.unfinished import unfinished
+from ringfence.api.base import Body
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.tools import QueuedProbe, QueuedTest
 from tasks.model import Scale
 
 

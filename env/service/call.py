@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from env.api.arguments import TOOLS, Arguments, CancelArguments, CancelProbeArguments
+from ringfence.api.arguments import TOOLS, Arguments, CancelArguments, CancelProbeArguments
 
 A = TypeVar("A", bound=Arguments)
 A_co = TypeVar("A_co", bound=Arguments, covariant=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 
-from env.api.arguments import CancelArguments, CancelProbeArguments
-from env.api.refusal import Kind, Refusal
 from env.lifecycle import feedback
 from env.lifecycle.loop import Lifecycle
 from env.service.access import Access
@@ -16,6 +14,8 @@ from env.service.steps import Effect, Steps
 from env.store.keys import key_of_probe
 from env.store.outage import OUTAGES
 from env.store.store import Store
+from ringfence.api.arguments import CancelArguments, CancelProbeArguments
+from ringfence.api.refusal import Kind, Refusal
 
 
 class Cancelling:

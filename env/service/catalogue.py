@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from env.api.catalogue import (
+from env.service.refusals import unknown_task
+from env.service.scoring import ScaleScoring, Scoring
+from ringfence.api.catalogue import (
     Anchors,
+    BaselineDetails,
     MetricAnchor,
     Provenance,
     ScaleDetails,
@@ -16,9 +19,7 @@ from env.api.catalogue import (
     TaskWhole,
     UneditedHere,
 )
-from env.service.refusals import unknown_task
-from env.service.scoring import ScaleScoring, Scoring
-from tasks.model import Scale, Task
+from tasks.model import Baseline, Scale, Task
 
 
 class Catalogue:
@@ -57,6 +58,7 @@ class Catalogue:
             anchors={
                 scale: _anchors_view(self._scoring.scale(task_id, scale)) for scale in self._scoring.scales(task_id)
             },
+            baselines=tuple(_baseline_details(baseline) for baseline in task.baselines),
         )
 
     def scoring_note(self, task_id: str, scale: str | None) -> str:
@@ -92,6 +94,15 @@ def _budget(task: Task) -> TaskBudget:
         checks=budget.checks,
         gpu_hours=budget.gpu_hours,
         **({"probes": budget.probes} if proxied else {}),
+    )
+
+
+def _baseline_details(baseline: Baseline) -> BaselineDetails:
+    return BaselineDetails(
+        name=baseline.name,
+        title=baseline.title,
+        source=baseline.source,
+        edits=tuple(dict(edit) for edit in baseline.edits),
     )
 
 

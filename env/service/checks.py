@@ -7,9 +7,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from env.api.arguments import Arguments, CheckArguments, ProbeArguments, TestArguments
-from env.api.refusal import Kind, Refusal
-from env.api.tools import Checked, CheckResult, CheckUnderWay, LastCheck, TurnedDown
 from env.fence import FenceViolation, check_source
 from env.lifecycle import feedback
 from env.lifecycle.question import cost_growth_note
@@ -24,6 +21,9 @@ from env.service.workspace import Workspace
 from env.store.outage import until_committed
 from env.store.store import Store
 from env.store.trajectory import last_step
+from ringfence.api.arguments import Arguments, CheckArguments, ProbeArguments, TestArguments
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.tools import Checked, CheckResult, CheckUnderWay, LastCheck, TurnedDown
 
 log = logging.getLogger("ringfence.service")
 

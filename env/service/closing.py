@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from env.api.refusal import Kind, Refusal
 from env.lifecycle import feedback
 from env.service.confirming import Confirming
 from env.service.live import LiveSession, LiveSessions
@@ -26,6 +25,7 @@ from leaderboard import writing as leaderboard
 from leaderboard.comparing import comparison_of
 from leaderboard.comparison import headline
 from leaderboard.overview import best_of_session
+from ringfence.api.refusal import Kind, Refusal
 
 log = logging.getLogger("ringfence.service")
 

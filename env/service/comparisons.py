@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from env.api.comparisons import ComparisonView, EntryView, NoiseView
 from leaderboard.comparison import Comparison, headline
 from leaderboard.entries import Entry, Noise
+from ringfence.api.comparisons import ComparisonView, EntryView, NoiseView
 
 
 def comparison_view(found: Comparison | None) -> ComparisonView | None:

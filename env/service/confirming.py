@@ -8,8 +8,6 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from env.api.refusal import Kind, Refusal
-from env.api.sessions import Confirmations
 from env.lifecycle.loop import Lifecycle
 from env.lifecycle.plan import on_gpus
 from env.service.access import Access, sha256
@@ -22,6 +20,8 @@ from env.store.store import Store
 from env.store.trajectory import tested_state
 from leaderboard import reading
 from leaderboard.naming import is_baseline
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.sessions import Confirmations
 from tasks.model import Scale
 
 MAX_SEEDS = 100

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from env.api.arguments import EditArguments
-from env.api.refusal import Kind, Refusal
 from env.document import OPERATIONS, Document, Op, Seen, apply
 from env.document import operation as operation_named
 from env.service.live import LiveSession
 from env.service.workspace import Workspace
+from ringfence.api.arguments import EditArguments
+from ringfence.api.refusal import Kind, Refusal
 
 _CREATE = "create"
 _NEEDS = {**OPERATIONS, _CREATE: ("filename", "content")}

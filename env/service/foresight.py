@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from env.api.arguments import ProbeArguments, TestArguments
-from env.api.refusal import Kind, Refusal
 from env.document.baselines import baseline_document
 from env.lifecycle.findings import told
 from env.lifecycle.rehearsals import Rehearsal, Rehearsals
@@ -19,6 +17,8 @@ from env.service.steps import Steps
 from env.store.budget import probes_left, tests_left
 from env.store.model import Session
 from env.store.store import Store
+from ringfence.api.arguments import ProbeArguments, TestArguments
+from ringfence.api.refusal import Kind, Refusal
 from runner.inside.findings import BEFORE_A_TEST
 from tasks.model import Scale
 

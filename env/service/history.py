@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from env.api.sessions import ProgressView, SessionView, StepView, TestView
 from env.lifecycle.progress import Progress
 from env.service.answers import step_view, test_view
 from env.service.prompt import prompt
@@ -20,6 +19,7 @@ from env.store.store import Store
 from env.store.unfinished import ahead
 from leaderboard import reading
 from leaderboard.model import RecordedResult
+from ringfence.api.sessions import ProgressView, SessionView, StepView, TestView
 from tasks.model import Scale
 
 STEPS_PER_PAGE = 25

@@ -8,11 +8,11 @@ import pickle
 from dataclasses import dataclass
 from itertools import count
 
-from env.api.refusal import Refusal
 from env.service.reader_process import Answer, Begin, Drop, More, Outcome, ReaderProcess
 from env.service.readings import P, Read, Readings, ReadingSettings
 from env.store.lease import Lease
 from env.store.outage import Loop, ReaderAway
+from ringfence.api.refusal import Refusal
 
 START_LIMIT_S = 60.0
 START_PATIENCE_S = 10.0

@@ -9,9 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from env.api.arguments import schemas
-from env.api.refusal import Kind, Refusal
-from env.api.sessions import Opened
 from env.service.access import Access, sha256
 from env.service.answers import budget, files
 from env.service.here import Here
@@ -23,6 +20,10 @@ from env.store.model import Session
 from env.store.store import Store
 from leaderboard.beating import to_beat
 from leaderboard.naming import BASELINE_PREFIX, baseline_agent, is_baseline
+from ringfence.api.arguments import schemas
+from ringfence.api.catalogue import TaskPrompt
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.sessions import Opened
 from tasks.model import Scale, Task
 
 _AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/@+-]{0,99}")
@@ -118,24 +119,46 @@ class Opening:
                 session_id = session.id
                 self._store.add_session(conn, session)
                 self._repeats.remember(conn, scope, wanted.key, call, Remembered({"session_id": session_id}))
+        return self._opened(session_id)
+
+    def opened(self, bearer: str | None, session_id: str) -> Opened:
+        """What opening the session was answered, once more. Raises Refusal."""
+        self._access.require_agent(bearer, self._live.get(session_id).session)
+        return self._opened(session_id)
+
+    def _opened(self, session_id: str) -> Opened:
         live = self._live.get(session_id)
-        told = prompt(session.task, session.scale, self._installation(session))
+        session = live.session
+        told = prompt(
+            session.task,
+            session.scale,
+            self._installation(session.task, None if session.scale is None else session.size),
+        )
         return Opened(
             session_id=session_id,
             token=self._access.token(session_id),
             task=session.task.id,
             scale=session.scale,
-            prompt=told + (PUBLIC_METADATA if metadata else ""),
+            prompt=told + (PUBLIC_METADATA if session.metadata else ""),
             tools=schemas(probes=session.proxy is not None),
             budget=budget(session, []),
             files=files(live.opened),
         )
 
-    def _installation(self, session: Session) -> Installation:
-        task, known = session.task, None
-        if session.scale is not None:
+    def prompt(self, task_id: str, scale: str | None) -> TaskPrompt:
+        """What an agent is told whose session is opened on the task at a scale. Raises Refusal."""
+        task = self._tasks.get(task_id)
+        if task is None:
+            raise unknown_task(task_id, self._tasks)
+        chosen = self._scale(task, scale)
+        told = prompt(task, chosen, self._installation(task, None if chosen is None else task.scales[chosen]))
+        return TaskPrompt(task=task.id, scale=chosen, prompt=told)
+
+    def _installation(self, task: Task, scale: Scale | None) -> Installation:
+        known = None
+        if scale is not None:
             with self._store.read() as conn:
-                known = to_beat(conn, self._here.board(task, session.size))
+                known = to_beat(conn, self._here.board(task, scale))
         return Installation(versions=self._versions(), to_beat=known)
 
     def open_baseline(self, task: Task, name: str, scale: str, seed: int) -> tuple[str, str]:

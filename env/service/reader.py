@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from queue import SimpleQueue
 from typing import BinaryIO
 
-from env.api.refusal import Refusal
 from env.service.reader_process import HEAD, LENGTH, Begin, Drop, More, Outcome
 from env.service.readings import Readings, own_readings
 from env.store.outage import OUTAGES, said
+from ringfence.api.refusal import Refusal
 
 PIECE_BYTES = 64 << 10
 """At least, but for the last piece: each is a visit to another process."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import pickle
 import socket
 import struct
@@ -88,10 +89,12 @@ class ReaderProcess:
         """Returns when it is ready to read."""
         ours, theirs = socket.socketpair()
         with theirs:
+            # It imports what this process does, and nothing of the working folder besides.
             # No fork of this process: it has threads. In a session of its own, no Ctrl-C reaches it before the service,
             # and where the kernel groups processes by session it takes no processor time out of the service's share.
             process = subprocess.Popen(
-                [sys.executable, "-m", "env.service.reader", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "env.service.reader", str(theirs.fileno())],
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],

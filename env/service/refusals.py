@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from env.api.refusal import Kind, Refusal
 from env.store.keys import name_of
 from env.store.model import Session
+from ringfence.api.refusal import Kind, Refusal
 
 
 def unknown_session(session_id: str) -> Refusal:

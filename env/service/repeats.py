@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from env.api.refusal import Kind, Refusal
 from env.service.access import sha256
 from env.store.kept_answers import keep_answer, kept_answer
+from ringfence.api.refusal import Kind, Refusal
 
 MAX_KEY_CHARS = 200
 KEPT = timedelta(days=1)

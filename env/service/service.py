@@ -9,7 +9,6 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
-from env.api.catalogue import Ready
 from env.lifecycle.lacking import lacking
 from env.lifecycle.leftovers import everybodys
 from env.lifecycle.loop import Lifecycle, utc_now
@@ -45,6 +44,7 @@ from env.store.snapshots import Snapshots
 from env.store.store import Store
 from env.telemetry.metrics import Metrics
 from env.telemetry.watch import Telemetry
+from ringfence.api.catalogue import Ready
 from runner.pool import Host
 from runner.protocol import Runner
 from tasks.anchors import ScaleAnchors
@@ -129,7 +129,7 @@ def build(
     readings = make_readings(store, snapshots, reading, scoring)
     boards = readings.boards
     reads = LongReads(reading, readings, lease, apart=snapshots.apart)
-    access = Access(read_secret(settings.state_dir), settings.keys)
+    access = Access(read_secret(settings.state_dir), settings.keys, settings.agent_keys)
     live = LiveSessions(store)
     lease.guard(engine, live.drop_all)
     metrics = Metrics(store, host)

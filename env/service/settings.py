@@ -30,6 +30,8 @@ class ServiceSettings:
     """The data folder that runs read; None where nothing is really trained."""
     keys: Sequence[str] = ()
     """Operators' keys; empty means anyone who reaches the service may open a session."""
+    agent_keys: Sequence[str] = ()
+    """Keys that open sessions and can do nothing else."""
     default_scale: str | None = None
     """Of sessions that name none."""
     patience: SessionPatience = DEFAULT_PATIENCE

@@ -9,10 +9,6 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from env.api.arguments import Arguments
-from env.api.base import Body
-from env.api.refusal import Kind, Refusal
-from env.api.tools import Edited, TurnedDown
 from env.document import Document, EditRefused
 from env.fence import FenceViolation
 from env.service.access import Access
@@ -23,6 +19,10 @@ from env.service.workspace import Workspace
 from env.store.kept_answers import observation_of
 from env.store.model import Step
 from env.store.store import Store
+from ringfence.api.arguments import Arguments
+from ringfence.api.base import Body
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.tools import Edited, TurnedDown
 
 E = TypeVar("E", bound=Edited)
 MAX_STORED_BYTES = 256 << 20

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from env.api.results import Labels, StoredResult
 from env.service.answers import all_finite
 from env.service.comparisons import comparison_view
 from leaderboard.model import RecordedResult
 from leaderboard.naming import MORE_COMPUTE
 from leaderboard.table import iso
+from ringfence.api.results import Labels, StoredResult
 
 
 def result_view(entry: RecordedResult, *, with_code: bool) -> StoredResult:

@@ -9,17 +9,6 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from env.api.arguments import (
-    EditArguments,
-    ProbeArguments,
-    SubmitArguments,
-    TestArguments,
-    UndoArguments,
-    ViewArguments,
-)
-from env.api.refusal import Kind, Refusal
-from env.api.sessions import TestView
-from env.api.tools import Edited, Probed, Started, Submitted, SubmittedTest, TurnedDown
 from env.document import current_file, ranges_text, view
 from env.lifecycle import feedback
 from env.lifecycle.loop import Lifecycle
@@ -38,6 +27,17 @@ from env.store.store import Store
 from leaderboard import writing as leaderboard
 from leaderboard.comparing import comparison_of
 from leaderboard.comparison import headline
+from ringfence.api.arguments import (
+    EditArguments,
+    ProbeArguments,
+    SubmitArguments,
+    TestArguments,
+    UndoArguments,
+    ViewArguments,
+)
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.sessions import TestView
+from ringfence.api.tools import Edited, Probed, Started, Submitted, SubmittedTest, TurnedDown
 
 RESULT_OVER_HTTP = "GET /v1/sessions/{session}/tests/{n}?wait=60"
 PROBE_OVER_HTTP = "GET /v1/sessions/{session}/probes/{n}?wait=60"

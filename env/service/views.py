@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from env.api.refusal import Kind, Refusal
-from env.api.results import StoredResult
-from env.api.sessions import ProgressView, SessionView, TestView, TrajectoryView
 from env.lifecycle.loop import Lifecycle
 from env.lifecycle.progress import Progress
 from env.service.access import Access
@@ -24,6 +21,9 @@ from env.store.store import Store
 from env.store.unfinished import ahead
 from leaderboard import reading as leaderboard
 from leaderboard.comparing import comparison_of
+from ringfence.api.refusal import Kind, Refusal
+from ringfence.api.results import StoredResult
+from ringfence.api.sessions import ProgressView, SessionView, TestView, TrajectoryView
 from runner.metrics import TrainMetrics
 
 MANY_POINTS = 500

@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
-from env.api.refusal import Kind, Refusal
 from env.document import Document
 from env.store.model import Editables
+from ringfence.api.refusal import Kind, Refusal
 from tasks.model import Task
 
 # Beside the script every other name could shadow a module that it, or torch, imports.

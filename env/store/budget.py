@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from env.store.keys import is_probe
@@ -33,8 +33,7 @@ def tests_left(session: Session, tests: Iterable[Spent]) -> int:
     its GPU hours are used, or too many have failed for our reasons, as refunds would otherwise have no end.
     """
     had = tuple(tests)
-    hours = session.task.budget.gpu_hours
-    if failed_by_us(had) >= MAX_INFRA_FAILURES or (hours is not None and gpu_hours_used(had) >= hours):
+    if _over(session, had):
         return 0
     return session.task.budget.tests - sum(not test.refunded for test in had if not is_probe(test.n))
 
@@ -42,9 +41,14 @@ def tests_left(session: Session, tests: Iterable[Spent]) -> int:
 def probes_left(session: Session, tests: Iterable[Spent]) -> int:
     """How many probes the session may still spend, in the same way: of a budget of their own."""
     had = tuple(tests)
-    if session.proxy is None or failed_by_us(had) >= MAX_INFRA_FAILURES:
+    if session.proxy is None or _over(session, had):
         return 0
     return session.task.budget.probes - sum(not test.refunded for test in had if is_probe(test.n))
+
+
+def _over(session: Session, had: Sequence[Spent]) -> bool:
+    hours = session.task.budget.gpu_hours
+    return failed_by_us(had) >= MAX_INFRA_FAILURES or (hours is not None and gpu_hours_used(had) >= hours)
 
 
 def gpu_hours_used(tests: Iterable[Spent]) -> float:

@@ -10,6 +10,8 @@ from pathlib import Path
 from runner.folder.run_folder import RunFolder
 from runner.folder.untrusted import erase
 
+PACKAGES = str(Path(__file__).parents[2])
+"""The folder that our packages lie in, for processes that are to import them and nothing of the working folder."""
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -32,6 +34,7 @@ def environment(run: RunFolder, env: Mapping[str, str], folders: Mapping[str, Pa
     """All a run finds in its environment: nothing of the service's own."""
     return {
         **env,
+        "PYTHONPATH": PACKAGES,
         "PATH": f"{Path(sys.executable).parent}:{_SYSTEM_PATH}",
         "HOME": str(run.scratch),
         "TMPDIR": str(run.scratch),

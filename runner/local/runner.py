@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from runner.folder.layout import environment, lay_out, visible_gpus
+from runner.folder.layout import PACKAGES, environment, lay_out, visible_gpus
 from runner.folder.run_folder import Limits, Order, RunFolder
 from runner.folder.runner import FolderRunner, as_runner_error, lock_unless
 from runner.hardware import describe_host
@@ -131,7 +131,7 @@ def _start_supervisor(run: RunFolder, lock: int) -> subprocess.Popen[bytes]:
         supervisor = subprocess.Popen(
             [sys.executable, "-P", "-m", "runner.processes.supervise", run.path],
             cwd="/",
-            env={},
+            env={"PYTHONPATH": PACKAGES},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.scores import score_invented
 from tests.support.tasks import write_quick_task
 
 if TYPE_CHECKING:
@@ -24,3 +25,9 @@ def local_arguments(tmp_path_factory: pytest.TempPathFactory, smoke_data: Path) 
 def local(serve_shared: Serve, local_arguments: tuple[str, ...]) -> Server:
     """One such service for all tests of a module."""
     return serve_shared(*local_arguments)
+
+
+@pytest.fixture(scope="module")
+def scored(serve_shared: Serve) -> Server:
+    """One service with the fake runner whose results have scores."""
+    return score_invented(serve_shared("--runner", "fake"))

@@ -12,7 +12,7 @@ from typing import Any
 from inspect_ai import eval as inspect_eval
 from inspect_ai.model import ChatMessage, ChatMessageTool, ModelOutput, ModelUsage, get_model
 
-TASK_FILE = "env/inspect/task.py"  # from the repository's root: Inspect takes no absolute path
+TASK = "ringfence/pretrain"  # by its entry point: from any folder
 
 
 def output(call: Any) -> ModelOutput:
@@ -33,8 +33,8 @@ def _text(message: ChatMessage) -> str:
 def main(url: str, logs: str, task: str, samples: list[list[Any]]) -> None:
     outputs = [output(call) for calls in samples for call in calls]
     [log] = inspect_eval(
-        TASK_FILE,
-        task_args={"task": task, "url": url, "agent": "inspect"},
+        TASK,
+        task_args={"task": task or None, "url": url, "agent": "inspect"},
         model=get_model("mockllm/model", custom_outputs=outputs),
         epochs=len(samples),
         max_samples=1,
@@ -45,6 +45,8 @@ def main(url: str, logs: str, task: str, samples: list[list[Any]]) -> None:
     )
     told = [
         {
+            "id": sample.id,
+            "input": sample.input,
             "scores": {name: score.model_dump() for name, score in (sample.scores or {}).items()},
             "messages": [[message.role, _text(message)] for message in sample.messages],
             "error": sample.error and sample.error.message,

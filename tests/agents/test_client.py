@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import time
@@ -13,8 +14,8 @@ import httpx
 import pydantic
 import pytest
 
-from env.client import Client, Point, RefusedError, ServiceError, TestTicket, TestView
-from env.client.transport import Transport
+from ringfence.client import AsyncClient, Client, Point, RefusedError, ServiceError, TestTicket, TestView
+from ringfence.client.transport import Transport
 from tests.support.service import TASK, Serve, Server
 from tests.support.waiting import threads
 
@@ -264,3 +265,38 @@ def test_a_service_that_does_not_answer_is_told_of_while_it_is_waited_for(
         client.tasks()
     (said,) = caplog.messages
     assert re.search(r"has not answered for \d s \(.+\); trying for another \d s", said)
+
+
+def test_a_session_is_resumed_with_its_id_and_token(client: Client) -> None:
+    with client.open(TASK, "first", metadata={"run": 1}) as session:
+        session.str_replace("1e-5)", "1e-6)")
+    with client.resume(session.id, session.token) as again:
+        assert again.opened == session.opened
+        assert again.state().revision == 1
+        again.test()
+        assert again.submit(1).submission.n == 1
+    with pytest.raises(RefusedError) as refused:
+        client.resume(session.id, "rf_wrong")
+    assert refused.value.code == "wrong_token"
+    with pytest.raises(RefusedError, match="no session"):
+        client.resume("nowhere", session.token)
+
+
+def test_many_sessions_are_played_at_once_by_one_thread(shared: Server) -> None:
+    async def play(client: AsyncClient, number: int) -> str:
+        async with await client.open(TASK, f"async {number}", scale="smoke") as session:
+            await session.edit(op="str_replace", old_str="1e-5)", new_str=f"1e-{number + 10})")
+            assert (await session.check()).check.passed
+            tested = await session.test()
+            async with await client.resume(session.opened.session_id, session.opened.token) as again:
+                assert (await again.state()).revision == 1
+                await again.submit(tested.n)
+            return (await client.result(session.opened.session_id, tested.n)).status
+
+    async def all_of_them() -> list[str]:
+        async with AsyncClient(shared.url) as client:
+            with pytest.raises(RefusedError, match="no task"):
+                await client.open("nothing", "x")
+            return await asyncio.gather(*(play(client, number) for number in range(8)))
+
+    assert asyncio.run(all_of_them()) == ["succeeded"] * 8

@@ -1,4 +1,4 @@
-"""The examples of docs/agents.md, as they stand there, against a service that really runs tests."""
+"""The examples of the guides for agents, evaluations and trainers, as they stand there, against live services."""
 
 from __future__ import annotations
 
@@ -13,21 +13,31 @@ from typing import Any
 import pytest
 from mcp import Client
 
+from tests.support.environments import make_environment
 from tests.support.processes import plain_environment, run_to_end
 from tests.support.service import TASK, Server
 
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")
+AGENTS, EVALUATIONS, TRAINERS = (
+    (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("agents.md", "evaluations.md", "trainers.md")
+)
 URL = "http://localhost:8080"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def example(section: str, language: str, url: str, task: str) -> str:
-    """The only code block of a section, for this service and task."""
-    [block] = re.findall(rf"^## {section}\n.*?^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-    assert URL in block
-    return str(block).replace(URL, url).replace(TASK, task)
+def examples(text: str, section: str, language: str, url: str, task: str) -> list[str]:
+    """A section's code blocks in a language, for this service and task."""
+    [part] = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", part, re.MULTILINE | re.DOTALL)
+    return [block.replace(URL, url).replace(TASK, task) for block in blocks]
+
+
+def example(section: str, language: str, url: str, task: str, text: str = AGENTS) -> str:
+    """The only such block, which names the service."""
+    [block] = examples(text, section, language, url, task)
+    assert url in block
+    return block
 
 
 def ran(command: list[str], folder: Path, **environment: str) -> str:
@@ -47,7 +57,12 @@ def submitted(service: Server, task: str, agent: str) -> dict[str, Any]:
 
 
 def test_every_example_is_run_here() -> None:
-    assert re.findall(r"^```(\w+)$", TEXT, re.MULTILINE) == ["bash", "python", "json", "bash"]
+    def languages(text: str) -> list[str]:
+        return re.findall(r"^```(\w+)$", text, re.MULTILINE)
+
+    assert languages(AGENTS) == ["bash", "python", "bash", "json"]
+    assert languages(EVALUATIONS) == ["bash", "bash", "bash", "bash"]
+    assert languages(TRAINERS) == ["bash", "bash", "toml", "python"]  # the first three: test_verifiers.py
 
 
 def test_http(local: Server, tmp_path: Path) -> None:
@@ -83,7 +98,7 @@ def test_mcp_configuration_leads_to_the_tools(local: Server) -> None:
 
 
 def test_inspect(local: Server, tmp_path: Path) -> None:
-    command = example("Inspect", "bash", local.url, "quick").replace("openai/gpt-5", "scripted/agent")
+    command = example("Inspect", "bash", local.url, "quick", EVALUATIONS).replace("openai/gpt-5", "scripted/agent")
     # An extension that is installed: how Inspect finds models that are not its own.
     installed = tmp_path / "scripted-1.dist-info"
     installed.mkdir()
@@ -91,6 +106,36 @@ def test_inspect(local: Server, tmp_path: Path) -> None:
     (installed / "entry_points.txt").write_text("[inspect_ai]\nscripted = scripted_model\n")
     paths = f"{tmp_path}:{Path(__file__).parent}"
     logs = tmp_path / "logs"
-    ran(["bash", "-euo", "pipefail", "-c", command], ROOT, PYTHONPATH=paths, INSPECT_LOG_DIR=str(logs))
+    ran(["bash", "-euo", "pipefail", "-c", command], tmp_path, PYTHONPATH=paths, INSPECT_LOG_DIR=str(logs))
     assert len(list(logs.iterdir())) == 1
     submitted(local, "quick", "scripted/agent")
+
+
+def test_a_shell_and_a_grader_of_its_session(scored: Server, tmp_path: Path) -> None:
+    told = ran(
+        ["bash", "-euo", "pipefail", "-c", example("A shell", "bash", scored.url, TASK)], tmp_path, HOME=str(tmp_path)
+    )
+    assert "    22: class LayerNorm(nn.Module):" in told
+    assert "OK: Replaced lines 247..247" in told
+    assert "[check] Passed" in told
+    assert "[submit] Finalized test #1 as final." in told
+    grader = example("Anything else", "bash", scored.url, TASK, EVALUATIONS)
+    ran(["bash", "-euo", "pipefail", "-c", grader], tmp_path, HOME=str(tmp_path))
+    rewards = json.loads((tmp_path / "reward.json").read_text())
+    assert rewards["reward"] == submitted(scored, TASK, "rf")["score"]
+
+
+def test_harbor(scored: Server, tmp_path: Path) -> None:
+    export, lint = examples(EVALUATIONS, "Harbor", "bash", scored.url, TASK)
+    assert scored.url in export
+    ran(["bash", "-euo", "pipefail", "-c", export], tmp_path)
+    harbor = make_environment(tmp_path / "harbor", "harbor==0.25.0", minor=12).parent
+    ran(["bash", "-euo", "pipefail", "-c", lint], tmp_path, PATH=f"{harbor}:{os.environ['PATH']}")
+
+
+def test_rollouts_without_a_framework(scored: Server, tmp_path: Path) -> None:
+    script = tmp_path / "example.py"
+    script.write_text(example("Without a framework", "python", scored.url, TASK, TRAINERS))
+    [rewards] = re.findall(r"^rewards \[(.*)\]$", ran([sys.executable, str(script)], tmp_path), re.MULTILINE)
+    scores = {submitted(scored, TASK, f"policy-{number}")["score"] for number in range(4)}
+    assert {float(reward) for reward in rewards.split(", ")} == scores

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -11,8 +12,8 @@ from typing import Any
 
 from inspect_ai.tool import ToolDef
 
-from env.client import Client
-from env.inspect.tools import tools_of
+from ringfence.client import Client
+from ringfence.inspect.tools import tools_of
 from tests.support.service import TASK, Serve, Server
 
 ROOT = Path(__file__).parents[2]
@@ -20,11 +21,15 @@ EDIT = ["edit", {"op": "str_replace", "old_str": "1e-5)", "new_str": "1e-6)"}]
 
 
 def evaluated(url: str, logs: Path, task: str, *samples: list[Any], **environment: str) -> list[dict[str, Any]]:
-    """What came of each sample, in which the model made these calls, one after another."""
+    """What came of each sample, in which the model made these calls, one after another; in a folder of a user's."""
+    folder = logs / "user"
+    (folder / "tasks").mkdir(parents=True)
+    for name in ("env.py", "runner.py", "tasks/__init__.py"):
+        (folder / name).write_text(f"raise SystemExit('{name} is a user's own')\n")
     command = [sys.executable, str(ROOT / "tests" / "agents" / "inspect_eval.py"), url, str(logs), task]
     ended = subprocess.run(
         [*command, json.dumps(samples)],
-        cwd=ROOT,
+        cwd=folder,
         env=os.environ | environment,
         capture_output=True,
         text=True,
@@ -34,24 +39,41 @@ def evaluated(url: str, logs: Path, task: str, *samples: list[Any], **environmen
     log = json.loads(ended.stdout.splitlines()[-1])
     assert (log["status"], log["error"]) == ("success", None), log
     told: list[dict[str, Any]] = log["samples"]
-    assert [sample["error"] for sample in told] == [None] * len(samples)
+    assert [sample["error"] for sample in told] == [None] * len(told)
     return told
 
 
-def test_an_agent_edits_checks_tests_and_submits(shared: Server, tmp_path: Path) -> None:
+def test_an_agent_edits_checks_tests_and_submits(scored: Server, tmp_path: Path) -> None:
     calls = [EDIT, ["check", {}], ["test", {}], ["submit", {"n": 1}]]
-    [sample] = evaluated(shared.url, tmp_path, TASK, calls)
+    [sample] = evaluated(scored.url, tmp_path, TASK, calls)
     said = [text for role, text in sample["messages"] if role == "tool"]
     assert said[0].startswith("OK: Replaced")
     assert said[1].startswith("[check] Passed")
     assert "Final metrics (gpt-smoke): val_loss_gpt-smoke=" in said[2]
     assert "[submit] Finalized test #1 as final." in said[3]
-    with shared.client() as client:
+    with scored.client() as client:
         [row] = client.get(f"/v1/leaderboards/{TASK}", params={"agent": "inspect"}).json()["rows"]
     [score] = sample["scores"].values()
     assert score["value"]["submitted"] == 1
     assert score["metadata"]["status"] == "succeeded"
+    assert score["value"]["score"] == row["score"]
     assert score["metadata"]["metrics"]["val_loss_gpt-smoke"] == row["val_loss_gpt-smoke"]
+    assert score["metadata"]["difference"]["delta_noise"] == row["delta_noise"]
+    assert {audit["passed"] for audit in score["metadata"]["audits"]} == {True}
+
+
+def test_all_tasks_are_played_in_one_evaluation(scored: Server, tmp_path: Path) -> None:
+    with scored.client() as client:
+        known = [task["id"] for task in client.get("/v1/tasks").json()["tasks"]]
+    played = evaluated(scored.url, tmp_path, "", [["test", {}], ["submit", {"n": 1}]] * len(known))
+    assert [sample["id"] for sample in played] == known
+    values = [sample["scores"]["submitted_result"]["value"] for sample in played]
+    with scored.client() as client:
+        boards = [client.get(f"/v1/leaderboards/{task}", params={"agent": "inspect"}).json()["rows"] for task in known]
+    for value, rows in zip(values, boards, strict=True):
+        assert value["score"] in [row["score"] for row in rows]
+    assert {value["submitted"] for value in values} == {1}
+    assert {sample["input"].split()[2] for sample in played} == set(known)
 
 
 def test_each_epoch_has_a_session_of_its_own_and_is_scored_by_what_it_submitted(shared: Server, tmp_path: Path) -> None:
@@ -71,8 +93,9 @@ def test_each_epoch_has_a_session_of_its_own_and_is_scored_by_what_it_submitted(
     assert "Additional properties are not allowed" in told[1][0]  # Inspect holds calls against the schema itself
     assert told[1][1].startswith("ERROR: No test results yet.")
     assert ["user", "Go on with the tools."] in [[role, text[:21]] for role, text in played[1]["messages"]]
-    scores = [sample["scores"]["submitted_result"]["value"]["submitted"] for sample in played]
-    assert scores == [1, 0]
+    scores = [sample["scores"]["submitted_result"]["value"] for sample in played]
+    assert [score["submitted"] for score in scores] == [1, 0]
+    assert (math.isnan(scores[0]["score"]), scores[1]["score"]) == (True, 0)  # invented results have no score
 
 
 def test_an_operators_key_comes_from_the_environment(serve: Serve, tmp_path: Path) -> None:

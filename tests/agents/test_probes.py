@@ -9,8 +9,8 @@ import pytest
 from inspect_ai.tool import ToolDef
 from mcp import Client as McpClient
 
-from env.client import Client, RefusedError, TestView
-from env.inspect.tools import tools_of
+from ringfence.client import Client, RefusedError, TestView
+from ringfence.inspect.tools import tools_of
 from tests.agents.test_inspect import evaluated
 from tests.agents.test_mcp import connected, over, told
 from tests.support.service import TASK, Serve, Server

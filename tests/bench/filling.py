@@ -41,9 +41,10 @@ _RESULTS = (
     _NUMBERS
     + """
     INSERT INTO results (run_key, task_id, agent, session_id, test, status, scale, seed, finished_at, task_version,
-        code_sha256, template_unmodified, parameters)
+        code_sha256, template_unmodified, parameters, runner, image, training_data, heldout_data, reserve_data, board)
     SELECT printf('r%015d-%d', k / 2, k % 2 + 1), task_id, printf('agent-%d', k % 300), printf('r%015d', k / 2),
-        k % 2 + 1, status, scale, seed, finished_at, task_version, printf('%064d', k), template_unmodified, parameters
+        k % 2 + 1, status, scale, seed, finished_at, task_version, printf('%064d', k), 0, parameters, runner, image,
+        training_data, heldout_data, reserve_data, board
     FROM numbers, results WHERE run_key = :run_key""",
     """INSERT INTO result_texts (run_key, record, code)
     SELECT made.run_key, model.record, model.code FROM results AS made, result_texts AS model

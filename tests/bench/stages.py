@@ -25,7 +25,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "document edit": ("/env/document/",),
     "step insert": ("/env/store/",),
     "parse and validate": ("/pydantic/",),
-    "rest of the tool call": ("/env/service/", "/env/api/"),
+    "rest of the tool call": ("/env/service/", "/env/client/ringfence/api/"),
     "routing and middleware": ("/env/http/", "/env/telemetry/", "/fastapi/", "/starlette/"),
 }
 """Parts of paths: a sample belongs to the first stage that has a function on the stack."""

@@ -97,5 +97,5 @@ def test_a_running_probe_is_followed_and_its_curve_stays(visit: Visit, shared: S
     expect(probe.locator("h3 .status")).to_have_text("succeeded", timeout=60_000)
     # It has no row on the leaderboard: its losses are asked for with the token.
     expect(probe.locator(".chart canvas")).to_be_visible()
-    expect(probe.locator(".tag")).to_have_text("gpt-124m, never ranked")
+    expect(probe.locator("h3 .tag")).to_have_text("gpt-124m, never ranked")
     expect(page.get_by_text("Differences of val_loss under 0.005 are not to be trusted")).to_have_count(2)

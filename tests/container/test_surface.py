@@ -137,7 +137,8 @@ while time.monotonic() < until:
     for thread in threads: thread.join()
     for one, other in terminals:
         os.close(one); os.close(other)
-    for child in [os.fork() for _ in range(10)]:
+    for _ in range(10):
+        child = os.fork()
         if child == 0: os._exit(0)
         os.waitpid(child, 0)
 """

@@ -10,9 +10,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from env.api.refusal import Kind
-from env.api.tools import Edited, TurnedDown
 from env.http.responses import answer_response, json_response
+from ringfence.api.refusal import Kind
+from ringfence.api.tools import Edited, TurnedDown
 
 EDIT = {"op": "replace", "start_line": 246, "end_line": 246, "content": "    # é\n"}
 FILE = b"nanoGPT/custom_pretrain.py"
@@ -44,7 +44,9 @@ def test_a_test_a_check_and_a_submission(shared: Any) -> None:
     agent.result(1)
     assert b'data: {"n": 1, "status": "succeeded"}\n\n' in agent.get("/tests/1/events").content
     submitted = agent.call("submit", {"n": 1}).content
-    assert submitted.endswith(STATE + b'0,"submission":{"n":1,"status":"succeeded"}}')
+    compared = b'0,"submission":{"n":1,"status":"succeeded","comparison":{"headline":"The best baseline itself'
+    assert STATE + compared in submitted
+    assert submitted.endswith(b',"confirmed_at":[]}}')
 
 
 def test_answers_under_a_key_are_stored_and_given_again_as_they_were(serve: Callable[..., Any]) -> None:

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
-from env.api.arguments import (
+from ringfence.api.arguments import (
     TOOLS,
     ListTasksArguments,
     OpenArguments,

@@ -11,10 +11,6 @@ from typing import Any
 
 import pytest
 
-from env.api.arguments import EditArguments, SubmitArguments, ViewArguments
-from env.api.arguments import TestArguments as NoArguments
-from env.api.refusal import Kind
-from env.api.tools import Edited, Submitted, TurnedDown
 from env.service.call import A, Call
 from env.service.opening import Wanted
 from env.service.served import LATE_S, ServedTime
@@ -25,6 +21,10 @@ from env.store.trajectory import each_step
 from env.store.unfinished import unfinished
 from leaderboard import reading
 from leaderboard.table import TableQuery
+from ringfence.api.arguments import EditArguments, SubmitArguments, ViewArguments
+from ringfence.api.arguments import TestArguments as NoArguments
+from ringfence.api.refusal import Kind
+from ringfence.api.tools import Edited, Submitted, TurnedDown
 from runner.fake.runner import FakeRunner
 from runner.pool import Host, Pool
 from tasks.load import load_tasks

@@ -13,9 +13,6 @@ from typing import Any
 
 import pytest
 
-from env.api.arguments import EditArguments, SubmitArguments
-from env.api.arguments import TestArguments as NoArguments
-from env.api.tools import Submitted
 from env.service.call import Call
 from env.service.opening import Wanted
 from env.service.service import Service, build
@@ -23,6 +20,9 @@ from env.service.settings import ServiceSettings
 from env.store.confirmations import confirmations
 from env.store.store import Store
 from env.store.unfinished import in_turn, unfinished
+from ringfence.api.arguments import EditArguments, SubmitArguments
+from ringfence.api.arguments import TestArguments as NoArguments
+from ringfence.api.tools import Submitted
 from runner.fake.runner import FakeRunner
 from runner.pool import Host, Pool
 from tasks.load import load_tasks

@@ -8,13 +8,13 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from env.api.arguments import TestArguments as NoArguments
 from env.lifecycle.plan import owner
 from env.service.call import Call
 from env.service.opening import Wanted
 from env.service.service import Service, build
 from env.service.settings import ServiceSettings
 from env.store.model import Status
+from ringfence.api.arguments import TestArguments as NoArguments
 from runner.fake.runner import FakeRunner
 from runner.pool import Device, Host, Pool
 from runner.protocol import RunSpec

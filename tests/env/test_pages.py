@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from env.api.results import CURVE_SOURCE
+from ringfence.api.results import CURVE_SOURCE
 from tests.support.service import TASK, Serve, Server
 
 HOSTILE = "</pre></main><script>alert(1)</script><img src=x onerror=alert(2)>"

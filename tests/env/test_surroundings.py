@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from env.api import distribution
+from ringfence.api import distribution
 from runner.container.engine import Engine, EngineError
 from tests.support.processes import plain_environment
 from tests.support.service import COMMAND

@@ -67,7 +67,7 @@ def test_a_run_without_folder_can_be_cancelled(
     local: LocalRunner, shell: Shell, ended: Callable[..., RunState], eventually: Callable[..., None], tmp_path: Path
 ) -> None:
     local.submit(shell('rm -rf "${OUT_DIR%/out}"; sleep 60\n'))
-    eventually(lambda: not (tmp_path / "runs" / "run" / "spec.json").exists())
+    eventually(lambda: not (tmp_path / "runs" / "run").exists())
     local.cancel("run")
     end = ended(local, "run").exit  # as whoever looked first saw it
     assert end is not None

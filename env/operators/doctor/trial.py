@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from env.api.distribution import requirements
 from env.operators.doctor import facts
 from env.operators.doctor.finding import Finding, ok, problem, warning
+from ringfence.api.distribution import requirements
 from runner.protocol import Exit, ExitReason, Phase, Runner, RunSpec
 
 _NEEDED = ("torch", "lm-eval", "safetensors", "numpy")

@@ -9,13 +9,13 @@ from datetime import date
 from statistics import fmean
 from typing import Literal
 
-from env.api.distribution import own_version
 from env.lifecycle.plan import on_gpus
 from env.lifecycle.unedited import Unedited, relative
 from env.operators.measure.play import TEMPLATE, BaselineOutcome
 from env.operators.measure.spread import Measured, SeedSpread, pooled, spread_of
 from leaderboard.baseline_results import BaselineResult
 from leaderboard.naming import is_ranking, lower_is_better, split_column
+from ringfence.api.distribution import own_version
 from tasks.anchors import AnchorTable, ProvenanceTable, ScaleAnchors
 from tasks.model import Task
 

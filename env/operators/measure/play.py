@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from env.api.arguments import CancelArguments, EditArguments, SubmitArguments, TestArguments
-from env.api.sessions import TestView
-from env.api.tools import TurnedDown
 from env.service.call import A, Call
 from env.service.service import Service
 from env.store.model import Status
+from ringfence.api.arguments import CancelArguments, EditArguments, SubmitArguments, TestArguments
+from ringfence.api.sessions import TestView
+from ringfence.api.tools import TurnedDown
 from tasks.model import Baseline, Task
 
 TEMPLATE = "template"

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from env.api.sessions import TestView
 from env.operators.measure.play import BaselineOutcome, BaselineTest
 from leaderboard.naming import metric_column
+from ringfence.api.sessions import TestView
 
 
 class Shown:

@@ -34,7 +34,7 @@ def test_a_killed_command_is_taken_up_by_the_next(
     assert agent.result(1)["metrics"] == {"val_loss_measure": 2.42}
     assert agent.call("submit", {"n": 1}).status_code == 200
     server.kill()
-    arguments = server.arguments[: server.arguments.index("--slots")]
+    arguments = [one for one in server.arguments[: server.arguments.index("--slots")] if one != "--no-foresight"]
     data = server.arguments[server.arguments.index("--data") :][:2]
     where = ("--state", str(server.state), "--db", server.database, *data, *arguments)
     command = [*COMMAND, "confirm", agent.id, "--seeds", "43,44", "--jobs", "1", *where]

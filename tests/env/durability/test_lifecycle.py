@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from env.api.arguments import TestArguments as NoArguments
 from env.service.call import Call
 from env.service.opening import Wanted
 from env.service.service import Service, build
 from env.service.settings import ServiceSettings
 from env.store.model import Status
+from ringfence.api.arguments import TestArguments as NoArguments
 from runner.fake.runner import FakeRunner
 from runner.pool import Host, Pool
 from runner.protocol import RunnerError, RunSpec, RunState

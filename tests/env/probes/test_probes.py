@@ -34,6 +34,8 @@ def test_an_agent_probes_then_tests_and_submits(server: Server) -> None:
         "tests": 3,
         "tests_remaining": 3,
         "steps": 0,
+        "gpu_hours": None,
+        "gpu_hours_used": None,
         "probes": 6,
         "probes_remaining": 6,
     }
@@ -106,7 +108,7 @@ def test_only_scales_with_a_proxy_have_probes(server: Server) -> None:
     assert "Scale `tiny`: One layer, and half as many iterations." in proxied.opened["prompt"]
     assert "- 6 probe(s) at scale `tiny`, beside the tests; one test or probe at a time." in proxied.opened["prompt"]
     assert "probe" not in plain.opened["prompt"]
-    assert plain.opened["budget"] == {"tests": 3, "tests_remaining": 3, "steps": 0}
+    assert not {"probes", "probes_remaining"} & plain.opened["budget"].keys()
     refused = plain.call("probe")
     assert (refused.status_code, refused.json()["code"]) == (409, "no_proxy")
     assert refused.json()["observation"].startswith("ERROR: Scale smoke has no proxy, so there are no probes")
@@ -115,7 +117,7 @@ def test_only_scales_with_a_proxy_have_probes(server: Server) -> None:
     with server.client() as client:
         task = client.get("/v1/tasks/proxied").json()
         assert "probe" in tool_names(client.get("/v1/tools").json())
-    assert task["budget"] == {"tests": 3, "steps": 0, "checks": 10, "probes": 6}
+    assert task["budget"] == {"tests": 3, "steps": 0, "checks": 10, "gpu_hours": None, "probes": 6}
     assert {name: scale.get("probe") for name, scale in task["scale_details"].items()} == {
         "smoke": "tiny",
         "tiny": None,

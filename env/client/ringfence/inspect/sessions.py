@@ -8,7 +8,7 @@ from typing import TypeVar
 from anyio import to_thread
 from inspect_ai.solver import TaskState
 
-from env.client import Client, ClientSession
+from ringfence.client import Client, ClientSession
 
 T = TypeVar("T")
 
@@ -19,10 +19,9 @@ async def aside(call: Callable[[], T]) -> T:
 
 
 class Sessions:
-    def __init__(self, client: Client, task: str, scale: str | None, agent: str | None) -> None:
-        """Without `agent` a session's agent is the model."""
+    def __init__(self, client: Client, scale: str | None, agent: str | None) -> None:
+        """A sample's id is its task's. Without `agent` a session's agent is the model."""
         self._client = client
-        self._task = task
         self._scale = scale
         self._agent = agent
         self._by_sample: dict[str, ClientSession] = {}
@@ -30,7 +29,8 @@ class Sessions:
     async def open(self, state: TaskState) -> ClientSession:
         agent = self._agent or str(state.model)
         metadata = {"inspect": {"sample": str(state.sample_id), "epoch": state.epoch}}
-        session = await aside(lambda: self._client.open(self._task, agent, self._scale, metadata))
+        task = str(state.sample_id)
+        session = await aside(lambda: self._client.open(task, agent, self._scale, metadata))
         self._by_sample[state.uuid] = session
         return session
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from env.api.arguments import Tool
-from env.api.base import Body, Lines
+from ringfence.api.arguments import Tool
+from ringfence.api.base import Body, Lines
 
 
 class TaskBrief(Body):
@@ -92,6 +92,15 @@ class Anchors(Body):
     metrics: tuple[MetricAnchor, ...] = ()
 
 
+class BaselineDetails(Body):
+    """A known method: the edits that make the task's file its own, applied one after another."""
+
+    name: str
+    title: str
+    source: str
+    edits: tuple[dict[str, str | int], ...] = Field(description="Arguments of the edit tool.")
+
+
 class TaskWhole(TaskBrief):
     version: str
     description: str
@@ -101,6 +110,15 @@ class TaskWhole(TaskBrief):
     override_keys: tuple[str, ...]
     scale_details: dict[str, ScaleDetails]
     anchors: dict[str, Anchors]
+    baselines: tuple[BaselineDetails, ...] = ()
+
+
+class TaskPrompt(Body):
+    """What an agent is told whose session is opened on the task at this scale."""
+
+    task: str
+    scale: str | None
+    prompt: str
 
 
 class Tools(Body):

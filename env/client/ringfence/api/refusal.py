@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from env.api.base import Body
+from ringfence.api.base import Body
 
 
 class Kind(StrEnum):

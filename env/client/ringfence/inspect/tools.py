@@ -7,9 +7,9 @@ from typing import Any
 
 from inspect_ai.tool import Tool, ToolDef, ToolError, ToolParams
 
-from env.api.tools import Probed, Started
-from env.client import ClientSession, RefusedError, TestView
-from env.inspect.sessions import aside
+from ringfence.api.tools import Probed, Started
+from ringfence.client import ClientSession, RefusedError, TestView
+from ringfence.inspect.sessions import aside
 
 HOLD_S = 20
 """How long one call waits for a test; a cancelled sample leaves its thread behind for no longer."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx
 
-from env.api.sessions import AttemptStarted, Opened, Point, SessionView, TestView, TrajectoryView
-from env.api.tools import ANSWERS, Checked, CheckResult, Edited, Probed, Started, Submitted, TestTicket
-from env.client.errors import RefusedError
-from env.client.transport import Connected, Transport
+from ringfence.api.sessions import AttemptStarted, Opened, Point, SessionView, TestView, TrajectoryView
+from ringfence.api.tools import ANSWERS, Checked, CheckResult, Edited, Probed, Started, Submitted, TestTicket
+from ringfence.client.errors import RefusedError
+from ringfence.client.transport import Connected, Transport
 
 HOLD_S = 30
 """How long one call waits for a test or a check; then it is asked again."""
@@ -41,6 +41,11 @@ class ClientSession(Connected):
     @property
     def id(self) -> str:
         return self.opened.session_id
+
+    @property
+    def token(self) -> str:
+        """With the id, all that it takes to go on with the session elsewhere: `Client.resume`."""
+        return self.opened.token
 
     @property
     def prompt(self) -> str:

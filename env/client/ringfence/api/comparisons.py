@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from env.api.base import Body
+from ringfence.api.base import Body
 
 
 class NoiseView(Body):

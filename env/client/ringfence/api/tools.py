@@ -7,11 +7,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from env.api.base import Body, Lines
-from env.api.catalogue import TaskBrief
-from env.api.comparisons import ComparisonView
-from env.api.refusal import Kind, Refused
-from env.api.sessions import Budget, TestView
+from ringfence.api.base import Body, Lines
+from ringfence.api.catalogue import TaskBrief
+from ringfence.api.comparisons import ComparisonView
+from ringfence.api.refusal import Kind, Refused
+from ringfence.api.sessions import Budget, TestView
 
 
 class Edited(Body):

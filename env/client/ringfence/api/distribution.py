@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 NAME = "ringfence"
-_PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+_PROJECT = Path(__file__).parents[4] / "pyproject.toml"
 
 
 @cache

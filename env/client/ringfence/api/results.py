@@ -6,8 +6,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ConfigDict, Field
 
-from env.api.base import Body, ClassOfRunner, DeltaNoise, Score
-from env.api.comparisons import ComparisonView
+from ringfence.api.base import Body, ClassOfRunner, DeltaNoise, Score
+from ringfence.api.comparisons import ComparisonView
 
 Record = TypeVar("Record")
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from env.api.boards import Board, Boards, Leaderboard, ProbePredictions, PublishedFigures
-from env.api.catalogue import TaskBrief, Tasks, TaskWhole
-from env.api.results import ResultView
-from env.api.sessions import Opened
-from env.client.session import ClientSession
-from env.client.transport import Connected, Transport
+from ringfence.api.boards import Board, Boards, Leaderboard, ProbePredictions, PublishedFigures
+from ringfence.api.catalogue import TaskBrief, TaskPrompt, Tasks, TaskWhole
+from ringfence.api.results import ResultView
+from ringfence.api.sessions import Opened
+from ringfence.client.session import ClientSession
+from ringfence.client.transport import Connected, Transport
 
 
 class Client(Connected):
@@ -32,11 +32,27 @@ class Client(Connected):
         opened = Opened.model_validate(self._transport.post("/v1/sessions", body))
         return ClientSession(Transport(self._url, opened.token, self._patience_s), opened)
 
+    def resume(self, session_id: str, token: str) -> ClientSession:
+        """A session that was opened before, here or elsewhere: as it stands, with the prompt it was opened with."""
+        transport = Transport(self._url, token, self._patience_s)
+        try:
+            opened = Opened.model_validate(transport.get(f"/v1/sessions/{quote(session_id, safe='')}/opening"))
+        except BaseException:
+            transport.close()
+            raise
+        return ClientSession(transport, opened)
+
     def tasks(self) -> tuple[TaskBrief, ...]:
         return Tasks.model_validate(self._transport.get("/v1/tasks")).tasks
 
     def task(self, task_id: str) -> TaskWhole:
         return TaskWhole.model_validate(self._transport.get(f"/v1/tasks/{quote(task_id, safe='')}"))
+
+    def prompt(self, task_id: str, scale: str | None = None) -> TaskPrompt:
+        """What an agent is told whose session is opened on the task; without `scale` at the service's default."""
+        return TaskPrompt.model_validate(
+            self._transport.get(f"/v1/tasks/{quote(task_id, safe='')}/prompt", scale=scale)
+        )
 
     def probes(self, task_id: str) -> ProbePredictions:
         """How well probes of a task predicted its tests."""

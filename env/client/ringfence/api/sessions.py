@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from env.api.arguments import OpenArguments, Tool
-from env.api.base import Body, Lines
-from env.api.comparisons import ComparisonView
+from ringfence.api.arguments import OpenArguments, Tool
+from ringfence.api.base import Body, Lines
+from ringfence.api.comparisons import ComparisonView
 
 Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from inspect_ai.model import ChatMessageUser
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
-from env.inspect.sessions import Sessions, aside
-from env.inspect.tools import tools_of
+from ringfence.inspect.sessions import Sessions, aside
+from ringfence.inspect.tools import tools_of
 
 _GO_ON = "Go on with the tools. The session ends with submit(n=N), where N is the number of one of your tests."
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictStr
 from pydantic_core import PydanticCustomError
 
-from env.api.base import Body
+from ringfence.api.base import Body
 
 
 def _absent(value: object) -> object:

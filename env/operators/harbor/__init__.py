@@ -1,0 +1,1 @@
+"""Tasks for Harbor, whose GPU work a running Ringfence service does."""
