@@ -96,7 +96,7 @@ def assert_it_ended_once(server: Server, agents: list[Agent]) -> None:
 
 
 def test_progress_says_how_a_test_waits(service: StartService, slurm: SlurmCluster) -> None:
-    server = service("--no-foresight")  # which is a job too, and would wait first
+    server = service()
     until(lambda: httpx.get(f"{server.url}/readyz").status_code == 200, 90, 0.2)
     slurm.ask("scontrol", "update", f"nodename={','.join(NODES)}", "state=drain", "reason=full")
     try:
