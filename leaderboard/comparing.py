@@ -144,6 +144,7 @@ def _rows(connection: Connection, board: str, metric: str, which: ColumnElement[
             value=None if row.unmet else row.value,
             unedited=row.template_unmodified,
             chosen_from=row.chosen_from,
+            confirming=row.confirms is not None,
         )
 
 

@@ -8,6 +8,9 @@ it is that of the board's noise. Two choices by luck are made up for:
   needs no correction, and easier to be worse: there p is multiplied by the number of baselines (Bonferroni).
 - A value that a session chose among its tests was probably lucky as well: p is multiplied by their number, unless the
   entry has values that nobody chose (see `entries`).
+
+A code that fixes a seed of its own comes to one value at every seed. Values that lie closer together than seeds do,
+which for an honest code happens once in a hundred times, count as one, and as chosen.
 """
 
 from __future__ import annotations
@@ -45,6 +48,8 @@ class Comparison:
     p: float | None
     """Two-sided, with the corrections for what was chosen by luck; None where no noise is known."""
     verdict: Verdict
+    steady: bool = False
+    """Whether the entry's values lie so close together that they count as one."""
 
     @property
     def itself(self) -> bool:
@@ -62,10 +67,12 @@ def compare(entry: Entry, baselines: Sequence[Entry], noise: Noise | None, metri
     baseline = baselines[0]
     delta = entry.mean - baseline.mean
     itself = entry.code_sha256 == baseline.code_sha256
-    error, df = (None, None) if itself else _error(entry, baseline, noise)
+    steady = not entry.baseline and noise is not None and _too_steady(entry, noise)
+    error, df = (None, None) if itself else _error(entry, baseline, noise, steady=steady)
     p = None
     if error and df:
-        chances = entry.chosen_from * (len(baselines) if delta > 0 else 1)
+        chosen_from = entry.chosen_before if steady else entry.chosen_from
+        chances = chosen_from * (len(baselines) if delta > 0 else 1)
         p = min(1.0, two_sided_p(delta / error, df) * chances)
     return Comparison(
         metric=metric,
@@ -77,6 +84,7 @@ def compare(entry: Entry, baselines: Sequence[Entry], noise: Noise | None, metri
         df=df,
         p=p,
         verdict=_verdict(delta, p, entry.failed),
+        steady=steady,
     )
 
 
@@ -86,13 +94,16 @@ def headline(found: Comparison) -> str:
     if found.itself:
         return f"The best baseline itself ({baseline.name}): {mean_text(baseline.mean, baseline.sd, baseline.n)}."
     error = "" if found.error is None else f" ± {_figure(found.error)}"
-    p = "the noise is not known" if found.p is None else f"p {_p(found.p)}"
+    no_p = "the noise is not known" if found.error is None else "no noise was seen"
+    p = no_p if found.p is None else f"p {_p(found.p)}"
     said = f"Δ {difference_text(found.delta)}{error} to the best baseline ({baseline.name}): {found.verdict}"
     parts = [f"{said} ({p}, n {entry.n} and {baseline.n})."]
     if entry.chosen_from > 1:
         parts.append(f"Its value is the one chosen from {entry.chosen_from} tests, which p makes up for.")
+    if found.steady:
+        parts.append("Its values lie closer together than seeds do, and count as one.")
     if entry.failed:
-        parts.append(f"It did not succeed at {entry.failed} further seed{'' if entry.failed == 1 else 's'}.")
+        parts.append(f"It came to no value at {entry.failed} further seed{'' if entry.failed == 1 else 's'}.")
     return " ".join(parts)
 
 
@@ -107,15 +118,30 @@ def difference_text(delta: float) -> str:
     return f"{'−' if delta < 0 else '+'}{abs(delta):.4f}"
 
 
-def _error(entry: Entry, baseline: Entry, noise: Noise | None) -> tuple[float | None, float | None]:
+def _error(entry: Entry, baseline: Entry, noise: Noise | None, *, steady: bool) -> tuple[float | None, float | None]:
     """The standard error of the difference of two means, with its degrees of freedom; None where nobody knows it."""
-    if entry.sd is not None and baseline.sd is not None and entry.sd + baseline.sd > 0:
+    if not steady and entry.sd is not None and baseline.sd is not None and entry.sd + baseline.sd > 0:
         a, b = entry.sd**2 / entry.n, baseline.sd**2 / baseline.n
         df = (a + b) ** 2 / (a**2 / (entry.n - 1) + b**2 / (baseline.n - 1))
         return math.sqrt(a + b), df
-    if noise is None or noise.sd == 0:
+    if noise is None:
         return None, None
-    return noise.sd * math.sqrt(1 / entry.n + 1 / baseline.n), float(noise.df)
+    return noise.sd * math.sqrt(1 / (1 if steady else entry.n) + 1 / baseline.n), float(noise.df)
+
+
+def _too_steady(entry: Entry, noise: Noise) -> bool:
+    """Whether less than one in a hundred codes with this noise would scatter so little."""
+    if entry.sd is None or noise.sd == 0:
+        return False
+    return (entry.n - 1) * (entry.sd / noise.sd) ** 2 < _least_squares(entry.n - 1)
+
+
+def _least_squares(df: int) -> float:
+    """Of chi-squared with `df` degrees of freedom, what one in a hundred values is below: beyond 2 by the approximation
+    of Wilson and Hilferty (PNAS 17, 1931).
+    """
+    exact = {1: 0.000157, 2: 0.0201}
+    return exact.get(df) or df * max(0.0, 1 - 2 / (9 * df) - 2.3263 * math.sqrt(2 / (9 * df))) ** 3
 
 
 def _verdict(delta: float, p: float | None, failed: int) -> Verdict:

@@ -1,7 +1,8 @@
 """Seeds of one code are one entry: a value for each seed, their mean, and how far they scatter. No SQL.
 
-A value that its session chose among several is luckier than what the code will do next. So where an entry has values
-that nobody chose (of confirmations, of baselines, of sessions with a single test), those alone are counted.
+A value that its session chose among several is luckier than what the code will do next, and it stays so when the same
+code is run at the same seed once more. So where a session could choose and the operator has run the code at other seeds
+(confirmations, baselines), those values alone are counted.
 """
 
 from __future__ import annotations
@@ -39,6 +40,13 @@ class EntryRow:
     """Whether its files are those that the task gives."""
     chosen_from: int
     """How many tests its session had to choose from; 1 for a confirmation and for a baseline."""
+    confirming: bool = False
+    """Whether the operator had it run, to confirm another."""
+
+    @property
+    def operators(self) -> bool:
+        """Whether no agent chose it."""
+        return self.confirming or is_baseline(self.agent)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +64,13 @@ class Entry:
     values: tuple[float, ...]
     """One for each of `seeds`."""
     chosen_from: int
-    """The number of values that the one counted is the best of, if it was chosen: 1 unless all values were chosen."""
+    """The number of values that those counted are the best of, if they were chosen; else 1."""
+    chosen_before: int
+    """The same of all its rows, counted or not."""
     set_aside: int
     """How many seeds have a value that is not counted, because it was chosen and others were not."""
     failed: int
-    """How many seeds the code was run at and did not succeed."""
+    """How many seeds the code was run at without coming to a value."""
 
     @property
     def code_sha256(self) -> str:
@@ -125,12 +135,13 @@ def noise_of_baselines(found: Iterable[Entry]) -> Noise | None:
 
 def _entry(rows: Sequence[EntryRow]) -> Entry | None:
     first: dict[int | None, EntryRow] = {}
-    for row in sorted(rows, key=lambda one: (one.chosen_from > 1, one.finished_at, one.run_key)):
+    for row in sorted(rows, key=lambda one: (not one.operators, one.finished_at, one.run_key)):
         if row.status == COUNTS and row.value is not None and math.isfinite(row.value):
             first.setdefault(row.seed, row)
     if not first:
         return None
-    unchosen = [row for row in first.values() if row.chosen_from <= 1]
+    chosen_before = max(row.chosen_from for row in rows)
+    unchosen = [row for row in first.values() if row.operators or chosen_before <= 1]
     counted = unchosen or list(first.values())
     verdicts = {row.seed for row in rows if row.status != _NO_VERDICT}
     named = next((row for row in rows if is_baseline(row.agent)), None)
@@ -142,7 +153,8 @@ def _entry(rows: Sequence[EntryRow]) -> Entry | None:
         first=counted[0],
         seeds=tuple(row.seed for row in counted),
         values=tuple(row.value for row in counted if row.value is not None),
-        chosen_from=1 if unchosen else max(row.chosen_from for row in counted),
+        chosen_from=1 if unchosen else chosen_before,
+        chosen_before=chosen_before,
         set_aside=len(first) - len(counted),
         failed=len(verdicts - first.keys()),
     )

@@ -267,7 +267,7 @@ def slurm_session() -> Iterator[SlurmCluster]:
 def slurm(slurm_session: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> SlurmCluster:
     """The same, running, whatever another test did to it, and the one that Slurm's commands ask."""
     monkeypatch.setenv("SLURM_CONF", str(slurm_session.conf))
-    return slurm_session.start()
+    return slurm_session.renew()
 
 
 @pytest.fixture

@@ -82,10 +82,10 @@ def test_a_value_that_was_chosen_does_not_count_beside_those_that_were_not() -> 
     chosen = row("agent", 1.9, chosen_from=3)
     (one,) = entries([chosen])
     assert (one.values, one.chosen_from, one.set_aside) == ((1.9,), 3, 0)
-    (one,) = entries([chosen, *seeds("agent", [2.0, 2.1], first=43)])
+    (one,) = entries([chosen, *seeds("agent", [2.0, 2.1], first=43, confirming=True)])
     assert (one.values, one.chosen_from, one.set_aside) == ((2.0, 2.1), 1, 1)
-    (one,) = entries([chosen, row("agent", 2.3, at=9)])
-    assert one.values == (2.3,), "of one seed, the row that nobody chose counts, however late it came"
+    (one,) = entries([chosen, row("agent", 2.3, at=9, confirming=True)])
+    assert one.values == (2.3,), "of one seed, the operator's row counts, however late it came"
 
 
 def test_the_unedited_file_is_a_baseline_whoever_ran_it() -> None:
@@ -126,10 +126,13 @@ def test_one_seed_is_compared_by_the_noise_of_the_board() -> None:
 
 
 def test_without_any_noise_nothing_is_told_apart() -> None:
-    for base in ([row("baseline:b", 2.0)], seeds("baseline:b", [2.0, 2.0])):
+    for base, error, said in (
+        ([row("baseline:b", 2.0)], None, "the noise is not known"),
+        (seeds("baseline:b", [2.0, 2.0]), 0.0, "no noise was seen"),
+    ):
         found = compared([*base, *seeds("agent", [1.0, 1.0])])
-        assert (found.verdict, found.p, found.error) == ("not told apart", None, None)
-        assert "the noise is not known" in headline(found)
+        assert (found.verdict, found.p, found.error) == ("not told apart", None, error)
+        assert f"({said}, n 2 and" in headline(found)
 
 
 def test_the_noise_of_the_board_is_that_of_its_baselines() -> None:
@@ -152,7 +155,7 @@ def test_a_code_that_fails_at_a_seed_is_not_called_better() -> None:
     assert compared(rows).verdict == "better"
     found = compared([*rows, row("agent", None, seed=50, status="diverged")])
     assert found.verdict == "not told apart"
-    assert "did not succeed at 1 further seed." in headline(found)
+    assert "It came to no value at 1 further seed." in headline(found)
 
 
 @pytest.mark.parametrize("tests", [1, 3])
@@ -189,3 +192,44 @@ def test_improvements_are_found_the_more_surely_the_larger_they_are(gain: int) -
         rows += seeds("agent", [chance.gauss(2.0 - gain * SIGMA, SIGMA) for _ in range(5)])
         found += [compared(rows).entry] if compared(rows).verdict == "better" else []
     assert len(found) >= (140 if gain == 2 else 198)
+
+
+def test_the_same_code_in_another_session_is_no_confirmation() -> None:
+    base = seeds("baseline:b", [2.0, 2.01, 1.99])
+    chosen = row("agent", 1.95, chosen_from=3)
+    again = row("other", 1.95, code="agent", at=9)
+    alone, repeated = compared([*base, chosen]), compared([*base, chosen, again])
+    assert alone.p == repeated.p
+    assert repeated.entry.chosen_from == 3
+
+
+def test_a_code_with_a_seed_of_its_own_does_not_confirm_itself() -> None:
+    base = seeds("baseline:b", [2.0, 2.01, 1.99, 2.02, 1.98])
+    chosen = row("agent", 1.97, chosen_from=3)
+    confirmed = seeds("agent", [1.97, 1.97001], first=43, confirming=True)
+    found, alone = compared([*base, chosen, *confirmed]), compared([*base, chosen])
+    assert found.steady
+    assert found.p == pytest.approx(alone.p, rel=0.01)
+    assert found.verdict == "not told apart"
+    assert headline(found).endswith("Its values lie closer together than seeds do, and count as one.")
+    honest = compared([*base, chosen, *seeds("agent", [1.93, 1.95], first=43, confirming=True)])
+    assert not honest.steady
+
+
+@pytest.mark.parametrize(("baselines", "further"), [(1, 2), (1, 5), (3, 3), (4, 5)])
+def test_luck_that_is_kept_or_run_again_is_rarely_called_better(baselines: int, further: int) -> None:
+    """Of 1,000 codes that change nothing, with a seed of their own or run once more in another session."""
+    rng = random.Random(baselines * 10 + further)
+    better = Counter[str]()
+    for _ in range(1000):
+        base = [
+            one
+            for each in range(baselines)
+            for one in seeds(f"baseline:{each}", [rng.gauss(2, 0.02) for _ in range(further)])
+        ]
+        lucky = min(rng.gauss(2, 0.02) for _ in range(3))
+        chosen = row("agent", lucky, chosen_from=3)
+        kept = [chosen, *seeds("agent", [lucky, lucky], first=43, confirming=True)]
+        for name, rows in (("kept", kept), ("again", [chosen, row("other", lucky, code="agent", at=9)])):
+            better[name] += compared([*base, *rows]).verdict == "better"
+    assert all(count <= 50 for count in better.values()), better

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+import runner
 from runner.local.runner import LocalRunner
 from runner.processes.output import TAIL_BYTES
 from runner.protocol import Exit, ExitReason, Runner, RunnerError, RunSpec, RunState
@@ -134,6 +135,7 @@ def test_a_run_sees_nothing_of_the_service_environment(
         "OUT_DIR": f"{folder}/out",
         "DATA_DIR": f"{tmp_path}/data/corpus",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": str(Path(runner.__file__).parents[1]),
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "CUDA_VISIBLE_DEVICES": "",
     }

@@ -76,6 +76,8 @@ class SlurmCluster:
         """To be named in SLURM_CONF by whoever asks the cluster."""
         self.disturbed = False
         """Whether a daemon was killed: then Slurm itself may take half a minute to notice that a job is over."""
+        self.worn = False
+        """The same, since the cluster was new: a node may still be closed for it later."""
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         host = socket.gethostname().partition(".")[0]
         ports = _free_ports(1 + len(NODES))
@@ -103,9 +105,20 @@ class SlurmCluster:
         until(self._ready, 30, 0.1, self._log)
         return self
 
+    def renew(self) -> SlurmCluster:
+        """As at first, if a daemon was ever killed."""
+        if self.worn:
+            self.stop()
+            self._daemons.clear()
+            for name in ("state", *(f"spool-{name}" for name in NODES)):
+                shutil.rmtree(self.folder / name)
+                (self.folder / name).mkdir(mode=0o711)
+            self.worn = False
+        return self.start()
+
     def kill(self, daemon: str) -> None:
         """SIGKILL of `slurmctld`, `node1` or `node2`. What a slurmd has started goes on."""
-        self.disturbed = True
+        self.disturbed = self.worn = True
         process = self._daemons.pop(daemon)
         process.kill()
         process.wait(20)

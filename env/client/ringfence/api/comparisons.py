@@ -31,7 +31,7 @@ class EntryView(Body):
     set_aside: int = Field(
         description="Seeds that are not counted, because their values were chosen and those of others were not."
     )
-    failed: int = Field(description="Seeds at which the code did not succeed.")
+    failed: int = Field(description="Seeds at which the code came to no value.")
 
 
 class ComparisonView(Body):
