@@ -32,6 +32,8 @@ from runner.slurm.node_folder import take_node_folder
 _TICK_S = 0.02
 _LIFE_S = 5.0
 """How often a job says in the shared folder that it lives."""
+_OF_THE_SANDBOX = 8
+"""Processes that build and hold a sandbox."""
 
 
 class _Stop:
@@ -114,7 +116,8 @@ def _fork(run: SlurmFolder, room: Room, site: Site, stop: _Stop) -> int:
         if os.getppid() != parent:
             os._exit(1)
         limits = Limits(
-            processes=site.cluster.processes,
+            # Those of the sandbox itself count here, and not for the limit that holds inside, which comes first.
+            processes=site.cluster.processes + _OF_THE_SANDBOX,
             disk_mb=site.cluster.disk_mb,
             stream_bytes=site.cluster.output_mb << 20,
         )
