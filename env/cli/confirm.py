@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from env.cli.choices import seeds_in
 from env.cli.errors import errors, fail
 from env.cli.options import (
     CLUSTER,
@@ -63,7 +64,7 @@ def confirm(
     with reading(state, db):
         pass  # says what is wrong with the address before anything is made
     try:
-        numbers = seed_numbers(seeds)
+        numbers = seeds_in(seeds)
         lease = take_lease(options.database_url)
         service = wire(options, only_own_sessions=True, lease=lease)
     except CannotStart as error:
@@ -112,13 +113,3 @@ async def _follow(service: Service, one: ConfirmationView) -> bool:
     losses = [f"{name} {value:.4f}" for name, value in seen.metrics.items() if value is not None][:1]
     typer.echo(", ".join([f"seed {one.seed}: {seen.status}", *losses]))
     return seen.status == "succeeded"
-
-
-def seed_numbers(text: str) -> list[int]:
-    """The seeds in a list with commas. Raises CannotStart."""
-    given = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() and int(part) < 1 << 63 for part in given):
-        raise CannotStart(f"--seeds {text} is no list of whole numbers below 2^63, as in 42,43,44.")
-    if len(set(given)) != len(given):
-        raise CannotStart(f"--seeds {text} names a seed more than once: it would count twice.")
-    return [int(part) for part in given]

@@ -50,10 +50,10 @@ def play(service: Service, listening: socket.socket, stay: bool | None) -> int:
         board = f"{url}/v1/leaderboards/{TASK}"
         console.print(f"\nThe page: {url}/tasks/{TASK}", markup=False)
         console.print(f"The same as JSON: {board}  ({board}.csv as a table)", markup=False)
-        at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-        if stay if stay is not None else at_terminal:
-            console.print(f"Serving until {'a key is pressed' if sys.stdin.isatty() else 'Ctrl-C'}.")
-            until_key() if sys.stdin.isatty() else _until_interrupted()
+        asked = sys.stdin.isatty()
+        if stay if stay is not None else asked and sys.stdout.isatty():
+            console.print(f"Serving until {'a key is pressed' if asked else 'Ctrl-C'}.")
+            (until_key if asked else _until_interrupted)()
     return 0 if worked else 1
 
 
